@@ -39,12 +39,14 @@ ALLOWED: dict[str, set[str]] = {
     "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
     "additions": {"basics", "forward", "inference", "observation_files", "population", "sections"}
     | {"store", "surrogate"},
+    "planning": {"basics", "forward", "inference", "population"},
     "figures": {
         "basics",
         "charts",
         "forward",
         "inference",
         "judgement",
+        "planning",
         "population",
         "sections",
     }
@@ -68,8 +70,8 @@ ALLOWED: dict[str, set[str]] = {
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
     "api": {"additions", "basics", "charts", "config", "methods", "figures", "forward", "inference"}
-    | {"judgement", "observation_files", "population", "sections", "store", "surrogate"}
-    | {"workflow"},
+    | {"judgement", "observation_files", "planning", "population", "sections", "store"}
+    | {"surrogate", "workflow"},
     "papers": {
         "baselines",
         "basics",
@@ -91,6 +93,7 @@ ROWS = (
     ("population",),
     ("surrogate",),
     ("inference",),
+    ("planning",),
     ("additions", "baselines", "evidence", "figures"),
     ("methods",),
     ("config",),

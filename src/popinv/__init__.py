@@ -15,9 +15,14 @@ try:
 except PackageNotFoundError:  # run from a source tree that was never installed
     __version__ = "0+unknown"
 
-__all__ = ["Result", "__version__", "fit", "load"]
+__all__ = ["Result", "__version__", "design", "fit", "load"]
 
-_MODULES = {"Result": "popinv.api.result", "fit": "popinv.api.fit", "load": "popinv.api.fit"}
+_MODULES = {
+    "Result": "popinv.api.result",
+    "design": "popinv.api.design",
+    "fit": "popinv.api.fit",
+    "load": "popinv.api.fit",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -66,6 +66,10 @@ def test_the_averages_of_lorenz_96_may_be_random():
             {"noise": {"kind": "isotropic", "errors": {"grows": "combined"}}},
             "noise.errors not with 'forward.stochastic'",
         ),
+        (
+            {"noise": {"kind": "isotropic", "discrepancy": {"shared": "free"}}},
+            "noise.discrepancy not with 'forward.stochastic'",
+        ),
         ({"observations": {"file": "y.csv", "censored_below": 0.1}}, "observations states limits"),
         (
             {"observations": {"file": "y.csv", "additions": ["more.csv"]}},

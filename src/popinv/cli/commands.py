@@ -16,7 +16,7 @@ from popinv.errors import PopinvError
 
 _GROUPS = {
     "Run a study": ("new-study", "example", "try", "plan", "run", "show", "report"),
-    "Use the answer": ("predict", "add"),
+    "Use the answer": ("predict", "add", "design"),
     "Judge and compare": ("compare", "withdraw", "verify"),
     "Help": ("docs", "doctor", "unlock"),
 }
@@ -216,6 +216,82 @@ def show(results: tuple[Path, ...], systems: bool) -> None:
 
     try:
         click.echo((of_systems if systems else table)(metrics_files(results)))
+    except PopinvError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@popinv.command("design", short_help="Choose where to observe how many systems.")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@click.option("--sensors", metavar="N,...", help="Places or times of each system; default all.")
+@click.option("--systems", metavar="N,...", help="Number of systems.")
+@click.option("--replicates", metavar="N,...", help="Observations at each place; default 1.")
+@click.option(
+    "--for", "wanted", multiple=True, metavar="NAME", help="Parameter to be known; default all."
+)
+@click.option(
+    "--criterion",
+    type=click.Choice(["D", "A", "systems"]),
+    default="D",
+    show_default=True,
+    help="Confidence ellipsoid, mean square error, or parameters of single systems.",
+)
+@click.option("--candidates", metavar="PLACES", help="Times or places: 1,2,5 or FIRST:LAST:STEP.")
+@click.option(
+    "--choose", multiple=True, metavar="NAME=1,2,4", help="Candidates for a dose or load."
+)
+@click.option(
+    "--groups", type=click.IntRange(1), default=1, help="Groups with places of their own."
+)
+@click.option("--budget", type=float, help="The largest cost.")
+@click.option(
+    "--costs",
+    type=(float, float),
+    metavar="SYSTEM OBSERVATION",
+    help="Cost of a system and of an observation; default 1 0.",
+)
+@click.option("--width", metavar="W", help="Wished width of the 95 % intervals: 0.1, or 20%.")
+@click.option("--robust", is_flag=True, help="Average over plausible truths.")
+@click.option("--alone", is_flag=True, help="Leave out the information of the finished study.")
+@click.option(
+    "--checked",
+    type=click.IntRange(0),
+    default=2000,
+    show_default=True,
+    help="Simulated systems that check the prediction.",
+)
+@click.option("--study", metavar="NAME", help="The study, if there are several.")
+@click.option("--to", type=click.Path(path_type=Path), help="Folder of the design.")
+def design_of(
+    source: Path,
+    sensors: str | None,
+    systems: str | None,
+    replicates: str | None,
+    wanted: tuple[str, ...],
+    alone: bool,
+    to: Path | None,
+    **settings: Any,
+) -> None:
+    """Choose where to observe how many systems, so that law and noise are known best.
+
+    \b
+      popinv design mine.yaml --sensors 10 --systems 200 --for length
+      popinv design mine.yaml --sensors 2:10:2 --budget 1000 --costs 5 1
+      popinv design mine.yaml --sensors 4 --width 20% --for rate
+      popinv design mine.yaml --sensors 4 --systems 60 --choose dose=1,2,4
+      popinv design results/mine --sensors 5 --systems 50
+
+    SOURCE is a configuration that need not have run, or the folder of a finished study. Of a
+    finished study, the answer counts as true, and its information counts. The command prints the
+    places, and the standard errors of law and noise. It writes tables, pictures, and a
+    configuration that can be run.
+    """  # noqa: D301
+    from popinv.cli.design import told_design
+
+    sizes = {"sensors": sensors, "systems": systems, "replicates": replicates}
+    try:
+        click.echo(
+            told_design(source, to, sizes=sizes, parameters=wanted, previous=not alone, **settings)
+        )
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
+from popinv.config.discrepancy_checks import discrepancy_problems
 from popinv.config.evidence import evidence_problems
 from popinv.config.numerics import Assessment
 from popinv.config.observations import FileObservations, SyntheticObservations
@@ -62,6 +63,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
         yield from level_problems(sections.law, sections)
     yield from error_problems(sections)
     yield from random_problems(sections)
+    yield from discrepancy_problems(study, sections)
     if sections.observations:
         yield from replicate_problems(sections.observations, sections)
     if sections.evidence:
@@ -225,6 +227,9 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[ConfigProbl
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
+    if noise.discrepancy is not None:
+        for problem in noise.discrepancy.problems(forward):
+            yield problem.under("noise", "discrepancy")
     if isinstance(forward, PorousFlow) and forward.own_sensors() and noise.kind == "kernel":
         yield ConfigProblem(
             ("noise", "kind"),
@@ -279,7 +284,11 @@ def _true_noise(
     if noise.errors:
         wrong += noise.errors.value_problems(given)
     wanted = tuple(noise.start_values())
-    for problem in (*name_problems(given, wanted, "the noise's parameters"), *wrong):
+    named = given
+    if noise.discrepancy is not None:
+        wrong += noise.discrepancy.value_problems(given, forward)
+        named = {n: value for n, value in given.items() if n not in noise.discrepancy.optional()}
+    for problem in (*name_problems(named, wanted, "the noise's parameters"), *wrong):
         yield problem.under(*at)
     if forward and not wrong:
         for problem in noise.value_problems(values.model_validate(known), forward):

@@ -63,6 +63,12 @@ def _noise(sections: Sections) -> Iterator[ConfigProblem]:
             "has a closed form only for Gaussian noise of a constant size. Leave the key out; an "
             "error that grows with the signal can be a part of the random simulator.",
         )
+    if any(each.discrepancy is not None for each in sections.noises):
+        yield ConfigProblem(
+            ("noise", "discrepancy"),
+            "not with 'forward.stochastic': a discrepancy would have to be told apart from the "
+            "error of the learned mean, which single solves do not show; leave one of the two out.",
+        )
     if noise and noise.unrestricted:
         yield ConfigProblem(
             ("noise", "kind"),

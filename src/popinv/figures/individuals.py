@@ -154,13 +154,15 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
     shape = (len(of_group), replicates_of(observations) // members, -1)
     y = np.where(union.conditions.present, np.asarray(union.data), np.nan).reshape(shape)
     below, above = union.conditions.limits.censored(np.asarray(union.data))
-    mean, variance = population_prediction(union, alpha)
+    mean, variance = population_prediction(union, alpha, gamma)
     with torch.no_grad():
         z = inputs(union.law, alpha, omega, union.known)[:, : union.law.d_z].numpy()
         at_modes = union.signal(alpha, omega, union.known)
         signal, within = union.noise.mean(at_modes), union.noise.intrinsic_variance(at_modes)
     count, width = len(of_group), y.shape[2]
     signal, within = (each.reshape(count, -1)[:, :width] for each in (signal, within))
+    # A discrepancy of the simulator is a part of what is measured.
+    signal = signal + union.noise.of_one.shift(gamma)
     mean, variance = (each.reshape(count, -1)[:, :width] for each in (mean, variance))
     union = union.of_systems(of_group) if members > 1 else union
     about = noise_deviations(union, gamma, torch.from_numpy(mean))
@@ -198,8 +200,10 @@ def modes(problem: Problem, p: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.concatenate(found))
 
 
-def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and variance of the simulator's answers for each system, (N, d_y) each.
+def population_prediction(
+    problem: Problem, alpha: torch.Tensor, gamma: torch.Tensor
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and variance of the noise-free observations of each system, (N, d_y) each.
 
     The variance of a random simulator contains its intrinsic variation. Systems with equal known
     quantities have the same. All have the same draws of the law.
@@ -214,10 +218,12 @@ def population_prediction(problem: Problem, alpha: torch.Tensor) -> tuple[np.nda
         with torch.no_grad():
             signal = problem.signal(alpha, omega.repeat(len(rows), 1), known)
             signal = signal.reshape(len(rows), len(omega), -1)
-            y, own = problem.noise.mean(signal), problem.noise.intrinsic_variance(signal)
+            within = np.nanmean(problem.noise.intrinsic_variance(signal).numpy(), axis=1)
+            mean = problem.noise.mean(signal).flatten(0, 1)
+            y = (mean + problem.noise.shift(gamma, known.covariates)).numpy()
+        y = y.reshape(len(rows), len(omega), -1)
         # Draws without a result of the simulator are left out.
-        within = np.nanmean(own.numpy(), axis=1)
-        return np.nanmean(y.numpy(), axis=1), np.nanvar(y.numpy(), axis=1) + within
+        return np.nanmean(y, axis=1), np.nanvar(y, axis=1) + within
 
     blocks = [first[rows] for rows in blocks_of(len(first), at_once)]
     found = list(parallel(moments, blocks, "population predictions"))

@@ -20,6 +20,7 @@ from popinv.population.laws.section import law_spread, law_values
 from popinv.population.members import known_of_members, law_and_members
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.intervals import MOST_ENTRIES
 from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
@@ -99,6 +100,7 @@ def descent_problem(
         replicates=replicates,
         stated_prior=stated_prior(model.law, model.noise, law, noise_model),
         members=members,
+        fixed=tuple(len(law.names) + i for i in noise_model.hyperparameters),
     ).through(surrogate)
     return union if members > 1 else at_own_places(union, surrogate)
 
@@ -108,7 +110,8 @@ def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
     conditions, count, one = union.conditions, union.replicates, union.noise.of_one
     # A covariance of all places of the union has no meaning at other places, and nor has the factor
     # of a random simulator's covariance.
-    if not conditions.gaps or one.unrestricted or one.random_signal:
+    joint = one.unrestricted or one.random_signal or union.noise.joins_replicates
+    if not conditions.gaps or joint:
         return union
     places = own_places(conditions.present.reshape(len(conditions), count, -1))
     if places is None:
@@ -125,13 +128,15 @@ def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
     return placed.through(simulator)
 
 
-def censorable(noise: NoiseModel) -> VaryingNoise:
+def censorable(noise: NoiseModel) -> NoiseModel:
     """Return a noise model whose likelihood takes censored observations."""
+    if isinstance(noise, SharedDiscrepancy):
+        return noise.about(censorable(noise.centred))
     return noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
 
 
 def _check_censored(
-    noise: VaryingNoise, data: Rows, conditions: Conditions, replicates: int, observed: xr.Dataset
+    noise: NoiseModel, data: Rows, conditions: Conditions, replicates: int, observed: xr.Dataset
 ) -> None:
     """Refuse systems with more censored observations than correlated noise allows.
 

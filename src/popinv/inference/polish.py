@@ -19,6 +19,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from popinv.errors import DivergenceError
+from popinv.inference.discrepancy_size import settled, with_uncertain_size
 from popinv.inference.division import collected, of_first
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.closed_form import is_linear
@@ -87,6 +88,15 @@ class Polished:
     through: dict[str, str]
     surrogate_shift: np.ndarray
     reason: str = ""
+
+    def with_uncertain_size(self, problem: Problem) -> Polished:
+        """Return the estimates with the uncertainty of the size of a discrepancy, if any."""
+        likelihood = self.likelihood
+        return replace(
+            self,
+            pseudo_likelihood=with_uncertain_size(problem, self.pseudo_likelihood),
+            likelihood=None if likelihood is None else with_uncertain_size(problem, likelihood),
+        )
 
     def collected(self, problem: Problem) -> Polished:
         """Return the estimates with the results of all systems, on the first rank."""
@@ -177,7 +187,7 @@ def polish(
         if polished.likelihood is None or not polished.likelihood.passes:
             whole = path.whole(nearby, polished.pseudo_likelihood)
             polished = replace(polished, pseudo_likelihood=whole)
-        return polished.collected(own)
+        return polished.with_uncertain_size(problem).collected(own)
 
 
 @dataclass(frozen=True)
@@ -214,6 +224,7 @@ class _Path:
         fewest = min(FEWEST_DRAWS, draws_for(problem.count))
         draws = fewest if all(is_linear(problem, start) for start in starts) else None
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
+        first = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p], draws=draws))
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
         # Fresh solves are observed under the conditions of random systems, also of other ranks.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -315,6 +315,9 @@ class Problem:
     ) -> torch.Tensor:
         """Return the observations (M, d_y) of signals; the arguments are as for `model`."""
         covariates = self.known_in_turns(len(signal), systems).covariates
+        if self.noise.shifts:
+            # A discrepancy is a part of what is measured, so that the noise may grow with it.
+            signal = signal + self.noise.shift(gamma, covariates)
         noise = self.noise.sample_given(gamma, e, signal, covariates)
         return self.seen_through(signal, noise, systems)
 
@@ -389,6 +392,10 @@ class Problem:
         """Return the problem with some of its rows alone; they may come up several times."""
         some = self.data[systems]
         return replace(self, data=some, conditions=self.conditions.of(systems), part=None)
+
+    def held(self, entries: Iterable[int]) -> Problem:
+        """Return the problem with further entries of p held."""
+        return replace(self, fixed=tuple(sorted({*self.fixed, *entries})))
 
     @property
     def of_moments(self) -> Problem:

@@ -41,6 +41,8 @@ def mean_noise_covariance(problem: Problem, p: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         signal = problem.signal(alpha, omega)
         covariates = problem.known_in_turns(len(signal)).covariates
+        if problem.noise.shifts:
+            signal = signal + problem.noise.shift(gamma, covariates)
         return problem.noise.mean_covariance(gamma, signal, covariates)
 
 

@@ -439,6 +439,67 @@ class WeakestDirection:
 
 
 @dataclass(frozen=True)
+class SimulatorDiscrepancy:
+    """The error of the simulator that is the same in all systems.
+
+    Attributes
+    ----------
+    places : tuple of str
+        The observations, as users read them.
+    values, lower, upper, joint_lower, joint_upper : tuple of float
+        One for each observation: the estimate, and the ends of its interval and of the joint band.
+    units : str
+        The unit of the observations.
+    size, size_lower, size_upper : float
+        The amplitude of the discrepancy, and the ends of its interval.
+    determined : float
+        Mean share of the prior variance that the observations remove.
+    confounded : mapping of str to float
+        Parameters of the law whose change looks like a discrepancy, with the ratio of their
+        standard errors with and without it.
+    """
+
+    places: tuple[str, ...]
+    values: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    joint_lower: tuple[float, ...]
+    joint_upper: tuple[float, ...]
+    units: str
+    size: float
+    size_lower: float | None
+    size_upper: float | None
+    determined: float
+    confounded: dict[str, float]
+
+    def numbers(self) -> dict[str, float | int | str | None]:
+        """Return the entries of ``metrics.json``."""
+        found: dict[str, float | int | str | None] = {
+            "discrepancy_amplitude": self.size,
+            "discrepancy_amplitude_lower": self.size_lower,
+            "discrepancy_amplitude_upper": self.size_upper,
+            "discrepancy_determined": self.determined,
+            "discrepancy_seen": len(self.seen),
+        }
+        for end in ("", "_lower", "_upper", "_joint_lower", "_joint_upper"):
+            each = getattr(self, end.removeprefix("_") or "values")
+            found |= {f"discrepancy_{i + 1}{end}": value for i, value in enumerate(each)}
+        widened = self.confounded.items()
+        return found | {f"discrepancy_widens_{name}": ratio for name, ratio in widened}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the values among the parameters of the noise."""
+        return frozenset(f"discrepancy_{i + 1}" for i in range(len(self.values)))
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The observations at which the joint band excludes zero."""
+        ends = zip(self.joint_lower, self.joint_upper, strict=True)
+        return tuple(i for i, (low, high) in enumerate(ends) if low > 0 or high < 0)
+
+
+@dataclass(frozen=True)
 class StudyAnswer:
     """The result of a study, and the numbers that judge it.
 
@@ -475,6 +536,7 @@ class StudyAnswer:
     features: tuple[FeatureTest, ...] = ()
     heldout: HeldOutDistance | None = None
     prior: tuple[str, ...] = ()
+    discrepancy: SimulatorDiscrepancy | None = None
 
     @property
     def parameters(self) -> tuple[RecoveredParameter, ...]:
@@ -519,6 +581,7 @@ class StudyAnswer:
             numbers |= _summary(read)
         numbers |= self._estimators()
         numbers |= self._surrogate_and_noise()
+        numbers |= {} if self.discrepancy is None else self.discrepancy.numbers()
         numbers |= self._truth()
         numbers |= self._tests()
         numbers |= {

@@ -94,6 +94,7 @@ def judgements(
         _specification(answer),
         _heldout(answer),
         _noise_size(answer),
+        _discrepancy(answer),
         _identifiability(answer),
         _surrogate(answer),
         _sampling_error(answer),
@@ -227,6 +228,55 @@ def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
         "isotropic), or start it higher (noise.start). Or let fewer parameters vary (law.fixed, "
         "or a standard deviation of 0 in law.start). Or observe each system more often: replicates "
         "determine the noise by themselves.",
+    )
+
+
+def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield whether an error of the simulator is seen, and what the observations tell of it."""
+    if (found := answer.discrepancy) is None:
+        return
+    units = "" if found.units == "1" else f" {found.units}"
+    seen, count = found.seen, len(found.values)
+    if seen:
+        worst = max(seen, key=lambda i: abs(found.values[i]))
+        short = (
+            f"the simulator errs by up to {found.values[worst]:.3g}{units} ({found.places[worst]})"
+        )
+        text = (
+            f"The simulator errs alike in all systems: by {found.values[worst]:.3g}{units} at "
+            f"{found.places[worst]}, and the joint band excludes zero at {len(seen)} of {count} "
+            "observations."
+        )
+    else:
+        most = max(max(-low, high) for low, high in zip(found.lower, found.upper, strict=True))
+        short = f"no error of the simulator is seen; it is below {most:.2g}{units}"
+        text = (
+            "The joint band of the simulator's error holds zero at every observation. No interval "
+            f"reaches beyond {most:.2g}{units}."
+        )
+    if found.size_lower is not None and found.size_upper is not None:
+        text += (
+            f" Its amplitude is {found.size:.2g}{units} ({found.size_lower:.2g} to "
+            f"{found.size_upper:.2g})."
+        )
+    text += f" The observations remove {found.determined:.0%} of its prior variance."
+    if found.confounded:
+        named = ", ".join(
+            f"{readable(name)} ({ratio:.1f} times)" for name, ratio in found.confounded.items()
+        )
+        text += (
+            f" A change of these parameters looks like an error of the simulator: {named}. In "
+            "brackets is by how much wider their intervals are than with a known error. The "
+            "intervals rest on the size of the error."
+        )
+        short += f"; looks like a change of {', '.join(map(readable, found.confounded))}"
+    yield Judgement(
+        "Error of the simulator",
+        "doubt" if found.confounded else "neutral" if seen else "good",
+        short,
+        text,
+        "Law, noise and the simulator's error come from the same data. A Gaussian process is the "
+        "prior of the error, and the evidence of the data chooses its size.",
     )
 
 

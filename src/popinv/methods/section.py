@@ -69,6 +69,11 @@ class MethodSection(Section):
         "share effects"
     )
     """The reason why the method takes no law with levels, if it does not."""
+    discrepancy: ClassVar[str] = (
+        "it is derived for noise of mean zero, and a discrepancy of the simulator is a mean whose "
+        "size has an uncertainty of its own"
+    )
+    """The reason why the method takes no discrepancy of the simulator, if it does not."""
     trains_network: ClassVar[bool] = False
     """Whether the method trains the network that stands in for the forward model."""
 

@@ -86,11 +86,19 @@ class KnownDistribution(Section):
         default=None,
         description="Mean and standard deviation of a normal distribution.",
     )
+    stated: Annotated[list[Number], Field(min_length=1)] | None = Field(
+        default=None,
+        alias="values",
+        description=(
+            "Values that the systems take in turns, such as the doses of a trial: `[1, 1, 4]` "
+            "gives two of three systems the value 1."
+        ),
+    )
 
     @model_validator(mode="after")
     def _one(self) -> KnownDistribution:
-        if (self.uniform is None) == (self.normal is None):
-            raise PydanticCustomError("known", "it must be either 'uniform' or 'normal'")
+        if sum(each is not None for each in (self.uniform, self.normal, self.stated)) != 1:
+            raise PydanticCustomError("known", "it must be one of 'uniform', 'normal' or 'values'")
         return self
 
     def values(self, generator: np.random.Generator, count: int) -> np.ndarray:
@@ -98,6 +106,8 @@ class KnownDistribution(Section):
         if self.uniform is not None:
             low, high = self.uniform
             return generator.uniform(low, high, size=count)
+        if self.stated is not None:
+            return np.resize(np.array(self.stated, dtype=float), count)
         assert self.normal is not None
         mean, deviation = self.normal
         return generator.normal(mean, deviation, size=count)
@@ -138,7 +148,7 @@ class SyntheticObservations(Section):
         default_factory=dict,
         description=(
             "Distribution of the design and the covariates over the systems, by name: `{uniform: "
-            "[low, high]}` or `{normal: [mean, standard_deviation]}`."
+            "[low, high]}`, `{normal: [mean, standard_deviation]}` or `{values: [1, 2, 4]}`."
         ),
         json_schema_extra={"x-default": "none"},
     )

@@ -199,6 +199,9 @@ def moments_of_systems(
         whole = [torch.cat(each) for each in zip(*parts, strict=True)]
         if constant:
             whole[2], whole[5] = _constant(problem, gamma, derivatives, len(keys))
+            if problem.noise.shifts:
+                given = problem.conditions.of(first).known.covariates
+                _add_shift(whole, problem, gamma, given, derivatives)
     if not all(torch.isfinite(each).all() for each in whole):
         raise DivergenceError("an observation of the model is not finite")
     return Moments(keys, *whole)
@@ -214,6 +217,26 @@ def _constant(
         change[problem.d_alpha :] = torch.stack(list(each_tangent(problem.noise.covariance, gamma)))
         change[torch.from_numpy(~problem.free)] = 0.0
     return covariance.expand(count, -1, -1), change.expand(count, -1, -1, -1)
+
+
+def _add_shift(
+    whole: list[torch.Tensor],
+    problem: Problem,
+    gamma: torch.Tensor,
+    covariates: torch.Tensor,
+    derivatives: bool,
+) -> None:
+    """Add the derivatives of the mean of noise that does not depend on the signal."""
+    noise: Any = problem.noise
+    count, d_alpha, n_p = len(whole[0]), problem.d_alpha, len(problem.free)
+    for k in (3, 4):
+        wide = whole[k].new_zeros((count, n_p, *whole[k].shape[2:]))
+        wide[:, :d_alpha] = whole[k]
+        whole[k] = wide
+    if derivatives and problem.free_noise:
+        moves = torch.from_numpy(problem.free[d_alpha:].astype(float))
+        own = noise.shift_derivatives(gamma, covariates) * moves[:, None]
+        whole[3][:, d_alpha:] = own
 
 
 def _of_rows(
@@ -237,7 +260,8 @@ def _of_rows(
             each.append(_of_rows(part, own, gamma, omega, rows, of_part))
         return split.moments(each)
     size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
-    width = len(moves) if rows.limited else problem.d_alpha
+    noise = problem.noise
+    width = len(moves) if rows.limited or (noise.varies and noise.shifts) else problem.d_alpha
 
     def of_draws(draws: torch.Tensor, about: torch.Tensor | None) -> _Sums:
         """Return the sums of some draws, about a point near the mean of earlier draws."""
@@ -311,6 +335,8 @@ def given_signal(
     noise = problem.noise
     if isinstance(noise, IntrinsicNoise):
         return noise.mean(g), noise.loadings(g)
+    if noise.shifts:
+        g = g + noise.shift(gamma, given.known.covariates)
     if not noise.varies:
         return g, g[None, :, :0]
     d = noise.deviations(gamma, g, given.known.covariates)  # type: ignore[attr-defined]

@@ -56,6 +56,15 @@ class NoiseModel(Parameterised, ABC):
     random_signal : bool
         True if a signal holds mean and covariance of the answer of a random simulator. See
         :class:`popinv.population.noise.intrinsic.IntrinsicNoise`.
+    discrepant : bool
+        True if a part of the noise is a discrepancy of the simulator.
+    shifts : bool
+        True if the noise has a mean, :meth:`shift`. See
+        :class:`popinv.population.noise.discrepancy.SharedDiscrepancy`.
+    joins_replicates : bool
+        True if the noise of the replicates of a system is correlated.
+    hyperparameters : tuple of int
+        Entries of gamma that estimates hold, since they only set the prior of other entries.
     """
 
     d_y: int
@@ -65,6 +74,10 @@ class NoiseModel(Parameterised, ABC):
     shrinkage = 0.0
     varies = False
     random_signal = False
+    discrepant = False
+    shifts = False
+    joins_replicates = False
+    hyperparameters: tuple[int, ...] = ()
 
     def _flagged(self) -> tuple[Constraint, ...]:
         return tuple(CORRELATION if inside else POSITIVE for inside in self.correlations)
@@ -109,6 +122,11 @@ class NoiseModel(Parameterised, ABC):
     def correlations(self) -> np.ndarray:
         """Boolean mask (n,): which parameters are in (-1, 1)."""
         return self._are(CORRELATION)
+
+    @property
+    def of_shape(self) -> np.ndarray:
+        """Boolean mask (n,): which parameters have a standard normal prior, as those of a shape."""
+        return np.zeros(len(self.names), dtype=bool)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -160,6 +178,13 @@ class NoiseModel(Parameterised, ABC):
             Covariates of the rows, for noise that depends on them.
         """
         return self.sample(gamma, e)
+
+    def shift(self, gamma: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the mean of the noise, (d_y,) or (n, d_y); zero unless the noise ``shifts``.
+
+        The samples and the covariance are about this mean.
+        """
+        return torch.zeros(self.d_y, dtype=gamma.dtype)
 
     def mean_covariance(
         self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None

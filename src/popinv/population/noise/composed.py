@@ -9,11 +9,14 @@ same law,
 .. math:: \Gamma_R = I_R \otimes \Gamma(\gamma),
 
 with the parameters and names of Gamma. The replicates stand one after the other.
+
+:class:`NoiseAtSome` is the noise of some of the places alone, with the rows and columns of Gamma at
+these places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -162,3 +165,25 @@ class ReplicatedNoise(WrappedNoise):
 
     def _blocks(self, matrix: torch.Tensor) -> torch.Tensor:
         return torch.block_diag(*[matrix] * self.count)
+
+
+class NoiseAtSome(WrappedNoise):
+    """The noise at some of the places: rows and columns of Gamma.
+
+    Parameters
+    ----------
+    whole : NoiseModel
+        The noise of one replicate at all places.
+    places : sequence of int
+        In increasing order.
+    """
+
+    def __init__(self, whole: NoiseModel, places: Sequence[int]) -> None:
+        super().__init__(whole)
+        self.whole, self.places, self.d_y = whole, torch.tensor(list(places)), len(places)
+        self.independent = whole.independent
+
+    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
+        """Return the covariance at these places, shape (d_y, d_y)."""
+        covariance = self.whole.covariance(gamma)
+        return covariance[self.places[:, None], self.places]

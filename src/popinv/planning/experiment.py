@@ -1,0 +1,233 @@
+"""What a design chooses from: a model at candidate places, and what would be true."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from popinv.errors import ConfigError, require_known
+from popinv.inference.conditions import Conditions
+from popinv.inference.problem import Problem
+from popinv.planning.criteria import NAMES, Criterion, CriterionName
+from popinv.planning.information import (
+    LocalMoments,
+    is_normal_law,
+    local_moments,
+    normal_law,
+    population_moments,
+    systems_of_law,
+)
+from popinv.planning.search import Scenario
+from popinv.population.known import Known
+
+# Systems about which the simulator is linearised: for the search, and for the standard errors.
+SEARCHED, REPORTED = 64, 256
+MOST_CANDIDATES = 400
+"""Largest number of candidate places, since all pairs of them have a covariance."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A candidate for the known quantities of systems, such as a dose.
+
+    Attributes
+    ----------
+    name : str
+        Empty if there is nothing to choose.
+    known : Known
+        Of systems, which take turns.
+    values : mapping of str to float
+        The chosen quantities.
+    """
+
+    name: str
+    known: Known
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A model at candidate places, a plausible truth, and what is known before.
+
+    Attributes
+    ----------
+    problem : Problem
+        All candidates, one replicate. The data are not used.
+    arms : tuple of Arm
+    p : ndarray of shape (n_p,)
+        The plausible truth, unconstrained.
+    draws : ndarray of shape (S, n_p)
+        Further plausible truths, over which a robust design averages.
+    before : ndarray of shape (n_p, n_p)
+        The information of a finished study, and of stated priors.
+    systems_before : int
+        Number of systems of the finished study.
+    names : tuple of str
+        The entries of p; the noise's have the prefix ``noise_``.
+    parameters : tuple of str
+        The entries of z.
+    places : tuple of str
+        The candidates in words.
+    """
+
+    problem: Problem
+    arms: tuple[Arm, ...]
+    p: np.ndarray
+    draws: np.ndarray
+    before: np.ndarray
+    systems_before: int
+    names: tuple[str, ...]
+    parameters: tuple[str, ...]
+    places: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        self._refuse()
+
+    def _refuse(self) -> None:
+        problem, law, noise = self.problem, self.problem.law, self.problem.noise
+        conditions = problem.conditions
+        if problem.members > 1:
+            raise ConfigError(
+                "a design has no levels: the members of a group share effects, and the information "
+                "of a group is not that of its members; plan with a law without 'levels'"
+            )
+        if noise.unrestricted:
+            raise ConfigError(
+                "noise of kind 'full' has a parameter for each pair of places, so that it says "
+                "nothing of places that are not observed; plan with noise of kind 'kernel', "
+                "'isotropic' or 'diagonal'"
+            )
+        if noise.random_signal:
+            raise ConfigError(
+                "the simulator is random ('forward.stochastic'), and this prediction takes its "
+                "answer for the observation without noise; designs are not made for it"
+            )
+        if noise.discrepant:
+            raise ConfigError(
+                "noise with a 'discrepancy' has an error at each place that is observed, which this "
+                "prediction counts as known; plan without 'noise.discrepancy'"
+            )
+        if law.summarised:
+            raise ConfigError(
+                "a law of free form has coefficients without a meaning of their own, whose errors "
+                "are no aim of a design; plan with a normal or lognormal law, or a mixture"
+            )
+        if conditions.limited:
+            raise ConfigError(
+                "observations with limits lose information where they are censored, which this "
+                "prediction does not count; plan without 'censored_below' and 'censored_above'"
+            )
+        if conditions.scaled:
+            raise ConfigError(
+                "systems with noise scales of their own differ in what they tell; plan without "
+                "'noise_scale', for systems of scale 1"
+            )
+        d = problem.data.shape[1]
+        if d > MOST_CANDIDATES:
+            raise ConfigError(
+                f"there are {d} candidates, and at most {MOST_CANDIDATES} are allowed; state fewer "
+                "by 'candidates' (--candidates FIRST:LAST:STEP)"
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of candidate places."""
+        return int(self.problem.data.shape[1])
+
+    def of_arm(self, number: int) -> Problem:
+        """Return the problem of systems with the known quantities of an arm."""
+        known = self.arms[number].known
+        shape = (len(known), self.count)
+        conditions = Conditions.stated(shape, known=known)
+        return replace(self.problem, data=np.zeros(shape), conditions=conditions)
+
+    def scale(self, p: np.ndarray) -> np.ndarray:
+        """Return the natural size of a change of each parameter, (n_p,).
+
+        It is 1 for logarithms, correlations and shares. For a mean it is the change that moves the
+        parameters by one standard deviation of the population, as a root mean square.
+        """
+        problem = self.of_arm(0)
+        scale = np.where(problem.logarithmic, 1.0, problem.scale)
+        if not is_normal_law(problem, p):
+            return scale
+        moved = normal_law(problem, p)
+        for i in problem.law.mean_entries or np.flatnonzero(~problem.logarithmic):
+            scale[i] = moved.get(int(i), scale[i])
+        return scale
+
+    def moments(self, number: int, p: np.ndarray, systems: int) -> LocalMoments:
+        """Return the moments of an arm about systems of the law, or of the whole population."""
+        problem = self.of_arm(number)
+        if is_normal_law(problem, p):
+            return local_moments(problem, p, systems_of_law(problem, systems))
+        return population_moments(problem, p)
+
+    def scenario(self, p: np.ndarray, criterion: Criterion, systems: int) -> Scenario:
+        """Return what would be true at p."""
+        arms = tuple(self.moments(i, p, systems) for i in range(len(self.arms)))
+        return Scenario(arms, self.before, criterion)
+
+    def criterion(self, p: np.ndarray, name: CriterionName, wanted: Sequence[str]) -> Criterion:
+        """Return a criterion about some of the parameters, by default about all.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such criterion or parameter.
+        """
+        require_known(name, NAMES, f"criterion: got '{name}'")
+        free, scale = self.problem.of_moments.free, self.scale(p)
+        if name == "systems":
+            if not is_normal_law(self.of_arm(0), p):
+                raise ConfigError(
+                    "criterion: 'systems' needs a law that is normal after a transform of each "
+                    "parameter; choose D or A for this law"
+                )
+            varying = [n for n, v in zip(self.parameters, self._varies(p), strict=True) if v]
+            chosen = [self._known_name(each, varying) for each in wanted] or varying
+            return Criterion(
+                name, np.array([self.parameters.index(n) for n in chosen]), scale, free
+            )
+        entries = sorted({i for each in wanted for i in self._entries(each)})
+        if not wanted:
+            entries = [int(i) for i in np.flatnonzero(free & self._everywhere(p))]
+        held = [self.names[i] for i in entries if not free[i]]
+        if held:
+            raise ConfigError(f"{held[0]} is held or known in this study, and has no error to plan")
+        return Criterion(name, np.array(entries), scale, free)
+
+    def _known_name(self, name: str, names: Sequence[str]) -> str:
+        require_known(name, names, f"parameters: got '{name}'")
+        return name
+
+    def _entries(self, name: str) -> list[int]:
+        """Return the entries of p of a name: its own, or those of the law of an entry of z."""
+        if name in self.names:
+            return [self.names.index(name)]
+        of_law = self.names[: self.problem.d_alpha]
+        if name in self.parameters:
+            found = [i for i, each in enumerate(of_law) if each.startswith(f"{name}_")]
+            if found:
+                return found
+        require_known(name, self.names, f"parameters: got '{name}'")
+        return []
+
+    def _everywhere(self, p: np.ndarray) -> np.ndarray:
+        """Return which parameters belong to all places: not the noise of single sensors."""
+        gamma = torch.from_numpy(p[self.problem.d_alpha :])
+        everywhere = np.ones(len(p), dtype=bool)
+        moments = self.moments(0, p, 1)
+        for k in range(len(gamma)):
+            change = moments.of_noise[0, self.problem.d_alpha + k]
+            touched = (change.abs() > 0).any(dim=1)
+            everywhere[self.problem.d_alpha + k] = bool(touched.all())
+        return everywhere
+
+    def _varies(self, p: np.ndarray) -> np.ndarray:
+        spread = self.moments(0, p, 1).spread
+        assert spread is not None
+        return np.asarray(((spread**2).sum(dim=(0, 2)) > 0).numpy())
