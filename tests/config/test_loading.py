@@ -45,6 +45,7 @@ def test_minimal_study_has_all_sections_filled_in() -> None:
         "kernel": "exponential",
         "nugget": False,
         "errors": None,
+        "discrepancy": None,
         "prior": None,
         "start": {"amplitude": 0.3, "length": 0.3},
     }

@@ -19,6 +19,7 @@ from popinv.judgement.answer import (
     PartTest,
     RecoveredParameter,
     SamplingErrorShare,
+    SimulatorDiscrepancy,
     StudyAnswer,
 )
 from popinv.judgement.files import is_answer, read_answer
@@ -52,6 +53,10 @@ WHOLE = replace(
         PartTest("simulator", p_value=0.5, tests=3),
     ),
     features=(FeatureTest("lag_1", 0.4, 0.1, 0.5, 0.001),),
+    discrepancy=SimulatorDiscrepancy(
+        ("t = 1", "t = 2"), (0.41, -0.02), (0.31, -0.12), (0.51, 0.08), (0.29, -0.14),
+        (0.53, 0.11), "mg/L", 0.35, 0.15, 0.85, 0.97, {"k_median": 2.7},
+    ),
 )  # fmt: skip
 
 
@@ -96,6 +101,8 @@ def test_the_flat_table_has_every_number_of_the_record():
     assert numbers["simulator_misfit"] == "none seen"
     assert numbers["misfit_lag_1_large"] == 0.5
     assert numbers["boundary_k_mean"] == "zero"
+    assert numbers["discrepancy_seen"] == 1
+    assert numbers["discrepancy_widens_k_median"] == 2.7
     assert numbers["prior"].endswith("standard deviation 1); noise amplitude: weak")
     assert numbers["noise_true_amplitude"] == 0.1
     # What is not known is left out.

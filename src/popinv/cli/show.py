@@ -18,7 +18,7 @@ from popinv.cli.programs import program
 from popinv.cli.show_numbers import aligned, numbers_block, uses_lines, wrapped
 from popinv.config.loading import load_file
 from popinv.errors import DataError
-from popinv.judgement.answer import StudyAnswer, TruthErrors
+from popinv.judgement.answer import SimulatorDiscrepancy, StudyAnswer, TruthErrors
 from popinv.judgement.comparison import BASELINE_NAMES, explained, rows_of
 from popinv.judgement.files import (
     METRICS_FILE,
@@ -232,7 +232,27 @@ def _study(path: Path, answer: StudyAnswer) -> str:
     heading = f"{name}: {sizes.in_words}"
     parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
+    if answer.discrepancy is not None:
+        parameters += ["", *aligned(_discrepancy(answer.discrepancy))]
     return "\n".join([heading, "-" * len(heading), *parameters, "", *judged])
+
+
+def _discrepancy(found: SimulatorDiscrepancy) -> list[tuple[str, ...]]:
+    """Return the rows of the simulator's error, headings first."""
+    unit = "" if found.units == "1" else f" [{found.units}]"
+    rows: list[tuple[str, ...]] = [
+        (f"error of the simulator{unit}", "recovered", "95 % interval", "95 % band of all")
+    ]
+    for i in range(min(len(found.values), _MOST)):
+        ends = (
+            f"{_number(low[i])} to {_number(high[i])}"
+            for low, high in ((found.lower, found.upper), (found.joint_lower, found.joint_upper))
+        )
+        rows.append((found.places[i], _number(found.values[i]), *ends))
+    if len(found.values) > _MOST:
+        more = f"and {len(found.values) - _MOST} more in population.zarr.zip"
+        rows.append((more, "", "", ""))
+    return rows
 
 
 def _baselines(path: Path) -> str:
@@ -263,8 +283,10 @@ def _number(value: float) -> str:
 def _parameters(answer: StudyAnswer) -> list[tuple[str, ...]]:
     """Return the rows of the table, headings first, without empty columns."""
     rows: list[tuple[str, ...]] = [("", "parameter", "recovered", "95 % interval", "true", "unit")]
+    values = set() if answer.discrepancy is None else answer.discrepancy.names
     for kind, entries in groupby(answer.parameters, key=lambda p: p.kind):
-        of_kind = list(entries)
+        # The values of a discrepancy have a table of their own.
+        of_kind = [p for p in entries if kind == "law" or p.name not in values]
         most = _MOST_SUMMARIES if kind == "law" and answer.summaries else _MOST
         for p in of_kind[:most]:
             rows.append(

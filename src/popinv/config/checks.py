@@ -13,9 +13,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
+from popinv.config.discrepancy_checks import discrepancy_problems
 from popinv.config.evidence import evidence_problems
 from popinv.config.numerics import Assessment
 from popinv.config.observations import FileObservations, SyntheticObservations
+from popinv.config.random_simulator import random_problems
 from popinv.config.special_systems import (
     error_problems,
     known_problems,
@@ -60,6 +62,8 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
     if sections.law:
         yield from level_problems(sections.law, sections)
     yield from error_problems(sections)
+    yield from random_problems(sections)
+    yield from discrepancy_problems(study, sections)
     if sections.observations:
         yield from replicate_problems(sections.observations, sections)
     if sections.evidence:
@@ -118,7 +122,12 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
-    if forward and sections.surrogate and sections.surrogate.kind == "none":
+    if (
+        forward
+        and sections.surrogate
+        and sections.surrogate.kind == "none"
+        and not forward.is_random()
+    ):
         yield from _no_surrogate(sections, forward)
     if forward and forward.timed_inputs():
         yield from _timed_inputs(sections, forward)
@@ -218,6 +227,9 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[ConfigProbl
         yield problem.under("noise")
     for problem in noise.value_problems(noise.start, forward):
         yield problem.under("noise", "start")
+    if noise.discrepancy is not None:
+        for problem in noise.discrepancy.problems(forward):
+            yield problem.under("noise", "discrepancy")
     if isinstance(forward, PorousFlow) and forward.own_sensors() and noise.kind == "kernel":
         yield ConfigProblem(
             ("noise", "kind"),
@@ -272,7 +284,11 @@ def _true_noise(
     if noise.errors:
         wrong += noise.errors.value_problems(given)
     wanted = tuple(noise.start_values())
-    for problem in (*name_problems(given, wanted, "the noise's parameters"), *wrong):
+    named = given
+    if noise.discrepancy is not None:
+        wrong += noise.discrepancy.value_problems(given, forward)
+        named = {n: value for n, value in given.items() if n not in noise.discrepancy.optional()}
+    for problem in (*name_problems(named, wanted, "the noise's parameters"), *wrong):
         yield problem.under(*at)
     if forward and not wrong:
         for problem in noise.value_problems(values.model_validate(known), forward):
@@ -478,7 +494,7 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
             f"{MOST_INPUTS}; the forward model has {inputs} (parameters and design). Use "
             "'network', with more solves, or fewer parameters.",
         )
-    if forward and forward.has_sampling_error():
+    if forward and forward.has_sampling_error() and not forward.is_random():
         yield ConfigProblem(
             kind,
             "got 'gaussian_process', but solves of this forward model have a sampling error, which "

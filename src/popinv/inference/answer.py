@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.choice import ESTIMATORS, choose, words
+from popinv.inference.discrepancy_bands import discrepancy_dataset, size_ends
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.identifiability import Identifiability, identifiability
 from popinv.inference.intervals import boundaries, intervals, settled
@@ -19,6 +20,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import (
     estimate_of,
     estimated_coordinate,
+    intrinsic_covariance,
     parameter_names,
     parameters_of,
 )
@@ -90,6 +92,8 @@ def population_dataset(
         dim, long_name = f"{part}_parameter", f"end of the 95 % interval of the {part}"
         population[f"{part}_lower"] = variable(dim, low, f"lower {long_name}")
         population[f"{part}_upper"] = variable(dim, high, f"upper {long_name}")
+    bands = discrepancy_dataset(problem, population)
+    population = population.merge(bands).assign_attrs(bands.attrs)
     if problem.law.summarised:
         population = population.merge(_summary(problem, chosen, loaded.get("resamples")))
     population = population.merge(_side_by_side(problem, estimates)).merge(
@@ -97,6 +101,12 @@ def population_dataset(
     )
     if "sampling_error" in loaded:
         population = population.merge(loaded["sampling_error"], combine_attrs="override")
+    if (intrinsic := intrinsic_covariance(problem, estimate_of(chosen))) is not None:
+        population["intrinsic_covariance"] = variable(
+            ("observation", "observation_other"),
+            intrinsic,
+            "covariance of the simulator's answer given its parameters, mean over the law",
+        )
     population = _with_identifiability(population, found)
     descent = loaded["distance"]
     if "alpha" in descent:
@@ -137,7 +147,7 @@ def _with_undetermined(
 ) -> tuple[xr.Dataset, _Found]:
     """Return the chosen estimate with covariances of the determined part, and this part."""
     held = {*boundaries(chosen), *settled(chosen)}
-    free = replace(problem, fixed=tuple(held))
+    free = problem.held(held)
     known = moments = identifiability(free, *parameters_of(chosen))
     bread, likelihood = chosen["bread"].values, None
     information = np.zeros_like(bread)
@@ -170,6 +180,8 @@ def _ends(
         covariance = np.cov(answers, rowvar=False)
         chosen = chosen.assign(covariance=(chosen["covariance"].dims, covariance))
     ends = intervals(problem, chosen)
+    for i, (low, high) in size_ends(problem, chosen).items():
+        ends["noise"][0][i], ends["noise"][1][i] = low, high
     unknown = found.undetermined.entries
     for part, rows in zip(ends.values(), np.split(unknown, [problem.d_alpha]), strict=True):
         for end in part:
@@ -259,6 +271,8 @@ def _agreement(
     """Return Hausman's test of the distance against the chosen estimate, or of two likelihoods."""
     other = "distance" if chosen != "distance" else "pseudo_likelihood"
     one, two = estimates[chosen], estimates[other]
+    if problem.noise.shifts:
+        return {"agreement": "not judged: the distance has another size of the discrepancy"}
     if len(problem.data) < FEW_SYSTEMS:
         few = f"with fewer than {FEW_SYSTEMS} systems the estimates have biases of their own"
         return {"agreement": f"not judged: {few}"}

@@ -10,11 +10,13 @@ from typing import Literal
 import numpy as np
 import xarray as xr
 
+from popinv.forward.datasets import observation_names, place_coordinates, replicates_of
 from popinv.inference.folds import folds_of
 from popinv.inference.heldout_test import heldout_test, tested_systems
 from popinv.inference.intervals import boundaries
+from popinv.inference.intrinsic_share import intrinsic_variation
 from popinv.inference.law_summary import law_summary
-from popinv.inference.model_comparison import information_criteria
+from popinv.inference.model_comparison import counted_parameters, information_criteria
 from popinv.inference.noise_share import least_noise
 from popinv.inference.problem import Problem
 from popinv.inference.result import law_errors, ratio, relative_frobenius_error, root_mean_square
@@ -36,6 +38,7 @@ from popinv.judgement.answer import (
     PartTest,
     RecoveredParameter,
     SamplingErrorShare,
+    SimulatorDiscrepancy,
     SolverCosts,
     StudyAnswer,
     SurrogateError,
@@ -125,7 +128,8 @@ def assess(
         surrogate_coverage=None if held_out is None else held_out.coverage,
         least_noise=least,
         truth=_truth_errors(problem, loaded) if "truth" in loaded else None,
-        sampling_error=_sampling_error(problem, loaded) if "sampling_error" in loaded else None,
+        sampling_error=_sampling_error(problem, loaded),
+        intrinsic=intrinsic_variation(problem, population),
         tests=results.tests,
         features=results.features,
         heldout=results.heldout,
@@ -137,6 +141,7 @@ def assess(
         ),
         weakest=_weakest(population),
         prior=problem.stated_prior.words,
+        discrepancy=_discrepancy(population, loaded["observations"]),
     )
 
 
@@ -338,7 +343,8 @@ def _likelihood(problem: Problem, population: xr.Dataset) -> LikelihoodValue | N
     value -= float(population.attrs.get("restriction", 0.0))
     if "value_error" not in population.attrs:
         return LikelihoodValue(value, restricted=restricted)
-    criteria = information_criteria(value, int(problem.free.sum()), problem.units)
+    counted = counted_parameters(problem, population["bread"].values)
+    criteria = information_criteria(value, counted, problem.units)
     error = float(population.attrs["value_error"])
     return LikelihoodValue(value, error, *criteria, restricted=restricted)
 
@@ -351,6 +357,48 @@ def _surrogate(population: xr.Dataset, check: xr.Dataset, thresholds: Thresholds
     return SurrogateError(
         error, thresholds.error, push, thresholds.push, good_enough, shift.treatment
     )
+
+
+def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorDiscrepancy | None:
+    """Return the discrepancy of the simulator in the answer, if its noise has one."""
+    if "discrepancy" not in population:
+        return None
+
+    def values(end: str) -> tuple[float, ...]:
+        return tuple(population[f"discrepancy{end}"].values.tolist())
+
+    size = population["noise_parameter"].values.tolist().index("discrepancy_amplitude")
+    lower, upper = (
+        finite(float(population[f"noise{end}"].values[size])) for end in ("_lower", "_upper")
+    )
+    return SimulatorDiscrepancy(
+        places=tuple(_places(observations)),
+        values=values(""),
+        lower=values("_lower"),
+        upper=values("_upper"),
+        joint_lower=values("_joint_lower"),
+        joint_upper=values("_joint_upper"),
+        units=str(observations["y"].attrs.get("units", "1")),
+        size=float(population["noise"].values[size]),
+        size_lower=lower,
+        size_upper=upper,
+        determined=float(population["discrepancy_determined"].mean()),
+        confounded=json.loads(population.attrs["discrepancy_confounded"]),
+    )
+
+
+def _places(observations: xr.Dataset) -> list[str]:
+    """Return the observations of one replicate in words, such as ``t = 0.5``."""
+    width = observations.sizes["observation"] // replicates_of(observations)
+    columns = {name: observations[name].values[:width] for name in place_coordinates(observations)}
+    if not columns:
+        return observation_names(observations)[:width]
+    rows = zip(*columns.values(), strict=True)
+    names = [name.removeprefix("observation_") for name in columns]
+    return [
+        ", ".join(f"{name} = {value:g}" for name, value in zip(names, row, strict=True))
+        for row in rows
+    ]
 
 
 def _truth_errors(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> TruthErrors:
@@ -375,7 +423,12 @@ def _truth_errors(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> TruthEr
     return TruthErrors(float(errors.max()), rms, noise, **known)
 
 
-def _sampling_error(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> SamplingErrorShare:
+def _sampling_error(
+    problem: Problem, loaded: Mapping[str, xr.Dataset]
+) -> SamplingErrorShare | None:
+    """Return the share of a sampling error that was counted as noise."""
+    if "sampling_error" not in loaded or problem.noise.random_signal:
+        return None
     population = loaded["population"]
     return sampling_error_share(
         population["noise_covariance"].values,

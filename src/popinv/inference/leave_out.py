@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -78,7 +78,7 @@ def refits(
     solver : SolverSimulator, optional
         The forward model, if the answer is a likelihood's answer through it.
     """
-    problem = replace(problem, fixed=tuple(boundaries(answer)))
+    problem = problem.held(boundaries(answer))
     if answer.attrs["estimator"] == "likelihood":
         return _of_likelihood(problem, answer, folds, draws, solver)
     p, estimator = estimate_of(answer), str(answer.attrs["estimator"])

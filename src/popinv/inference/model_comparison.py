@@ -24,13 +24,36 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
+from popinv.inference.problem import Problem
 
 # A difference of more than this many standard errors counts as real.
 _CLEAR = 2.0
 
 
+def counted_parameters(problem: Problem, bread: np.ndarray) -> float:
+    r"""Return k, the number of parameters that the observations determine.
+
+    A coefficient with a standard normal prior of its own, such as a coordinate of a discrepancy,
+    counts by the share that the observations determine: with the inverse A^{-1} of the information
+    and the prior together, ``k = n - sum_i (A^{-1})_{ii}`` over these coefficients (Spiegelhalter
+    et al., J. R. Statist. Soc. B 64, 2002). The size of the discrepancy counts too.
+
+    Parameters
+    ----------
+    bread : ndarray of shape (n_p, n_p)
+        A^{-1} of the answer.
+    """
+    free = problem.free
+    held = len(problem.noise.hyperparameters)
+    own = problem.prior.own.entries & free
+    count = int(free.sum()) + held
+    if not own.any() or not np.isfinite(bread).all():
+        return count
+    return count - float(np.minimum(np.diag(bread)[own], 1.0).sum())
+
+
 def information_criteria(
-    log_likelihood: float, parameters: int, systems: int
+    log_likelihood: float, parameters: float, systems: int
 ) -> tuple[float, float]:
     """Return AIC and BIC, the latter for this number of systems."""
     twice = -2 * log_likelihood
@@ -117,7 +140,7 @@ def compare(scores: Mapping[str, xr.Dataset]) -> dict[str, Any]:
 
 def _row(score: xr.Dataset, values: np.ndarray, best: np.ndarray, is_best: bool) -> dict[str, Any]:
     attrs, behind = score.attrs, best - values
-    k, log_likelihood = int(attrs["parameters"]), float(attrs["log_likelihood"])
+    k, log_likelihood = float(attrs["parameters"]), float(attrs["log_likelihood"])
     aic = bic = None
     if np.isfinite(log_likelihood):
         aic, bic = information_criteria(log_likelihood, k, int(attrs["systems"]))
@@ -129,7 +152,7 @@ def _row(score: xr.Dataset, values: np.ndarray, best: np.ndarray, is_best: bool)
         "law": str(attrs["law"]),
         "noise": str(attrs["noise"]),
         "estimator": str(attrs["estimator"]),
-        "parameters": k,
+        "parameters": int(k) if k == int(k) else round(k, 1),
         "log_likelihood": _known(log_likelihood),
         "log_likelihood_error": _known(attrs["log_likelihood_error"]),
         "aic": aic,

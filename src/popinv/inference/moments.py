@@ -161,12 +161,16 @@ def signal_derivatives(
 def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: MomentUnits) -> np.ndarray:
     """Return the derivatives of one system's moments in gamma, shape (moments, d_gamma).
 
-    Only the covariance changes. Parameters are treated one at a time, so that no array is larger
-    than the result.
+    The covariance changes, and the mean by a discrepancy. Parameters are treated one at a time, so
+    that no array is larger than the result.
     """
     d_y, scale = problem.noise.d_y, problem.conditions.mean_square_scale
     entries = d_y * (d_y + 1) // 2
     derivatives = np.zeros((d_y + entries + moments.decorrelation.shape[1], len(gamma)))
+    if problem.noise.shifts:
+        shifts: torch.Tensor = problem.noise.shift_derivatives(gamma)  # type: ignore[attr-defined]
+        moved = torch.linalg.solve_triangular(moments.factor, shifts.T, upper=False)
+        derivatives[:d_y] = moved.numpy()
     for i in range(len(gamma)):
         shift = torch.zeros_like(gamma)
         shift[i] = _NOISE_STEP

@@ -19,6 +19,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from popinv.errors import DivergenceError
+from popinv.inference.discrepancy_size import settled, with_uncertain_size
 from popinv.inference.division import collected, of_first
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.closed_form import is_linear
@@ -88,6 +89,15 @@ class Polished:
     surrogate_shift: np.ndarray
     reason: str = ""
 
+    def with_uncertain_size(self, problem: Problem) -> Polished:
+        """Return the estimates with the uncertainty of the size of a discrepancy, if any."""
+        likelihood = self.likelihood
+        return replace(
+            self,
+            pseudo_likelihood=with_uncertain_size(problem, self.pseudo_likelihood),
+            likelihood=None if likelihood is None else with_uncertain_size(problem, likelihood),
+        )
+
     def collected(self, problem: Problem) -> Polished:
         """Return the estimates with the results of all systems, on the first rank."""
         rows = partial(collected, problem)
@@ -113,7 +123,12 @@ def likelihood_solves(problem: Problem, draws: int) -> float:
 
 
 def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:
-    """Return whether either estimator may go through the solver."""
+    """Return whether either estimator may go through the solver.
+
+    A solve of a random simulator gives neither the mean nor the covariance of its answer.
+    """
+    if problem.noise.random_signal:
+        return False
     first = pseudo_likelihood_solves(problem.count, problem.d_alpha, problem.members)
     fewest = min(first, likelihood_solves(problem, settings.draws))
     return seconds_per_solve * fewest <= settings.solver_seconds
@@ -172,7 +187,7 @@ def polish(
         if polished.likelihood is None or not polished.likelihood.passes:
             whole = path.whole(nearby, polished.pseudo_likelihood)
             polished = replace(polished, pseudo_likelihood=whole)
-        return polished.collected(own)
+        return polished.with_uncertain_size(problem).collected(own)
 
 
 @dataclass(frozen=True)
@@ -209,6 +224,7 @@ class _Path:
         fewest = min(FEWEST_DRAWS, draws_for(problem.count))
         draws = fewest if all(is_linear(problem, start) for start in starts) else None
         first = fit_pseudo_likelihood(problem, starts, draws=draws)
+        first = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p], draws=draws))
         through = self.simulator
         self.tell(f"pseudo-likelihood through the {through}", first)
         # Fresh solves are observed under the conditions of random systems, also of other ranks.
@@ -227,7 +243,7 @@ class _Path:
                 nearby = problem if near else solved
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
-        if not is_exact(problem.simulate):
+        if problem.correctable:
             told = f"pseudo-likelihood through the {through}, corrected for the surrogate's error"
             self.tell(told, best)
         return Polished(best, None, {"pseudo_likelihood": through}, shift), nearby
@@ -259,7 +275,7 @@ class _Path:
                 known = self.information(start)
                 best = self.maximum(solved, start, settings, granted=granted, information=known)
         self.tell(f"likelihood through the {through}", best)
-        if best.passes and through == "surrogate":
+        if best.passes and through == "surrogate" and problem.correctable:
             scores = marginal_scores(problem.whole, best.p, settings)
             best = corrected(problem.whole, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
             self.tell("likelihood, corrected for the surrogate's error", best)

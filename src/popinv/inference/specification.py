@@ -121,8 +121,7 @@ def specification_tests(
             f"these tests average over at least {FEWEST_TESTED} systems; crossed levels join the "
             f"members into {problem.count}"
         )
-    held = {*problem.fixed, *boundaries(population), *settled(population)}
-    free = replace(problem, fixed=tuple(sorted(held)))
+    free = problem.held({*boundaries(population), *settled(population)})
     residuals = solver_residuals(problem, check)
     try:
         findings = specification(free, observations, estimate_of(population), residuals)

@@ -15,9 +15,10 @@ from typing import Literal
 from popinv.errors import spanned
 
 Part = Literal["law", "noise", "simulator"]
-SurrogateTreatment = Literal["corrected", "included", "unused", "left"]
+SurrogateTreatment = Literal["corrected", "included", "unused", "unmeasured", "left"]
 """The surrogate's error has been subtracted from the answer, or is included in its intervals; the
-answer uses no surrogate; or nothing has been done."""
+answer uses no surrogate; single solves of a random simulator do not measure the effect; or nothing
+has been done."""
 
 _TREATMENTS: dict[SurrogateTreatment, str] = {
     "corrected": "The surrogate's error changed the answer by {}. It has been subtracted, and the "
@@ -26,6 +27,8 @@ _TREATMENTS: dict[SurrogateTreatment, str] = {
     "Nothing is subtracted, and the intervals include it.",
     "unused": "The surrogate's error would move the answer by {}. The answer uses the forward "
     "model itself.",
+    "unmeasured": "Single solves of a random simulator do not measure how the surrogate's error "
+    "changes the answer, and the intervals do not include it. It falls with the number of solves.",
     "left": "The surrogate's error changes the answer by {}. Nothing is subtracted, and the "
     "intervals do not include it.",
 }
@@ -295,6 +298,32 @@ class TruthErrors:
 
 
 @dataclass(frozen=True)
+class IntrinsicVariation:
+    """The variation of a random simulator's answer beside the measurement noise.
+
+    Attributes
+    ----------
+    share : float
+        Mean share of the variance of variation and noise together.
+    learned_to_repeated : float or None
+        The learned variance, divided by that of repeated solves.
+    ratio_error : float or None
+        Standard error of this ratio, at most.
+    least_noise : float
+        The smallest variance of the noise of an observation, as a share of its variation; the
+        largest, if observations share the parameters of their noise.
+    hides_noise : bool
+        Whether this noise is smaller than the error of the variation.
+    """
+
+    share: float
+    learned_to_repeated: float | None
+    ratio_error: float | None
+    least_noise: float
+    hides_noise: bool
+
+
+@dataclass(frozen=True)
 class SamplingErrorShare:
     """The sampling error of a stochastic model, as a share of the variance beside the signal.
 
@@ -410,6 +439,67 @@ class WeakestDirection:
 
 
 @dataclass(frozen=True)
+class SimulatorDiscrepancy:
+    """The error of the simulator that is the same in all systems.
+
+    Attributes
+    ----------
+    places : tuple of str
+        The observations, as users read them.
+    values, lower, upper, joint_lower, joint_upper : tuple of float
+        One for each observation: the estimate, and the ends of its interval and of the joint band.
+    units : str
+        The unit of the observations.
+    size, size_lower, size_upper : float
+        The amplitude of the discrepancy, and the ends of its interval.
+    determined : float
+        Mean share of the prior variance that the observations remove.
+    confounded : mapping of str to float
+        Parameters of the law whose change looks like a discrepancy, with the ratio of their
+        standard errors with and without it.
+    """
+
+    places: tuple[str, ...]
+    values: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    joint_lower: tuple[float, ...]
+    joint_upper: tuple[float, ...]
+    units: str
+    size: float
+    size_lower: float | None
+    size_upper: float | None
+    determined: float
+    confounded: dict[str, float]
+
+    def numbers(self) -> dict[str, float | int | str | None]:
+        """Return the entries of ``metrics.json``."""
+        found: dict[str, float | int | str | None] = {
+            "discrepancy_amplitude": self.size,
+            "discrepancy_amplitude_lower": self.size_lower,
+            "discrepancy_amplitude_upper": self.size_upper,
+            "discrepancy_determined": self.determined,
+            "discrepancy_seen": len(self.seen),
+        }
+        for end in ("", "_lower", "_upper", "_joint_lower", "_joint_upper"):
+            each = getattr(self, end.removeprefix("_") or "values")
+            found |= {f"discrepancy_{i + 1}{end}": value for i, value in enumerate(each)}
+        widened = self.confounded.items()
+        return found | {f"discrepancy_widens_{name}": ratio for name, ratio in widened}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the values among the parameters of the noise."""
+        return frozenset(f"discrepancy_{i + 1}" for i in range(len(self.values)))
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        """The observations at which the joint band excludes zero."""
+        ends = zip(self.joint_lower, self.joint_upper, strict=True)
+        return tuple(i for i, (low, high) in enumerate(ends) if low > 0 or high < 0)
+
+
+@dataclass(frozen=True)
 class StudyAnswer:
     """The result of a study, and the numbers that judge it.
 
@@ -441,10 +531,12 @@ class StudyAnswer:
     least_noise: LeastNoise | None = None
     truth: TruthErrors | None = None
     sampling_error: SamplingErrorShare | None = None
+    intrinsic: IntrinsicVariation | None = None
     tests: tuple[PartTest, ...] = ()
     features: tuple[FeatureTest, ...] = ()
     heldout: HeldOutDistance | None = None
     prior: tuple[str, ...] = ()
+    discrepancy: SimulatorDiscrepancy | None = None
 
     @property
     def parameters(self) -> tuple[RecoveredParameter, ...]:
@@ -489,6 +581,7 @@ class StudyAnswer:
             numbers |= _summary(read)
         numbers |= self._estimators()
         numbers |= self._surrogate_and_noise()
+        numbers |= {} if self.discrepancy is None else self.discrepancy.numbers()
         numbers |= self._truth()
         numbers |= self._tests()
         numbers |= {
@@ -569,6 +662,13 @@ class StudyAnswer:
                 "alpha_error_to_oracle": errors.law_to_oracle,
                 "noise_oracle_relative_frobenius_error": errors.noise_oracle,
                 "noise_error_to_oracle": errors.noise_to_oracle,
+            }
+        if (intrinsic := self.intrinsic) is not None:
+            numbers |= {
+                "intrinsic_share": intrinsic.share,
+                "intrinsic_learned_to_repeated": intrinsic.learned_to_repeated,
+                "intrinsic_learned_to_repeated_error": intrinsic.ratio_error,
+                "intrinsic_least_noise": intrinsic.least_noise,
             }
         if (sampling := self.sampling_error) is not None:
             numbers |= {

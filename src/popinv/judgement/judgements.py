@@ -94,9 +94,11 @@ def judgements(
         _specification(answer),
         _heldout(answer),
         _noise_size(answer),
+        _discrepancy(answer),
         _identifiability(answer),
         _surrogate(answer),
         _sampling_error(answer),
+        _intrinsic(answer),
         _solver(answer),
         _calibration(calibration),
     )
@@ -229,6 +231,55 @@ def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
     )
 
 
+def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
+    """Yield whether an error of the simulator is seen, and what the observations tell of it."""
+    if (found := answer.discrepancy) is None:
+        return
+    units = "" if found.units == "1" else f" {found.units}"
+    seen, count = found.seen, len(found.values)
+    if seen:
+        worst = max(seen, key=lambda i: abs(found.values[i]))
+        short = (
+            f"the simulator errs by up to {found.values[worst]:.3g}{units} ({found.places[worst]})"
+        )
+        text = (
+            f"The simulator errs alike in all systems: by {found.values[worst]:.3g}{units} at "
+            f"{found.places[worst]}, and the joint band excludes zero at {len(seen)} of {count} "
+            "observations."
+        )
+    else:
+        most = max(max(-low, high) for low, high in zip(found.lower, found.upper, strict=True))
+        short = f"no error of the simulator is seen; it is below {most:.2g}{units}"
+        text = (
+            "The joint band of the simulator's error holds zero at every observation. No interval "
+            f"reaches beyond {most:.2g}{units}."
+        )
+    if found.size_lower is not None and found.size_upper is not None:
+        text += (
+            f" Its amplitude is {found.size:.2g}{units} ({found.size_lower:.2g} to "
+            f"{found.size_upper:.2g})."
+        )
+    text += f" The observations remove {found.determined:.0%} of its prior variance."
+    if found.confounded:
+        named = ", ".join(
+            f"{readable(name)} ({ratio:.1f} times)" for name, ratio in found.confounded.items()
+        )
+        text += (
+            f" A change of these parameters looks like an error of the simulator: {named}. In "
+            "brackets is by how much wider their intervals are than with a known error. The "
+            "intervals rest on the size of the error."
+        )
+        short += f"; looks like a change of {', '.join(map(readable, found.confounded))}"
+    yield Judgement(
+        "Error of the simulator",
+        "doubt" if found.confounded else "neutral" if seen else "good",
+        short,
+        text,
+        "Law, noise and the simulator's error come from the same data. A Gaussian process is the "
+        "prior of the error, and the evidence of the data chooses its size.",
+    )
+
+
 def _identifiability(answer: StudyAnswer) -> Iterator[Judgement]:
     found = answer.weakest
     direction, fine = readable(found.direction).replace("-", "−"), not found.warning
@@ -254,6 +305,18 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
     error, done = found.rmse, found.treatment
+    if done == "unmeasured":
+        yield Judgement(
+            "Surrogate",
+            "good" if found.good_enough else "doubt",
+            f"systematic error of the learned mean of {error:.2g} standard deviations",
+            f"On fresh solves the systematic error of the learned mean is {error:.3g} standard "
+            "deviations of intrinsic variation and noise. The study requires less than "
+            f"{found.threshold:g}. {found.statement}",
+            "More solves make the surrogate of a random simulator more accurate: "
+            "active_learning.solves_per_round.",
+        )
+        return
     told = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
     yield Judgement(
         "Surrogate",
@@ -285,6 +348,41 @@ def _sampling_error(answer: StudyAnswer) -> Iterator[Judgement]:
         text,
         "Repeated solves measure this error. The observations alone cannot distinguish it from "
         "noise.",
+    )
+
+
+# A learned variance is wrong if it differs from that of repeated solves by more than three standard
+# errors and this share.
+_WRONGLY_LEARNED = 0.1
+
+
+def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (found := answer.intrinsic) is None:
+        return
+    share, ratio, error = f"{100 * found.share:.2g} %", found.learned_to_repeated, found.ratio_error
+    short = f"{share} of the variance beside the signal"
+    text = (
+        f"The simulator's own variation is {share} of the variance of variation and measurement "
+        "noise together."
+    )
+    wrong = False
+    if ratio is not None and error is not None:
+        text += f" The learned variance is {ratio:.3g} ± {error:.1g} times that of repeated solves."
+        wrong = abs(ratio - 1) > max(3 * error, _WRONGLY_LEARNED)
+    if found.hides_noise:
+        short += ", which hides the noise"
+        text += (
+            f" The noise of an observation has {100 * found.least_noise:.2g} % of the variance of "
+            "its variation, which is not known that accurately: this noise is not told apart from "
+            "the variation."
+        )
+    yield Judgement(
+        "Intrinsic variation",
+        "doubt" if wrong or found.hides_noise else "good",
+        short,
+        text,
+        "The observations show variation and noise together; the simulator tells them apart. More "
+        "solves learn the variation more accurately.",
     )
 
 

@@ -24,6 +24,7 @@ import torch
 
 from popinv.population.known import Known
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.varying import VaryingNoise
 
 Simulate = Callable[[torch.Tensor], torch.Tensor]
@@ -64,6 +65,8 @@ def known_with_places(known: Known, places: np.ndarray) -> Known:
 
 def noise_at_places(noise: NoiseModel, count: int) -> NoiseModel:
     """Return the noise of one replicate, for systems with ``count`` places of their own."""
+    if isinstance(noise, SharedDiscrepancy):
+        return noise.about(noise_at_places(noise.centred, count), own_places=count)
     varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
     same = varying.base.at_any_places(count)
     if same is None:

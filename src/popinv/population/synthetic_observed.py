@@ -89,6 +89,8 @@ def observed_systems(
     if known is not None:
         of_systems = known.covariates
     repeated = of_replicates(clean, replicates, members)
+    if each.shifts:
+        repeated = repeated + each.shift(torch.from_numpy(gamma)).numpy()
     scales, limits = observations.noise_scale, None
     if states_limits(observations):
         ends = stated_limits(observations, description, len(clean), replicates)

@@ -104,8 +104,8 @@ def charts_of(
     fit = goodness_of_fit(problem, loaded)
     predicted = None
     if np.ptp(shown.known.columns, axis=0).any():
-        alpha = torch.from_numpy(parameters_of(population)[0])
-        predicted = population_prediction(shown, alpha)[0][:, : observations.sizes["observation"]]
+        answer = (torch.from_numpy(part) for part in parameters_of(population))
+        predicted = population_prediction(shown, *answer)[0][:, : observations.sizes["observation"]]
     predictive = predictive_check(shown, shown_loaded, predicted)
     evidence = evidence_charts(loaded, study.evidence)
     fitted, calibrated = bool(folds_of(loaded["observations"])), calibration_of(whole, loaded)

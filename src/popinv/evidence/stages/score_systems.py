@@ -9,6 +9,7 @@ import xarray as xr
 
 from popinv.inference.build import descent_problem
 from popinv.inference.conditions import heldout_observations
+from popinv.inference.model_comparison import counted_parameters
 from popinv.inference.polish import likelihood_solves
 from popinv.inference.predictive import predictive
 from popinv.inference.result import draws_of_answer, estimate_of
@@ -101,7 +102,7 @@ def score_systems(
             "noise": str(model.noise.kind),
             "estimator": str(population.attrs["estimator"]),
             "through": "surrogate" if solver is None else "solver",
-            "parameters": int(problem.free.sum()),
+            "parameters": counted_parameters(problem, population["bread"].values),
             "log_likelihood": value,
             "log_likelihood_error": error,
             "systems": len(problem.data),

@@ -9,9 +9,12 @@ import torch
 
 from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import Density, NormalDensity, StackedDensity
+from popinv.inference.likelihood.intrinsic_density import intrinsic_density
+from popinv.inference.likelihood.shifted_density import ShiftedDensity
 from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.likelihood.whitening import whitening
 from popinv.inference.problem import Problem
+from popinv.population.noise.discrepancy import SharedDiscrepancy
 
 
 def _replicates_apart(problem: Problem) -> Problem:
@@ -53,13 +56,18 @@ class DensitiesAt:
     def __init__(self, problem: Problem, gamma: torch.Tensor) -> None:
         self._problem, conditions = problem, problem.conditions
         self._all: Density | None = None
-        if problem.replicates > 1:
+        self._mean: tuple[DensitiesAt, torch.Tensor, torch.Tensor] | None = None
+        if problem.noise.shifts:
+            self._mean = _about_mean(problem, gamma)
+            return
+        if problem.replicates > 1 and not problem.noise.joins_replicates:
             each = DensitiesAt(_replicates_apart(problem), gamma)
             rows = each.of(np.arange(len(problem.data) * problem.replicates))
             self._all = StackedDensity(rows, problem.replicates)
             return
         if not problem.is_normal:
-            self._all = varying_density(problem, gamma)
+            of_all = intrinsic_density if problem.noise.random_signal else varying_density
+            self._all = of_all(problem, gamma)
             return
 
         def covariance(at: torch.Tensor) -> torch.Tensor:
@@ -78,6 +86,11 @@ class DensitiesAt:
     def of(self, systems: np.ndarray) -> Density:
         """Return the density of some of the systems."""
         index, conditions = torch.from_numpy(systems), self._problem.conditions
+        if self._mean is not None:
+            centred, mean, derivatives = self._mean
+            if mean.ndim > 1:
+                mean, derivatives = mean[index], derivatives[index]
+            return ShiftedDensity(centred.of(systems), mean, derivatives)
         if self._all is not None:
             return self._all.rows(index)
         if self._whole:
@@ -88,6 +101,21 @@ class DensitiesAt:
             changes = [noise.change(each[rows]) for each in self._derivatives]
         data = noise.apply(torch.from_numpy(np.asarray(self._problem.data[systems])))
         return NormalDensity(noise, data, changes)
+
+
+def _about_mean(
+    problem: Problem, gamma: torch.Tensor
+) -> tuple[DensitiesAt, torch.Tensor, torch.Tensor]:
+    """Return the densities about the noise's mean, the mean, and its derivatives."""
+    noise, covariates = problem.noise, problem.known.covariates
+    assert isinstance(noise, SharedDiscrepancy)
+    count = len(noise.centred.names)
+    with torch.no_grad():
+        mean = noise.shift(gamma, covariates)
+        derivatives = noise.shift_derivatives(gamma, covariates)[..., count:, :]
+    if not problem.free_noise:
+        derivatives = derivatives[..., :0, :]
+    return DensitiesAt(replace(problem, noise=noise.centred), gamma[:count]), mean, derivatives
 
 
 def log_likelihood(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:

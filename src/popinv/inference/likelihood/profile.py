@@ -15,7 +15,6 @@ sampling variance to the variance from the curvature, and is 1 for the likelihoo
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from scipy.special import stdtrit
@@ -79,7 +78,8 @@ def ill_determined(problem: Problem, *covariances: np.ndarray) -> np.ndarray:
     """
     errors = np.sqrt(np.max([np.diag(each) for each in covariances], axis=0))
     of_law = problem.law.correlations | problem.law.shares | problem.law.of_shape
-    bounded = np.concatenate([of_law, problem.noise.correlations])
+    of_noise = problem.noise.correlations | problem.noise.of_shape
+    bounded = np.concatenate([of_law, of_noise])
     positive = problem.logarithmic & ~bounded
     return problem.free & positive & ~(errors < ILL_DETERMINED)
 
@@ -111,7 +111,7 @@ class _Fall:
     """The fall of the maximum with entry i held at x; infinite if it cannot be evaluated."""
 
     def __init__(self, problem: Problem, point: Point, evaluate: Evaluate, i: int) -> None:
-        self._held = replace(problem, fixed=(*problem.fixed, i))
+        self._held = problem.held([i])
         self._point, self._evaluate, self._i = point, evaluate, i
         covariance = restricted_inverse(point.information, problem.free)
         self._error = math.sqrt(covariance[i, i])

@@ -84,14 +84,15 @@ _ROUNDING = 1e-12
 def reducible(problem: Problem) -> bool:
     """Return whether a problem's integrals may be computed in a span.
 
-    The conditions: the observations are many and without gaps, the noise is the same except for a
-    scale, and one simulator for all systems can compute some of the observations alone.
+    The conditions: the observations are many and without gaps, the noise has mean zero and is the
+    same except for a scale, and one simulator for all systems can compute some of the observations
+    alone.
     """
     conditions = problem.conditions
     return (
         problem.data.shape[1] >= _FEWEST_OBSERVATIONS
         and hasattr(problem.simulate, "of_outputs")
-        and not problem.noise.varies
+        and not (problem.noise.varies or problem.noise.shifts)
         and not problem.law.strongly_curved
         and not (conditions.gaps or conditions.known.width)
     )

@@ -144,7 +144,8 @@ def _misfits(
     with torch.no_grad():
         covariates = known.of(systems.numpy()).covariates
         every = problem.noise.covariances(gamma, covariates).expand(len(systems), -1, -1).numpy()
-        signal = problem.signal(alpha, omega, known.of(systems.numpy())).numpy()
+        mean = problem.signal(alpha, omega, known.of(systems.numpy()))
+        signal = (mean + problem.noise.shift(gamma, covariates)).numpy()
     found = []
     for row, system in enumerate(systems.tolist()):
         covariance, scale = every[row], float(conditions.scale[system])

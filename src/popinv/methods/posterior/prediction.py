@@ -444,12 +444,18 @@ class _Draws:
         """Return noise-free observations of one replicate of a member, (S, d)."""
         rows = torch.cat([torch.from_numpy(z), known.design], dim=1)
         with torch.no_grad():
-            signal = self.problem.surrogate(rows)[:, : self._width].to(torch.float64).numpy()
+            signal = self.problem.surrogate(rows)[:, : self._width].to(torch.float64)
+            if self._noise.shifts:
+                signal = signal.clone()
+                for b, own in _by_place(places, len(places)):
+                    gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
+                    signal[own] += self._noise.shift(gamma)
+        clean = signal.numpy()
         if self.errors is None:
-            return np.asarray(signal)
+            return np.asarray(clean)
         # The replicates of a member have the same error.
         errors = self.errors[places].reshape(len(z), self.problem.members, -1, self._width)
-        return np.asarray(signal + errors[:, self._members[1][n], 0])
+        return np.asarray(clean + errors[:, self._members[1][n], 0])
 
     def _noise_at(
         self,

@@ -30,6 +30,7 @@ class Withdrawal(MethodSection):
         "`{}` requests the influence, `{systems: [17]}` the answer without a system."
     )
     levels: ClassVar[str] = ""
+    discrepancy: ClassVar[str] = ""
 
     systems: list[SystemName] = Field(
         default_factory=list,

@@ -17,7 +17,7 @@ What the influence predicts is compared with fits without single systems.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -83,7 +83,7 @@ class Refitter:
         descent: DescentSettings,
         draws: int,
     ) -> None:
-        self.problem = replace(problem, fixed=tuple(boundaries(answer)))
+        self.problem = problem.held(boundaries(answer))
         self.estimator, self.influence = str(answer.attrs["estimator"]), influence
         p = estimate_of(answer) - correction_of(answer)
         if self.estimator == "distance":

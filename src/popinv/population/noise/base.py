@@ -53,6 +53,18 @@ class NoiseModel(Parameterised, ABC):
     varies : bool
         True if the noise depends on the signal or on covariates, or is not Gaussian. See
         :class:`popinv.population.noise.varying.VaryingNoise`.
+    random_signal : bool
+        True if a signal holds mean and covariance of the answer of a random simulator. See
+        :class:`popinv.population.noise.intrinsic.IntrinsicNoise`.
+    discrepant : bool
+        True if a part of the noise is a discrepancy of the simulator.
+    shifts : bool
+        True if the noise has a mean, :meth:`shift`. See
+        :class:`popinv.population.noise.discrepancy.SharedDiscrepancy`.
+    joins_replicates : bool
+        True if the noise of the replicates of a system is correlated.
+    hyperparameters : tuple of int
+        Entries of gamma that estimates hold, since they only set the prior of other entries.
     """
 
     d_y: int
@@ -61,6 +73,11 @@ class NoiseModel(Parameterised, ABC):
     independent = False
     shrinkage = 0.0
     varies = False
+    random_signal = False
+    discrepant = False
+    shifts = False
+    joins_replicates = False
+    hyperparameters: tuple[int, ...] = ()
 
     def _flagged(self) -> tuple[Constraint, ...]:
         return tuple(CORRELATION if inside else POSITIVE for inside in self.correlations)
@@ -80,6 +97,23 @@ class NoiseModel(Parameterised, ABC):
         """The Gaussian noise of constant size, of one replicate, on which the noise is built."""
         return self
 
+    @property
+    def measured(self) -> NoiseModel:
+        """The measurement noise, without the intrinsic variation of a random simulator."""
+        return self
+
+    def intrinsic_variance(self, signal: torch.Tensor) -> torch.Tensor:
+        """Return the variances (..., d_y) of the simulator's answer, zero if it is not random."""
+        return torch.zeros_like(signal)
+
+    def of_run(self, answer: torch.Tensor) -> torch.Tensor:
+        """Return the signal (n, ...) of the answer of one run of the simulator (n, d_y)."""
+        return answer
+
+    def mean(self, signal: torch.Tensor) -> torch.Tensor:
+        """Return the mean observation (..., d_y) of signals, which it is itself."""
+        return signal
+
     def at_any_places(self, count: int) -> NoiseModel | None:
         """Return the noise of ``count`` observations, if it is the same at all places and times."""
         return None
@@ -88,6 +122,11 @@ class NoiseModel(Parameterised, ABC):
     def correlations(self) -> np.ndarray:
         """Boolean mask (n,): which parameters are in (-1, 1)."""
         return self._are(CORRELATION)
+
+    @property
+    def of_shape(self) -> np.ndarray:
+        """Boolean mask (n,): which parameters have a standard normal prior, as those of a shape."""
+        return np.zeros(len(self.names), dtype=bool)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -139,6 +178,13 @@ class NoiseModel(Parameterised, ABC):
             Covariates of the rows, for noise that depends on them.
         """
         return self.sample(gamma, e)
+
+    def shift(self, gamma: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the mean of the noise, (d_y,) or (n, d_y); zero unless the noise ``shifts``.
+
+        The samples and the covariance are about this mean.
+        """
+        return torch.zeros(self.d_y, dtype=gamma.dtype)
 
     def mean_covariance(
         self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None

@@ -15,6 +15,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
+from popinv.population.noise.discrepancy_section import Discrepancy
 from popinv.population.priors.section import PriorKey, prior_field
 from popinv.sections.base import ONE, ONE_OR_SEVERAL, SEVERAL, NotBoolean, Positive, Section, plain
 from popinv.sections.messages import ConfigProblem
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 
 START = "Start of the descent."
+# The names of the parameters of a discrepancy begin with this.
+_DISCREPANCY = "discrepancy_"
 
 
 Correlation = Annotated[float, Field(gt=-1, lt=1), NotBoolean]
@@ -179,6 +182,14 @@ class NoiseSection(Kind):
         ),
     )
 
+    discrepancy: Discrepancy | None = Field(
+        default=None,
+        description=(
+            "The error of the simulator itself, in all systems alike or in each in its own way. "
+            "null: none."
+        ),
+    )
+
     prior: PriorKey | None = prior_field("noise", "{standard_deviation: {half_normal: 0.1}}")
 
     if TYPE_CHECKING:
@@ -186,15 +197,21 @@ class NoiseSection(Kind):
         start: Any
 
     def model(self, observations: Observations, covariates: Sequence[str] = ()) -> NoiseModel:
-        """Return the noise model for the observations: the family's model, with its errors.
+        """Return the noise model for the observations: the family's, with errors and discrepancy.
 
         Parameters
         ----------
         covariates : sequence of str
             The names of all covariates that are known of a system, in order.
         """
-        family = self.noise(observations)
-        return family if self.errors is None else self.errors.noise(family, covariates)
+        noise = self.noise(observations)
+        if self.discrepancy is not None:
+            noise = self.discrepancy.with_own(noise, observations)
+        if self.errors is not None:
+            noise = self.errors.noise(noise, covariates)
+        if self.discrepancy is not None:
+            noise = self.discrepancy.with_shared(noise, observations)
+        return noise
 
     def covariate_names(self) -> tuple[str, ...]:
         """Return the covariates of each system that the noise depends on."""
@@ -202,14 +219,14 @@ class NoiseSection(Kind):
 
     def start_values(self) -> dict[str, Any]:
         """Return the start of all parameters, by name or key."""
-        added = {} if self.errors is None else self.errors.start_values()
+        parts = (self.discrepancy, self.errors)
+        added = {k: v for part in parts if part is not None for k, v in part.start_values().items()}
         return {**plain(self.start), **added}
 
     def modules(self) -> tuple[str, ...]:
         """Return the modules of the family and of its errors."""
-        if self.errors is None:
-            return super().modules()
-        names = ("varying", "student")
+        names = () if self.errors is None else ("varying", "student")
+        names = names if self.discrepancy is None else (*names, "discrepancy")
         return (*super().modules(), *(f"popinv.population.noise.{name}" for name in names))
 
     def units(self, name: str, observations: Observations) -> str:
@@ -219,6 +236,9 @@ class NoiseSection(Kind):
         or none if they are shares of the signal, and a length has the unit of the coordinates. A
         family with other names overrides this.
         """
+        if name.startswith(_DISCREPANCY):
+            name = name.removeprefix(_DISCREPANCY).removeprefix("own_")
+            return observations.coordinate_units if name == "length" else observations.units
         if name == "length":
             return observations.coordinate_units
         if not name.startswith(("standard_deviation", "amplitude", "nugget")):

@@ -25,6 +25,8 @@ import torch
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
+from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.student import student_of_normal
 
 # Value of ``grows`` for noise that equals its base.
@@ -233,10 +235,17 @@ class VaryingNoise(WrappedNoise):
 def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
     """Return the noise of ``count`` replicates; one replicate returns ``single`` unchanged.
 
-    Noise that varies scales the replicates of its base.
+    Noise that varies scales the replicates of its base. The replicates of a system share its
+    discrepancies.
     """
     if count == 1:
         return single
+    if isinstance(single, IntrinsicNoise):
+        return single.replicated(count)
+    if isinstance(single, SharedDiscrepancy):
+        return single.about(replicated_noise(single.centred, count), count)
+    if isinstance(single, OwnDiscrepancy):
+        return single.replicated(replicated_noise(single.measurement, count), count)
     if isinstance(single, VaryingNoise):
         return single.with_base(ReplicatedNoise(single.base, count))
     return ReplicatedNoise(single, count)

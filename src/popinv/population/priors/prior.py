@@ -156,15 +156,16 @@ def _separate(density: LogDensity, u: np.ndarray) -> tuple[float, np.ndarray, np
 class ShapePrior(PriorPart):
     """The standard normal prior of the coefficients of a law of no prescribed shape.
 
-    It has no constant, so that it is zero where the law is normal. ``weights`` (k,) is 1 for the
-    coefficients of the law, and 0 for its other entries.
+    The coordinates of a discrepancy of the simulator have it too. It has no constant, so that it is
+    zero where the law is normal, and the discrepancy zero. ``weights`` (n_p,) is 1 for these
+    coefficients, and 0 for other entries.
     """
 
     weights: np.ndarray
 
     @property
     def entries(self) -> np.ndarray:  # type: ignore[override]
-        """All entries of the law."""
+        """All entries."""
         return np.arange(len(self.weights))
 
     @property
@@ -360,7 +361,8 @@ class Prior:
     def of(cls, law: Law, noise: NoiseModel, stated: StatedPrior) -> Prior:
         """Return the law's own prior together with the stated ones."""
         d_alpha = len(law.names)
-        own = [ShapePrior(law.of_shape.astype(float))] if law.of_shape.any() else []
+        weights = np.concatenate([law.of_shape, noise.of_shape]).astype(float)
+        own = [ShapePrior(weights)] if weights.any() else []
         slopes = (*jacobian_of(law, 0), *jacobian_of(noise, d_alpha))
         return cls((*own, *stated.parts), slopes, d_alpha + len(noise.names))
 

@@ -273,7 +273,7 @@ class _Stated:
                     self.matrices[k] = _EXPONENT
                     self.words.append(self.of_matrix(k))
                 return
-        shaped = isinstance(model, Law) and model.of_shape[i]
+        shaped = model.of_shape[i] or i in getattr(model, "hyperparameters", ())
         density = None if shaped or i in self.entries else self.weak(name, model.constraints[i])
         if density is not None:
             self.add_one((), name, density)
@@ -331,7 +331,10 @@ class _Stated:
         """Add the prior of one parameter."""
         model, i = self.of.model, self.of.model.names.index(name)
         constraint = model.constraints[i]
-        if isinstance(model, Law) and model.of_shape[i]:
+        if isinstance(model, NoiseModel) and (model.of_shape[i] or i in model.hyperparameters):
+            text = "the evidence of the observations determines the size of the discrepancy"
+            self.refuse(path, f"{text}, which has a prior of its own; leave it out.")
+        elif model.of_shape[i]:
             text = "it is a coefficient of the shape, to which the law gives a normal prior of its "
             self.refuse(path, f"{text}own ('law.roughness' scales it); leave it out.")
         elif i in self.entries or any(i in model.matrices[k].entries for k in self.matrices):

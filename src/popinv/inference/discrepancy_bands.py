@@ -1,0 +1,130 @@
+r"""The discrepancy of the simulator in an answer: its values, with bands, and what determines them.
+
+Pointwise intervals are those of the parameters of the noise
+(:mod:`popinv.inference.intervals`). The joint band holds all values at once in 95 % of cases. It is
+wider by the ratio of the quantiles of :math:`\max_j |Z_j|` and of a single :math:`|Z_j|`, with Z
+normal of the correlation of the estimated values.
+
+A prior keeps apart what the observations do not. Let s be the standard error of a parameter of the
+law, and s_0 its standard error if the discrepancy were known. A change of a parameter with a large
+s / s_0 looks like a discrepancy, and its interval rests on the size of the discrepancy.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+import xarray as xr
+from scipy.special import ndtri
+
+from popinv.inference.estimate import restricted_inverse
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
+from popinv.inference.stated_values import read_names
+from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.seeds import generator
+from popinv.store.variables import variable
+
+# Draws for the quantile of the largest of d correlated values.
+_DRAWS = 20_000
+_LEVEL = 0.95
+# A parameter is confounded with the discrepancy from this ratio of standard errors on.
+_CONFOUNDED = 2.0
+
+
+def size_ends(problem: Problem, estimate: xr.Dataset) -> dict[int, tuple[float, float]]:
+    """Return the ends of the intervals of the sizes of a discrepancy, by their place in gamma."""
+    noise, found = problem.noise, {}
+    for i in noise.hyperparameters:
+        low, high = (f"{noise.names[i]}_{end}" for end in ("lower", "upper"))
+        # The distance has no interval of a size.
+        if low in estimate.attrs:
+            found[i] = float(estimate.attrs[low]), float(estimate.attrs[high])
+    return found
+
+
+def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
+    """Return the discrepancy of an answer; nothing if its noise has none.
+
+    Parameters
+    ----------
+    answer : Dataset
+        With ``noise``, ``noise_lower``, ``noise_upper`` and ``covariance``.
+
+    Returns
+    -------
+    Dataset
+        ``discrepancy`` (observation,) in the unit of the observations; the pointwise
+        ``discrepancy_lower`` and ``discrepancy_upper``; the joint band ``discrepancy_joint_lower``
+        and ``discrepancy_joint_upper``; and ``discrepancy_determined``, the share of the prior
+        variance that the observations remove. The attribute ``discrepancy_confounded`` has the
+        ratios s / s_0 of confounded parameters.
+    """
+    noise = problem.noise
+    if not isinstance(noise, SharedDiscrepancy):
+        return xr.Dataset()
+    d, p = len(noise.coordinates), estimate_of(answer)
+    beta = problem.d_alpha + np.flatnonzero(noise.of_shape)
+    gamma = torch.from_numpy(p[problem.d_alpha :])
+    root = noise.root(gamma).numpy()
+    covariance = answer["covariance"].values
+    of_values = root @ covariance[np.ix_(beta, beta)] @ root.T
+    values, lower, upper = (answer[f"noise{end}"].values[-d:] for end in ("", "_lower", "_upper"))
+    wider = _joint_factor(of_values, problem.seed)
+    share = 1 - np.diag(of_values) / np.diag(root @ root.T)
+    told = {
+        "": (values, "discrepancy of the simulator, the same in all systems"),
+        "_lower": (lower, "lower end of the 95 % interval of the discrepancy"),
+        "_upper": (upper, "upper end of the 95 % interval of the discrepancy"),
+        "_joint_lower": (
+            values - wider * (values - lower),
+            "lower end of the 95 % band of all values of the discrepancy",
+        ),
+        "_joint_upper": (
+            values + wider * (upper - values),
+            "upper end of the 95 % band of all values of the discrepancy",
+        ),
+        "_determined": (
+            np.clip(share, 0.0, 1.0),
+            "share of the discrepancy's prior variance that the observations remove",
+        ),
+    }
+    found = xr.Dataset(
+        {f"discrepancy{end}": variable("observation", *each) for end, each in told.items()}
+    )
+    return found.assign_attrs(
+        discrepancy_confounded=json.dumps(_confounded(problem, covariance, beta)),
+    )
+
+
+def _joint_factor(covariance: np.ndarray, seed: int) -> float:
+    """Return by how much the joint band is wider than the pointwise intervals."""
+    deviations = np.sqrt(np.diag(covariance))
+    if not np.all(deviations > 0):
+        return 1.0
+    values, vectors = np.linalg.eigh(covariance / np.outer(deviations, deviations))
+    half = vectors * np.sqrt(np.maximum(values, 0.0))
+    draws = generator(seed, "discrepancy/band").standard_normal((_DRAWS, len(half))) @ half.T
+    largest = np.quantile(np.abs(draws).max(axis=1), _LEVEL)
+    return float(largest / ndtri(0.5 + _LEVEL / 2))
+
+
+def _confounded(problem: Problem, covariance: np.ndarray, beta: np.ndarray) -> dict[str, float]:
+    """Return s / s_0 of the parameters of the law that are confounded, by their names."""
+    law = np.arange(problem.d_alpha)
+    free = np.diag(covariance) > 0
+    others = np.setdiff1d(np.flatnonzero(free), beta)
+    of_beta = restricted_inverse(covariance, np.isin(np.arange(len(free)), beta) & free)
+    across = covariance[np.ix_(others, beta)]
+    known = np.diag(covariance)[others] - np.einsum(
+        "ij,jk,ik->i", across, of_beta[np.ix_(beta, beta)], across
+    )
+    ratio = np.sqrt(np.diag(covariance)[others] / np.maximum(known, 1e-300))
+    names = read_names(problem.law)
+    return {
+        names[i]: round(float(ratio[k]), 2)
+        for k, i in enumerate(others)
+        if i in law and ratio[k] > _CONFOUNDED
+    }

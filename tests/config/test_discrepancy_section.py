@@ -1,0 +1,155 @@
+"""The key ``noise.discrepancy``: what it takes, and what it does not go with."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from popinv.config.loading import load
+from popinv.errors import ConfigError
+from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+
+STUDY: dict[str, Any] = {
+    "forward": {
+        "kind": "executable",
+        "command": ["./simulate", "{input}", "{output}"],
+        "parameters": ["a"],
+        "observations": {"times": [0.1, 0.2, 0.4, 0.8]},
+    },
+    "law": {"kind": "normal", "start": {"a": {"mean": 0.0, "standard_deviation": 1.0}}},
+    "noise": {"kind": "isotropic", "discrepancy": {"shared": "free"}},
+    "observations": {
+        "truth": {
+            "law": {"a": {"mean": 0.0, "standard_deviation": 1.0}},
+            "noise": {"standard_deviation": 0.1, "discrepancy": [0.0, 0.1, 0.0, -0.1]},
+        },
+    },
+}
+
+
+def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the study, some of its keys set; None removes one."""
+    study = copy.deepcopy(STUDY)
+    for path, value in changes:
+        *sections, key = path.split(".")
+        place = study
+        for section in sections:
+            place = place.setdefault(section, {})
+        if value is None:
+            del place[key]
+        else:
+            place[key] = value
+    return {"studies": {"decay": study}}
+
+
+def test_the_section_gives_the_noise_with_its_mean():
+    study = load(changed()).studies["decay"]
+    noise = study.noise.model(study.forward.observed(0))
+    assert isinstance(noise, SharedDiscrepancy)
+    assert noise.kernel is None
+    assert noise.names[:2] == ("standard_deviation", "discrepancy_amplitude")
+    gamma = noise.from_natural(study.noise.start_values())
+    assert noise.to_natural(gamma)[2:].tolist() == [0.0] * 4
+    assert study.noise.units("discrepancy_amplitude", study.forward.observed(0)) == "1"
+    true = noise.from_natural(study.observations.truth.noise)
+    assert noise.to_natural(true)[2:] == pytest.approx([0.0, 0.1, 0.0, -0.1])
+
+
+def test_a_process_has_a_length_and_an_own_part_two_more_unknowns():
+    both = {"shared": {"kernel": "matern32"}, "own": {"start": {"amplitude": 0.2}}}
+    mapping = changed(
+        ("noise.discrepancy", both),
+        ("observations.truth.noise.discrepancy_own_amplitude", 0.2),
+        ("observations.truth.noise.discrepancy_own_length", 0.5),
+    )
+    study = load(mapping).studies["decay"]
+    noise = study.noise.model(study.forward.observed(0))
+    assert isinstance(noise.centred, OwnDiscrepancy)
+    assert noise.names[:5] == (
+        "standard_deviation",
+        "discrepancy_own_amplitude",
+        "discrepancy_own_length",
+        "discrepancy_amplitude",
+        "discrepancy_length",
+    )
+    start = noise.to_natural(noise.from_natural(study.noise.start_values()))
+    assert start[1] == pytest.approx(0.2)
+
+
+OWN = ("noise.discrepancy.own", {"kernel": "squared_exponential"})
+OWN_TRUTH = [
+    ("observations.truth.noise.discrepancy_own_amplitude", 0.2),
+    ("observations.truth.noise.discrepancy_own_length", 0.5),
+]
+FILE = [("observations.truth", None), ("observations.file", "data.csv")]
+REFUSED = {
+    "empty": ([("noise.discrepancy", {})], "neither 'shared' nor 'own'"),
+    "two times": ([("forward.observations.times", [0.1, 0.2])], "needs 3 to 200"),
+    "wrong count": (
+        [("observations.truth.noise.discrepancy", [0.1, 0.2])],
+        "got 2 numbers, but there are 4",
+    ),
+    "no list": ([("observations.truth.noise.discrepancy", 0.1)], "must be a list"),
+    "unknown": ([("noise.discrepancy.shared", "smooth")], "free"),
+    "full": (
+        [("noise.kind", "full"), ("observations.truth.noise.correlation", 0.0)],
+        "every covariance",
+    ),
+    "labels": (
+        [
+            ("forward.observations", {"labels": ["p", "q", "r"]}),
+            ("observations.truth.noise.discrepancy", [0.0, 0.0, 0.0]),
+        ],
+        "several quantities",
+    ),
+    "free form": (
+        [("law.kind", "free_form"), ("law.transforms", {"a": "none"})],
+        "not for a law of kind 'free_form'",
+    ),
+    "distance": ([("estimator", "distance")], "cannot determine the size"),
+    "restricted": ([("polish.restricted", True)], "cannot be integrated"),
+    "bootstrap": ([("assessment.bootstrap", 10)], "would hold"),
+    "baselines": ([("assessment.baselines", ["two_stage"])], "of two models"),
+    "calibration": ([("evidence.calibration", 5)], "new discrepancy"),
+    "additions": (
+        [*FILE, ("observations.additions", ["more.csv"])],
+        "Put all systems into one file",
+    ),
+    "federated": ([("downstream.federated", {})], "not for noise with a 'discrepancy'"),
+    "groups": ([("downstream.groups", {})], "not for noise with a 'discrepancy'"),
+    "own, errors": (
+        [OWN, *OWN_TRUTH, ("noise.errors", {"grows": "proportional"})],
+        "would grow with the noise",
+    ),
+    "own, scales": (
+        [OWN, *OWN_TRUTH, ("observations.noise_scale", {"low": 0.5, "high": 2.0})],
+        "multiply the noise of the measurement",
+    ),
+    "own, limits": (
+        [OWN, *OWN_TRUTH, ("observations.censored_below", 0.1)],
+        "the measurement alone",
+    ),
+    "own, replicates, posterior": (
+        [OWN, *OWN_TRUTH, ("observations.replicates", 2), ("downstream.posterior", {})],
+        "share the discrepancy",
+    ),
+    "stated prior": (
+        [("noise.prior", {"discrepancy_1": {"normal": {"mean": 0, "standard_deviation": 1}}})],
+        "prior of its own",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_it_does_not_go_with_is_refused_with_the_reason(case):
+    changes, message = REFUSED[case]
+    with pytest.raises(ConfigError) as found:
+        load(changed(*changes))
+    assert message in " ".join(str(found.value).split())
+
+
+@pytest.mark.parametrize("method", ["posterior", "withdrawal"])
+def test_methods_that_take_it_are_allowed(method):
+    load(changed((f"downstream.{method}", {})))

@@ -1,0 +1,277 @@
+"""A discrepancy of the simulator: its density, its moments, its size, and what it does to a fit.
+
+Linear models of normal parameters have closed forms, to which everything is compared.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from linear_population import PLACES, line, normal_log_density
+from scipy import stats
+
+from popinv.inference.conditions import Conditions
+from popinv.inference.discrepancy_size import settled, size_evidence, with_uncertain_size
+from popinv.inference.likelihood.densities import density_of, log_likelihood
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal import evaluate
+from popinv.inference.likelihood.model_moments import matched_draws
+from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.model_comparison import counted_parameters
+from popinv.inference.problem import Problem, replicated_simulator
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise, replicated_noise
+
+COUNT, D = 150, len(PLACES)
+ALPHA = np.array([1.0, -0.5, np.log(0.8), np.log(0.5)])
+BIAS = np.array([0.0, 0.3, -0.4, 0.5, -0.3, 0.1])
+
+
+def shared(kernel: str | None = None, noise=None) -> SharedDiscrepancy:
+    """Return noise of one size with a discrepancy at the places of the lines."""
+    return SharedDiscrepancy(noise or IsotropicNoise(D), PLACES[:, None], kernel)
+
+
+def biased_problem(
+    noise=None, bias=BIAS, seed: int = 0, count: int = COUNT, replicates: int = 1, own: float = 0.0
+) -> Problem:
+    """Return lines seen with an error b, which is the same in all systems, and noise of 0.2."""
+    rng = np.random.default_rng(seed)
+    law = normal_law(["intercept", "slope"])
+    signal = line(
+        law.sample(torch.from_numpy(ALPHA), torch.from_numpy(rng.normal(size=(count, 2))))
+    )
+    clean = signal.numpy() + bias
+    if own:
+        distance = np.abs(PLACES[:, None] - PLACES)
+        root = np.linalg.cholesky(np.exp(-(distance**2) / (2 * 0.2**2)) + 1e-10 * np.eye(D))
+        clean = clean + own * rng.normal(size=(count, D)) @ root.T
+    data = np.tile(clean, replicates) + 0.2 * rng.normal(size=(count, D * replicates))
+    noise = replicated_noise(shared() if noise is None else noise, replicates)
+    first = len(law.names)
+    return Problem(
+        data,
+        replicated_simulator(line, replicates),
+        law,
+        noise,
+        np.full(first + len(noise.names), 0.5),
+        seed=seed,
+        replicates=replicates,
+        fixed=tuple(first + i for i in noise.hyperparameters),
+    )
+
+
+def at(problem: Problem, sizes, values=BIAS, deviation: float = 0.2) -> np.ndarray:
+    """Return p with the true law, these sizes of the discrepancy and these values."""
+    names = problem.noise.names
+    own = problem.noise.names.index("discrepancy_amplitude")
+    within = np.log([deviation, *np.full(own - 1, 0.3)])
+    return np.concatenate([ALPHA, within, problem.noise.coordinates_of(np.log(sizes), values)])[
+        : len(ALPHA) + len(names)
+    ]
+
+
+def exact(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return log p(y_n) of each system in closed form."""
+    design = np.column_stack([np.ones(D), PLACES])
+    gamma = torch.from_numpy(p[4:])
+    covariance = design @ np.diag(np.exp(2 * p[2:4])) @ design.T
+    covariance = np.tile(covariance, (problem.replicates,) * 2)
+    covariance = covariance + problem.noise.covariance(gamma).numpy()
+    mean = np.tile(design @ p[:2], problem.replicates) + problem.noise.shift(gamma).numpy()
+    rows = np.broadcast_to(covariance, (len(problem.data), *covariance.shape))
+    return normal_log_density(problem.data - mean, rows, problem.conditions.present)
+
+
+def exact_scores(problem: Problem, p: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """Return its derivatives by central differences, zero for what is held."""
+    columns = []
+    for i, free in enumerate(problem.free):
+        shift = step * np.eye(len(p))[i]
+        change = exact(problem, p + shift) - exact(problem, p - shift)
+        columns.append(change / (2 * step) * free)
+    return np.stack(columns, axis=1)
+
+
+CASES = {
+    "free": (lambda: biased_problem(), [0.3]),
+    "smooth": (lambda: biased_problem(shared("matern52")), [0.3, 0.4]),
+    "kernel noise": (
+        lambda: biased_problem(shared(noise=KernelNoise(PLACES[:, None], "exponential", False))),
+        [0.3],
+    ),
+    "replicates": (lambda: biased_problem(replicates=2), [0.3]),
+    "own": (
+        lambda: biased_problem(
+            shared(
+                noise=OwnDiscrepancy(
+                    IsotropicNoise(D), KernelNoise(PLACES[:, None], "squared_exponential", False)
+                )
+            ),
+            replicates=2,
+            own=0.3,
+        ),
+        [0.3],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_values_and_scores_of_both_likelihoods_are_those_of_the_closed_form(case):
+    made, sizes = CASES[case]
+    problem = made()
+    p = at(problem, sizes)
+    value, scores = exact(problem, p), exact_scores(problem, p)
+    penalty = penalty_at(problem, p)
+    point = evaluator(problem, matched_draws(problem, 64))(p, {})
+    assert point.value == pytest.approx(value.sum() - penalty.value, rel=1e-9)
+    expected = scores.sum(axis=0) - penalty.gradient
+    # Differences with steps of 1e-5 have errors of about 1e-6 of the largest score.
+    size = np.abs(expected).max()
+    np.testing.assert_allclose(point.gradient, expected, atol=1e-6 * max(size, 1.0))
+    found = evaluate(problem, p, MarginalSettings(draws=16))
+    # Draws about the mode have equal weights, but for the distance to it at which searches end.
+    np.testing.assert_allclose(found.log_likelihood, value, atol=1e-4)
+    free = problem.free
+    wrong = np.abs(found.scores - scores)[:, free].max()
+    assert wrong < 1e-3 * np.abs(scores).max()
+
+
+def test_the_prior_of_the_values_is_the_gaussian_process():
+    problem = biased_problem(shared("matern52"))
+    noise, values = problem.noise, np.sin(3 * PLACES)
+    p, q = (at(problem, [0.7, 0.4], each) for each in (values, np.zeros(D)))
+    distance = np.sqrt(5) * np.abs(PLACES[:, None] - PLACES) / 0.4
+    covariance = 0.49 * (1 + distance + distance**2 / 3) * np.exp(-distance)
+    covariance += 0.49 * KernelNoise.jitter * np.eye(D)
+    law = stats.multivariate_normal(np.zeros(D), covariance)
+    expected = law.logpdf(values) - law.logpdf(np.zeros(D))
+    assert -(penalty_at(problem, p).value - penalty_at(problem, q).value) == pytest.approx(expected)
+    np.testing.assert_allclose(noise.to_natural(p[4:])[-D:], values, atol=1e-10)
+    np.testing.assert_allclose(noise.to_unconstrained(noise.to_natural(p[4:])), p[4:], atol=1e-7)
+
+
+def test_the_evidence_of_the_size_is_the_integral_over_the_values():
+    """The data of a linear model with a known law are normal in b, so that Laplace is exact."""
+    problem = replace(biased_problem(shared("matern52"), count=20), free_law=False)
+    problem = problem.held([4])
+    evidence = size_evidence(problem, at(problem, [0.3, 0.3], np.zeros(D)))
+    design = np.column_stack([np.ones(D), PLACES])
+    own = design @ np.diag(np.exp(2 * ALPHA[2:])) @ design.T + 0.04 * np.eye(D)
+
+    def log_marginal(sizes: np.ndarray) -> float:
+        root = evidence.root(np.log(sizes))
+        covariance = np.kron(np.eye(20), own) + np.kron(np.ones((20, 20)), root @ root.T)
+        residual = (problem.data - design @ ALPHA[:2]).ravel()
+        prior = np.log(sizes[0]) - 0.5 * sizes[0] ** 2 / evidence.spread**2
+        return stats.multivariate_normal(np.zeros(120), covariance).logpdf(residual) + prior
+
+    one, two = np.array([0.3, 0.3]), np.array([0.1, 0.8])
+    found = evidence.log_posterior(np.log(one)) - evidence.log_posterior(np.log(two))
+    assert found == pytest.approx(log_marginal(one) - log_marginal(two), abs=1e-6)
+    # The mode is a maximum, in the interior of the grid.
+    best = evidence.log_posterior(evidence.mode)
+    for step in 0.05 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]):
+        assert evidence.log_posterior(evidence.mode + step) < best
+
+
+@pytest.mark.parametrize("kernel", [None, "matern52"])
+def test_a_fit_recovers_the_bias_and_keeps_the_law(kernel):
+    problem = biased_problem(shared(kernel))
+    start = at(problem, [0.2, 0.3][: 1 if kernel is None else 2], np.zeros(D), 0.4)
+    first = fit_pseudo_likelihood(problem, [start], draws=64)
+    estimate = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p], draws=64))
+    places = 4 + np.array(problem.noise.hyperparameters)
+    mode = size_evidence(problem, estimate.p).mode
+    np.testing.assert_allclose(estimate.p[places], mode, atol=0.02)
+    best = fit_marginal_likelihood(problem, estimate.p)
+    # The pseudo-likelihood of a linear model is its likelihood.
+    np.testing.assert_allclose(best.p, estimate.p, atol=2e-3)
+    wide = with_uncertain_size(problem, best)
+    assert (np.diag(wide.covariance) >= np.diag(best.covariance) - 1e-12).all()
+    # What a line can express is told by the prior alone; the rest of b is told by 150 systems.
+    design = np.column_stack([np.ones(D), PLACES])
+    across = np.eye(D) - design @ np.linalg.pinv(design)
+    b = problem.noise.values(torch.from_numpy(wide.p[4:])).numpy()
+    np.testing.assert_allclose(across @ b, across @ BIAS, atol=4 * 0.2 / np.sqrt(COUNT))
+    plain = replace(problem, noise=IsotropicNoise(D), fixed=(), scale=np.full(5, 0.5))
+    without = fit_pseudo_likelihood(plain, [start[:5]], draws=64)
+    assert np.exp(without.p[4]) > 0.3
+    assert np.exp(wide.p[4]) == pytest.approx(0.2, rel=0.05)
+    # The errors of the mean hold the part of b that looks like a line.
+    root = problem.noise.root(torch.from_numpy(wide.p[4:])).numpy()
+    prior = np.linalg.pinv(design) @ root @ root.T @ np.linalg.pinv(design).T
+    assert wide.covariance[0, 0] > 0.5 * prior[0, 0]
+
+
+def test_a_right_simulator_counts_few_parameters():
+    problem = biased_problem(bias=np.zeros(D))
+    start = at(problem, [0.2], np.zeros(D))
+    estimate = fit_pseudo_likelihood(problem, [start], draws=64)
+    estimate = settled(problem, estimate, lambda p: fit_pseudo_likelihood(problem, [p], draws=64))
+    counted = counted_parameters(problem, estimate.bread)
+    # Five parameters and the size, and a part of the four directions that lines leave.
+    assert 6 < counted < 10
+    small = estimate.p.copy()
+    small[5] = np.log(1e-4)
+    again = fit_pseudo_likelihood(problem, [small], draws=64)
+    assert counted_parameters(problem, again.bread) == pytest.approx(6, abs=0.01)
+
+
+def test_gaps_leave_out_the_values_at_the_missing_places():
+    problem = biased_problem()
+    rng = np.random.default_rng(3)
+    present = rng.random(problem.data.shape) > 0.3
+    present[:, 0] = True
+    conditions = Conditions.stated(
+        problem.data.shape, present=present, fill=problem.data.mean(axis=0)
+    )
+    gapped = replace(problem, conditions=conditions)
+    p = at(problem, [0.3])
+    found = evaluate(gapped, p, MarginalSettings(draws=16))
+    np.testing.assert_allclose(found.log_likelihood, exact(gapped, p), atol=1e-4)
+    point = evaluator(gapped, matched_draws(gapped, 64))(p, {})
+    expected = exact_scores(gapped, p).sum(axis=0) - penalty_at(gapped, p).gradient
+    np.testing.assert_allclose(point.gradient, expected, atol=1e-6 * np.abs(expected).max())
+
+
+def test_noise_that_grows_grows_with_what_is_measured():
+    noise = shared(noise=VaryingNoise(IsotropicNoise(D), "proportional", heavy_tails=False))
+    problem = biased_problem(noise, count=5)
+    p = at(problem, [0.3])
+    signal = torch.full((5, D), 2.0, dtype=torch.float64)
+    found = log_likelihood(problem, torch.from_numpy(p[4:]), signal)
+    expected = stats.norm(2.0 + BIAS, 0.2 * (2.0 + BIAS)).logpdf(problem.data).sum(axis=1)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-10)
+    gamma = torch.from_numpy(p[4:]).requires_grad_(True)
+    (slope,) = torch.autograd.grad(log_likelihood(problem, gamma, signal).sum(), gamma)
+    for i in (0, 2, 5):
+        ends = []
+        for sign in (1, -1):
+            q = torch.from_numpy(p[4:] + sign * 1e-5 * np.eye(len(p) - 4)[i])
+            ends.append(float(density_of(problem, q).at(signal).log.sum()))
+        assert float(slope[i]) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-5, abs=1e-5)
+
+
+def test_replicates_share_the_discrepancy_of_a_system():
+    own = OwnDiscrepancy(
+        IsotropicNoise(D), KernelNoise(PLACES[:, None], "squared_exponential", False)
+    )
+    two = replicated_noise(own, 2)
+    gamma = torch.log(torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64))
+    rng = np.random.default_rng(0)
+    distance = np.abs(PLACES[:, None] - PLACES)
+    root = np.linalg.cholesky(0.25 * np.exp(-(distance**2) / (2 * 0.09)) + 1e-9 * np.eye(D))
+    b = rng.normal(size=(400_000, D)) @ root.T
+    drawn = np.tile(b, 2) + 0.2 * rng.normal(size=(400_000, 2 * D))
+    # The largest entry of 0.29 has a standard error of 7e-4.
+    np.testing.assert_allclose(two.covariance(gamma).numpy(), np.cov(drawn.T), atol=4e-3)
+    assert two.of_one.covariance(gamma).shape == (D, D)
