@@ -208,7 +208,7 @@ def test_a_random_simulator_is_refused():
 
 def test_a_discrepancy_of_the_simulator_is_refused():
     noise = SharedDiscrepancy(IsotropicNoise(9), np.linspace(0, 1, 9)[:, None], None)
-    with pytest.raises(ConfigError, match="plan without 'noise.discrepancy'"):
+    with pytest.raises(ConfigError, match=r"plan without 'noise\.discrepancy'"):
         experiment_of(lines(noise), np.zeros(4 + len(noise.names)), NAMES)
 
 

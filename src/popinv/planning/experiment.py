@@ -105,8 +105,8 @@ class Experiment:
             )
         if noise.discrepant:
             raise ConfigError(
-                "noise with a 'discrepancy' has an error at each place that is observed, which this "
-                "prediction counts as known; plan without 'noise.discrepancy'"
+                "noise with a 'discrepancy' has an error at each place that is observed, which "
+                "this prediction counts as known; plan without 'noise.discrepancy'"
             )
         if law.summarised:
             raise ConfigError(

@@ -172,7 +172,7 @@ def designs_of(results: str | Path, name: str) -> list[DesignedNext]:
             known = [f"{key} = {row[key]}" for key in row if key not in _GROUP]
             groups.append((int(row["systems"]), "; ".join([*known, row["places"]])))
         parameters = [
-            (row["parameter"], *(float(row[key]) for key in ("value", "lower", "upper")))
+            (row["parameter"], float(row["value"]), float(row["lower"]), float(row["upper"]))
             for row in _rows_of(table.with_name("parameters.csv"))
         ]
         href = f"../{name}/designs/{table.parent.name}"
