@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -253,6 +254,7 @@ def draw_noise_covariance(
     layout: Arrangement,
     distance: np.ndarray | None = None,
     units: str = "1",
+    further: Sequence[Panel] = (),
 ) -> Sheet:
     """Return the covariance as heat maps, and as suitable curves.
 
@@ -264,13 +266,18 @@ def draw_noise_covariance(
         Distances between sensors, if the noise is stationary over them.
     units : str
         Units of the observations.
+    further : sequence of Panel
+        Panels below the curves.
     """
     maps, scale = covariance_panels(noise, layout, units)
     curves = noise_curves(noise, layout, distance, units)
     top = Grid(maps, 3, share_x=True, share_y=True, scale=scale)
-    body = Parts([top, Grid(curves, len(curves))], down=True, shares=(1.15, 1))
+    rows: list[Grid | Parts] = [top, Grid(curves, len(curves))]
+    shares: tuple[float, ...] = (1.15, 1.0)
+    if further:
+        rows, shares = [*rows, Grid(list(further), len(further))], (*shares, 1.0)
     title = f"Noise covariance: recovered and {noise.reference_name}"
-    return Sheet(title, 12, 8, body)
+    return Sheet(title, 12, 8 + 4 * bool(further), Parts(rows, down=True, shares=shares))
 
 
 def noise_curves(
