@@ -201,7 +201,7 @@ def test_a_repeated_observation_is_not_chosen():
 
 def test_a_discrepancy_of_the_simulator_is_refused():
     noise = SharedDiscrepancy(IsotropicNoise(9), np.linspace(0, 1, 9)[:, None], None)
-    with pytest.raises(ConfigError, match="plan without 'noise.discrepancy'"):
+    with pytest.raises(ConfigError, match=r"plan without 'noise\.discrepancy'"):
         experiment_of(lines(noise), np.zeros(4 + len(noise.names)), NAMES)
 
 

@@ -102,7 +102,7 @@ class Experiment:
             )
         if noise.discrepant:
             raise ConfigError(
-                "noise with a 'discrepancy' has an error at each place that is observed, which this "
+                "noise with a 'discrepancy' has an error at each observed place, which this "
                 "prediction counts as known; plan without 'noise.discrepancy'"
             )
         if law.summarised:
