@@ -15,7 +15,7 @@ curvature S and slope h,
 with :math:`A^2 R = L L^T` (Laplace's approximation; MacKay, Neural Computation 4, 1992). A has a
 uniform prior, cut off by a half-normal density of the standard deviation of the observations
 (Gelman, Bayesian Analysis 1, 2006), and :math:`\log \ell` has a uniform prior between the smallest
-distance of two places and twice the largest. The choice is the mode of
+distance of two places and half of the largest. The choice is the mode of
 :math:`p(\log A, \log \ell \mid y)`, which is never at A = 0 (Chung et al., Psychometrika 78, 2013).
 
 Given theta, b is normal with mean :math:`L M^{-1} L^T h` and covariance :math:`L M^{-1} L^T`. The
@@ -49,8 +49,9 @@ _AMPLITUDES, _LENGTHS = 48, 13
 # The smallest amplitude, as a share of the smallest standard deviation of b that the data allow,
 # and the largest, as a multiple of the standard deviation of the observations.
 _SMALLEST, _LARGEST = 0.02, 5.0
-# The lengths lie between the smallest distance and this multiple of the largest.
-_LONGEST = 2.0
+# The lengths lie between the smallest distance and this share of the largest. An error that hardly
+# varies over the places looks like a change of the parameters.
+_LONGEST = 0.5
 # Fits with new sizes, and the change of their logarithms at which they are settled.
 _MOST_FITS, _SETTLED = 8, 0.02
 # Lower and upper ends of intervals of the sizes.
@@ -121,7 +122,8 @@ class SizeEvidence:
         apart = distance[distance > 0]
         if not len(apart):
             return np.zeros(2)
-        return np.linspace(np.log(apart.min()), np.log(_LONGEST * apart.max()), _LENGTHS)
+        longest = max(_LONGEST * apart.max(), apart.min())
+        return np.linspace(np.log(apart.min()), np.log(longest), _LENGTHS)
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
