@@ -177,10 +177,15 @@ def test_the_evidence_of_the_size_is_the_integral_over_the_values():
     one, two = np.array([0.3, 0.3]), np.array([0.1, 0.8])
     found = evidence.log_posterior(np.log(one)) - evidence.log_posterior(np.log(two))
     assert found == pytest.approx(log_marginal(one) - log_marginal(two), abs=1e-6)
-    # The mode is a maximum, in the interior of the grid.
-    best = evidence.log_posterior(evidence.mode)
+    # The mode is a maximum inside the prior; no discrepancy has the evidence 1.
+    best, ends = evidence.log_posterior(evidence.mode), evidence.lengths[[0, -1]]
     for step in 0.05 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]):
-        assert evidence.log_posterior(evidence.mode + step) < best
+        near = evidence.mode + step
+        assert evidence.log_posterior(near) < best or not ends[0] <= near[1] <= ends[1]
+    nothing = log_marginal(np.array([1e-6, 0.3])) - np.log(1e-6)
+    there = np.exp(evidence.mode)
+    at_mode = log_marginal(there) - np.log(there[0]) + 0.5 * there[0] ** 2 / evidence.spread**2
+    assert evidence.gain == pytest.approx(at_mode - nothing, abs=1e-3)
 
 
 @pytest.mark.parametrize("kernel", [None, "matern52"])

@@ -45,13 +45,17 @@ def size_ends(problem: Problem, estimate: xr.Dataset) -> dict[int, tuple[float, 
     return found
 
 
-def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
+def discrepancy_dataset(
+    problem: Problem, answer: xr.Dataset, gain: float = float("nan")
+) -> xr.Dataset:
     """Return the discrepancy of an answer; nothing if its noise has none.
 
     Parameters
     ----------
     answer : Dataset
-        With ``noise``, ``noise_lower``, ``noise_upper`` and ``covariance``.
+        With ``noise``, ``noise_lower``, ``noise_upper``, ``covariance`` and ``bread``.
+    gain : float
+        The log evidence of the discrepancy above that of none, if it is known.
 
     Returns
     -------
@@ -59,8 +63,9 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
         ``discrepancy`` (observation,) in the unit of the observations; the pointwise
         ``discrepancy_lower`` and ``discrepancy_upper``; the joint band ``discrepancy_joint_lower``
         and ``discrepancy_joint_upper``; and ``discrepancy_determined``, the share of the prior
-        variance that the observations remove. The attribute ``discrepancy_confounded`` has the
-        ratios s / s_0 of confounded parameters.
+        variance that the observations remove, given the size. The attribute
+        ``discrepancy_confounded`` has the ratios s / s_0 of confounded parameters, and
+        ``discrepancy_gain`` the log evidence of the discrepancy above that of none.
     """
     noise = problem.noise
     if not isinstance(noise, SharedDiscrepancy):
@@ -73,7 +78,8 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     of_values = root @ covariance[np.ix_(beta, beta)] @ root.T
     values, lower, upper = (answer[f"noise{end}"].values[-d:] for end in ("", "_lower", "_upper"))
     wider = _joint_factor(of_values, problem.seed)
-    share = 1 - np.diag(of_values) / np.diag(root @ root.T)
+    given_size = root @ answer["bread"].values[np.ix_(beta, beta)] @ root.T
+    share = 1 - np.diag(given_size) / np.diag(root @ root.T)
     told = {
         "": (values, "discrepancy of the simulator, the same in all systems"),
         "_lower": (lower, "lower end of the 95 % interval of the discrepancy"),
@@ -96,6 +102,7 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     )
     return found.assign_attrs(
         discrepancy_confounded=json.dumps(_confounded(problem, covariance, beta)),
+        discrepancy_gain=gain,
     )
 
 

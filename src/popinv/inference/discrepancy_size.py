@@ -85,9 +85,7 @@ class SizeEvidence:
         return float(np.exp(sizes[0])) * self.noise.correlation_root(length).numpy()
 
     def log_posterior(self, sizes: np.ndarray) -> float:
-        """Return log p(log A, log ell | y) up to a constant; minus infinity outside the prior."""
-        if len(sizes) > 1 and not self.lengths[0] <= sizes[1] <= self.lengths[-1]:
-            return -np.inf
+        """Return log p(log A, log ell | y) up to a constant."""
         prior = sizes[0] - 0.5 * np.exp(2 * sizes[0]) / self.spread**2
         return float(prior + self._given(self.root(sizes))[0])
 
@@ -138,10 +136,18 @@ class SizeEvidence:
     def mode(self) -> np.ndarray:
         """The sizes of largest posterior density."""
         places, weights = self.grid
+        low, high = places.min(axis=0), places.max(axis=0)
         found = scipy.optimize.minimize(
-            lambda x: -self.log_posterior(x), places[weights.argmax()], method="Nelder-Mead"
+            lambda x: -self.log_posterior(np.clip(x, low, high)),
+            places[weights.argmax()],
+            method="Nelder-Mead",
         )
-        return np.asarray(found.x)
+        return np.asarray(np.clip(found.x, low, high))
+
+    @property
+    def gain(self) -> float:
+        """The log evidence of the mode above that of no discrepancy."""
+        return self._given(self.root(self.mode))[0]
 
     def ends(self) -> np.ndarray:
         """Return the ends (2, 1) or (2, 2) of the 95 % intervals of the sizes' logarithms."""
@@ -264,6 +270,7 @@ def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
         for end, row in zip(("lower", "upper"), evidence.ends(), strict=True)
         for name, value in zip(names, row, strict=True)
     }
+    told["discrepancy_gain"] = evidence.gain
     return replace(
         estimate,
         covariance=estimate.covariance + added,
