@@ -253,6 +253,7 @@ def draw_noise_covariance(
     layout: Arrangement,
     distance: np.ndarray | None = None,
     units: str = "1",
+    discrepancy: Panel | None = None,
 ) -> Sheet:
     """Return the covariance as heat maps, and as suitable curves.
 
@@ -264,13 +265,18 @@ def draw_noise_covariance(
         Distances between sensors, if the noise is stationary over them.
     units : str
         Units of the observations.
+    discrepancy : Panel, optional
+        The error of the simulator, if the noise has one.
     """
     maps, scale = covariance_panels(noise, layout, units)
     curves = noise_curves(noise, layout, distance, units)
     top = Grid(maps, 3, share_x=True, share_y=True, scale=scale)
-    body = Parts([top, Grid(curves, len(curves))], down=True, shares=(1.15, 1))
     title = f"Noise covariance: recovered and {noise.reference_name}"
-    return Sheet(title, 12, 8, body)
+    parts, shares, height = [top, Grid(curves, len(curves))], [1.15, 1.0], 8.0
+    if discrepancy is not None:
+        parts, shares, height = [*parts, Grid([discrepancy], 1)], [*shares, 1.0], 12.0
+        title = f"Noise: recovered and {noise.reference_name}, and error of the simulator"
+    return Sheet(title, 12, height, Parts(parts, down=True, shares=tuple(shares)))
 
 
 def noise_curves(

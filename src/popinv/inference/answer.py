@@ -91,8 +91,7 @@ def population_dataset(
         dim, long_name = f"{part}_parameter", f"end of the 95 % interval of the {part}"
         population[f"{part}_lower"] = variable(dim, low, f"lower {long_name}")
         population[f"{part}_upper"] = variable(dim, high, f"upper {long_name}")
-    gain = float(chosen.attrs.get("discrepancy_gain", np.nan))
-    bands = discrepancy_dataset(problem, population, gain)
+    bands = discrepancy_dataset(problem, population)
     population = population.merge(bands).assign_attrs(bands.attrs)
     if problem.law.summarised:
         population = population.merge(_summary(problem, chosen, loaded.get("resamples")))

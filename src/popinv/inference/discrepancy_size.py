@@ -42,6 +42,7 @@ from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.fit_pseudo import evaluator
 from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
+from popinv.inference.stated_values import read_names
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 
 # Places of the grid of amplitudes and of lengths.
@@ -54,6 +55,12 @@ _SMALLEST, _LARGEST = 0.02, 5.0
 _LONGEST = 0.5
 # Fits with new sizes, and the change of their logarithms at which they are settled.
 _MOST_FITS, _SETTLED = 8, 0.02
+WIDENS = "discrepancy_widens_"
+"""The diagnostics with these names are the ``widening`` of confounded parameters."""
+CONFOUNDED = 2.0
+"""A parameter of the law is confounded with the discrepancy from this widening on."""
+# Beyond this, an information is zero to rounding.
+_MOST_WIDENED = 100.0
 # Lower and upper ends of intervals of the sizes.
 _ENDS = (0.025, 0.975)
 
@@ -71,6 +78,8 @@ class SizeEvidence:
         S and h.
     spread : float
         Standard deviation of the observations, a root mean square over the entries.
+    widening : ndarray of shape (r,)
+        The standard errors of r without any prior of b, over those with b known.
     """
 
     noise: SharedDiscrepancy
@@ -78,6 +87,7 @@ class SizeEvidence:
     curvature: np.ndarray
     slope: np.ndarray
     spread: float
+    widening: np.ndarray
 
     def root(self, sizes: np.ndarray) -> np.ndarray:
         """Return L for logarithms of the sizes (1,) or (2,)."""
@@ -216,7 +226,11 @@ def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     curvature = (curvature + curvature.T) / 2
     values, vectors = np.linalg.eigh(curvature)
     curvature = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    return SizeEvidence(noise, follow, curvature, slope, spread)
+    widening = np.ones(first)
+    if len(rest):
+        every, of_rest = restricted_inverse(information, own.free), np.diag(inverse)
+        widening[rest] = np.sqrt(np.diag(every)[rest] / of_rest)
+    return SizeEvidence(noise, follow, curvature, slope, spread, widening)
 
 
 def settled(
@@ -271,6 +285,9 @@ def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
         for name, value in zip(names, row, strict=True)
     }
     told["discrepancy_gain"] = evidence.gain
+    widened = evidence.widening[: problem.d_alpha]
+    for i in np.flatnonzero((widened > CONFOUNDED) & problem.free[: problem.d_alpha]):
+        told[f"{WIDENS}{read_names(problem.law)[i]}"] = float(min(widened[i], _MOST_WIDENED))
     return replace(
         estimate,
         covariance=estimate.covariance + added,

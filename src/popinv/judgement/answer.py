@@ -429,7 +429,7 @@ class SimulatorDiscrepancy:
         The log evidence of the discrepancy above that of none.
     confounded : mapping of str to float
         Parameters of the law whose change looks like a discrepancy, with the ratio of their
-        standard errors with and without it.
+        standard errors without any prior of the discrepancy and with a known one.
     """
 
     places: tuple[str, ...]

@@ -41,6 +41,7 @@ _NAMED = 3
 # A smaller error of the log likelihood is not shown.
 _EXACT = 0.005
 HELD_OUT, AGREEMENT = "Held-out systems", "Agreement"
+DISCREPANCY = "Error of the simulator"
 UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
 
 
@@ -274,17 +275,18 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
     text += f" The observations remove {found.determined:.0%} of its variance."
     if found.confounded:
         named = ", ".join(
-            f"{readable(name)} ({ratio:.1f} times)" for name, ratio in found.confounded.items()
+            f"{readable(name)} ({'more than ' if ratio >= 100 else ''}{ratio:.2g} times)"
+            for name, ratio in found.confounded.items()
         )
         text += (
             f" A change of these parameters looks like an error of the simulator: {named}. In "
-            "brackets is by how much wider their intervals are than with a known error. The "
-            "intervals rest on the size of the error."
+            "brackets is by how much the prior of the error narrows their intervals. They are "
+            "wrong if the error is unlike its prior."
         )
-        short += f"; looks like a change of {', '.join(map(readable, found.confounded))}"
+        short += f"; its prior tells it from {', '.join(map(readable, found.confounded))}"
     yield Judgement(
-        "Error of the simulator",
-        "doubt" if found.confounded else "neutral" if errs else "good",
+        DISCREPANCY,
+        "good" if not errs else "doubt" if found.confounded else "neutral",
         short,
         text,
         "Law, noise and the simulator's error come from the same data. A Gaussian process is the "
