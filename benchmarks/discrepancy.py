@@ -14,14 +14,16 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from benchmarks.machine import confine
+from benchmarks.machine import ROOT, confine
 
 if __name__ == "__main__":
     confine()
 
 import numpy as np
+import pandas as pd
 import torch
 
+import popinv
 from benchmarks.measured_rows import write_rows
 from popinv.inference.discrepancy_bands import discrepancy_dataset
 from popinv.inference.discrepancy_size import settled, with_uncertain_size
@@ -29,8 +31,10 @@ from popinv.inference.estimate import Estimate
 from popinv.inference.intervals import intervals
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.result import estimate_dataset, estimate_of
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import SharedDiscrepancy
@@ -149,7 +153,90 @@ def right() -> list[dict[str, Any]]:
     return list(repeated(100, 0 * BIAS, ["free", "smooth"]))
 
 
-PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {"recovery": recovery, "right": right}
+def _line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    return z[:, :1] + z[:, 1:] * torch.as_tensor(times)
+
+
+def _growth(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    top, first, rate = z[:, :1], z[:, 1:2], z[:, 2:]
+    return top + (first - top) * torch.exp(-torch.exp(rate) * torch.as_tensor(times))
+
+
+def _starts(**pairs: tuple[float, float]) -> dict[str, Any]:
+    return {n: {"mean": m, "standard_deviation": s} for n, (m, s) in pairs.items()}
+
+
+REAL = {
+    # Heights of boys by age, and of pines: Oxboys of R's package nlme, and Loblolly of R.
+    "Oxboys": (
+        _line,
+        {
+            "kind": "normal",
+            "correlations": True,
+            "start": _starts(intercept=(150.0, 10.0), slope=(5.0, 3.0)),
+        },
+        ("Subject", "age"),
+    ),
+    "Loblolly": (
+        _growth,
+        {
+            "kind": "normal",
+            "start": _starts(top=(100.0, 5.0), first=(-8.5, 0.0), rate=(-3.2, 0.0)),
+        },
+        ("Seed", "age"),
+    ),
+}
+
+
+def held_out(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return the log density of each system (N,) without it, and with a size without it."""
+    found, every = [], np.arange(len(problem.data))
+    for system in every:
+        rest = problem.of_systems(np.delete(every, system))
+        first = fit_pseudo_likelihood(rest, [p])
+        first = settled(rest, first, lambda q, own=rest: fit_pseudo_likelihood(own, [q]))
+        answer = fit_marginal_likelihood(rest, first.p).p
+        one = problem.of_systems(np.array([system]))
+        near = likelihood_near(one, answer, MarginalSettings(draws=1024))
+        found.append(float(near.here.log_likelihood[0]))
+    return np.array(found)
+
+
+def scores() -> list[dict[str, Any]]:
+    """Return the log scores of held-out systems of real data, a row for each system."""
+    rows = []
+    for name, (simulator, law, (system, time)) in REAL.items():
+        data = pd.read_csv(ROOT / f"config/examples/real_data/{name}.csv")
+        for model, kernel in MODELS.items():
+            noise: dict[str, Any] = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
+            if kernel != "":
+                noise["discrepancy"] = {"shared": "free" if kernel is None else {"kernel": kernel}}
+            result = popinv.fit(
+                data,
+                simulator,
+                law=law,
+                noise=noise,
+                parameters=list(law["start"]),
+                system_column=system,
+                time_column=time,
+                value_column="height",
+                tests=False,
+                progress=False,
+            )
+            found = held_out(result.problem, estimate_of(result.population))
+            print(name, model, found.sum(), flush=True)
+            rows += [
+                {"data": name, "model": model, "system": n, "score": round(float(value), 5)}
+                for n, value in enumerate(found)
+            ]
+    return rows
+
+
+PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "recovery": recovery,
+    "right": right,
+    "scores": scores,
+}
 
 
 def main(arguments: list[str]) -> None:
