@@ -4,7 +4,8 @@
 
 - ``recovery``: a baseline that drifts, so that all observations have an error of known size. 25
   data sets of 100 systems, fitted without a discrepancy and with one.
-- ``right``: the same systems with a right simulator, 100 data sets.
+- ``right``: the same systems with a right simulator, 100 data sets with a free error, and 40 with a
+  smooth one, whose length is unknown too.
 - ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
 """
 
@@ -150,7 +151,8 @@ def recovery() -> list[dict[str, Any]]:
 
 def right() -> list[dict[str, Any]]:
     """Return the rows of a right simulator."""
-    return list(repeated(100, 0 * BIAS, ["free", "smooth"]))
+    sets = (("free", 100), ("smooth", 40))
+    return [row for model, count in sets for row in repeated(count, 0 * BIAS, [model])]
 
 
 def _line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:

@@ -35,6 +35,9 @@ MEASURED = [
     kept.FOLDER / "additions_size.csv",
     kept.FOLDER / "additions_cost.csv",
     kept.FOLDER / "phenobarbital.csv",
+    kept.FOLDER / "discrepancy_recovery.csv",
+    kept.FOLDER / "discrepancy_right.csv",
+    kept.FOLDER / "discrepancy_scores.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

@@ -217,10 +217,10 @@ def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     follow[rest] = -inverse @ across
     curvature = information[np.ix_(of_b, of_b)] + across.T @ follow[rest]
     slope = gradient[of_b] + follow[rest].T @ gradient[rest] + curvature @ b
-    data = np.asarray(problem.whole.data)
-    seen = np.where(problem.whole.conditions.present, data, np.nan)
-    with np.errstate(invalid="ignore"):
-        spread = float(np.sqrt(np.nanmean(np.nanvar(seen, axis=0))))
+    data, present = np.asarray(problem.whole.data), problem.whole.conditions.present
+    there = present.any(axis=0)
+    seen = np.where(present, data, np.nan)[:, there]
+    spread = float(np.sqrt(np.nanvar(seen, axis=0).mean()))
     if not np.isfinite(curvature).all() or not spread > 0:
         raise DivergenceError("the observations do not vary, so that no discrepancy can be told")
     curvature = (curvature + curvature.T) / 2
