@@ -167,6 +167,18 @@ def test_configurations_pass_the_checks(text, in_folder):
         load(given)
 
 
+def test_the_random_simulator_of_its_page_is_a_birth_process():
+    (block,) = [each for each in blocks("python") if each.id.startswith("docs/stochastic.md")]
+    known: dict = {}
+    exec(compile(block.values[0], "page", "exec"), known)
+    y = known["solve"](np.full((4000, 1), np.log(0.8)), np.arange(4000))
+    growth = np.exp(0.8 * np.array([0.5, 1.0, 1.5, 2.0]))
+    # The mean and the variance of a Yule process from 20 cells; their standard errors are 0.5 and
+    # 3 %.
+    np.testing.assert_allclose(y.mean(axis=0), 20 * growth, rtol=0.02)
+    np.testing.assert_allclose(y.var(axis=0), 20 * growth * (growth - 1), rtol=0.12)
+
+
 def test_the_tutorial_states_the_default_study():
     text = (ROOT / "docs" / "tutorial.md").read_text()
     study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
@@ -202,6 +214,7 @@ def test_the_answer_is_shown_as_it_is():
                 "docs/developers.md",
                 "docs/laws.md",
                 "docs/inputs.md",
+                "docs/stochastic.md",
             )
         )
     ],

@@ -57,6 +57,12 @@ def read_additions(
         the study.
     """
     name = file if given is None else IN_MEMORY
+    if model.forward.is_random():
+        raise DataError(
+            f"{name}: systems cannot be added to a study of a random simulator, as single solves "
+            "do not measure the error of its surrogate at new systems; put the rows into the "
+            "study's own file, and run it again"
+        )
     if model.law.level_columns().crossed:
         raise DataError(
             f"{name}: systems cannot be added to a study with crossed levels, as those that share "

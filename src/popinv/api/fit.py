@@ -38,6 +38,7 @@ def fit(
     grid: int | None = None,
     observations: Mapping[str, Any] | None = None,
     vectorised: bool = True,
+    stochastic: bool = False,
     system_column: str | None = None,
     time_column: str | None = None,
     value_column: str | None = None,
@@ -106,6 +107,11 @@ def fit(
         ``coordinates``, ``labels``, ``logarithm``, and the other keys of ``forward.observations``.
     vectorised : bool
         False if the function takes one system, of shape (d_z,).
+    stochastic : bool
+        True if the function is random: two calls with the same parameters differ. A surrogate then
+        learns mean and covariance of its answer, and each observation is one answer with
+        measurement noise. The function draws its random numbers from ``seeds`` (n,), a whole number
+        for each system, if it takes this argument.
     system_column, time_column, value_column, label_column, replicate_column : str, optional
         Columns of a DataFrame, as in the section ``observations`` of a study.
     estimator : {"auto", "likelihood", "reml", "pseudo_likelihood", "distance"}
@@ -179,6 +185,7 @@ def fit(
         inputs=inputs,
         observations=observations or {},
         vectorised=vectorised,
+        stochastic=stochastic,
         sections={
             "estimator": estimator,
             "active_learning": active_learning,

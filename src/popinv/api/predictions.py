@@ -64,6 +64,11 @@ def predict_of(
         at = [at] if isinstance(at, str) else np.atleast_1d(np.asarray(at, dtype=object)).tolist()
         if not at:
             raise ConfigError("at: is empty; leave it out to predict all places")
+    if result.model.forward.is_random():
+        raise ConfigError(
+            "predictions are not made for a random simulator: they take the answer of the "
+            "simulator for the observation without noise"
+        )
     form = table_form(result)
     table = new_table(form, _source(data, form, known))
     model, forward = result.model, result.model.forward

@@ -62,6 +62,7 @@ class Wanted:
     inputs: Mapping[str, Any] | None
     observations: Mapping[str, Any]
     vectorised: bool
+    stochastic: bool
     sections: Mapping[str, Any]
     seed: int
 
@@ -126,10 +127,18 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
                 "section 'forward' of a study, such as {'kind': 'lorenz96'}, or the name of a kind"
             )
         forward = _of_function(simulator, wanted, data)
-    elif wanted.parameters is not None or wanted.design or wanted.observations or wanted.inputs:
+    elif any(
+        (
+            wanted.parameters is not None,
+            wanted.design,
+            wanted.observations,
+            wanted.inputs,
+            wanted.stochastic,
+        )
+    ):
         raise ConfigError(
-            "'parameters', 'design', 'inputs' and 'observations' describe a function; a forward "
-            "model states them as keys of its section"
+            "'parameters', 'design', 'inputs', 'observations' and 'stochastic' describe a "
+            "function; a forward model states them as keys of its section"
         )
     sections = {"law": wanted.law, "noise": wanted.noise, **wanted.sections}
     study = {
@@ -145,7 +154,7 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
     if isinstance(checked.forward, OwnFunction):
         own = checked.forward
         z = _few_inputs(checked, seen, wanted.seed)
-        exact = differentiable(own, z)
+        exact = differentiable(own, z) and not own.stochastic
         kept = own.having(cast(Function, simulator), differentiated=exact)
         checked = checked.model_copy(update={"forward": kept})
     return checked, seen
@@ -190,6 +199,7 @@ def _of_function(function: Function, wanted: Wanted, data: GivenData) -> OwnFunc
         "inputs": _inputs(wanted.inputs, data),
         "observations": described,
         "vectorised": wanted.vectorised,
+        "stochastic": wanted.stochastic,
     }
     try:
         return OwnFunction.model_validate(section).having(function)

@@ -24,8 +24,9 @@ from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Config, Study
-from popinv.forward.base import ClaimedDerivatives, Solutions, session
+from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions, session
 from popinv.forward.python.section import PythonFunction
+from popinv.forward.section import MayBeRandom
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
@@ -40,6 +41,8 @@ from popinv.seeds import generator
 
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
+# Systems that are solved again, and the share of two solves by which rounding may part them.
+_SOLVED_AGAIN, _ROUNDING = 5, 1e-6
 # Steps of the likelihood, about, and the cost of a solve with its gradient in solves.
 _STEPS, _WITH_ADJOINT = 50, 3
 
@@ -106,6 +109,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
         solutions, seconds = solve_few(
             model, study.forward, z, config.results, config.journal_seconds, say
         )
+        again = _solved_again(study, model, z)
         checked = isinstance(model, ClaimedDerivatives) and model.check_derivatives(z)
     lines = [
         f"{systems} systems of the first design were tried, {duration(seconds)} each",
@@ -114,6 +118,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     if checked:
         lines.append("the derivatives it gives agree with differences of solves")
     good = ~solutions.failed
+    lines += _randomness(study, solutions, again)
     if good.any():
         lines.append(f"their observations lie between {_range(solutions.observations[good])}")
     observed = getattr(study.observations, "count", 0)
@@ -140,6 +145,38 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     for line in lines:
         say(line)
     return bool(good.any())
+
+
+def _solved_again(study: Study, model: ForwardModel, z: np.ndarray) -> Solutions | None:
+    """Return other solves of a few systems, with other random numbers, of what may be random."""
+    if not isinstance(study.forward, MayBeRandom):
+        return None
+    return model.solve(z[:_SOLVED_AGAIN], "again")
+
+
+def _randomness(study: Study, solutions: Solutions, again: Solutions | None) -> list[str]:
+    """Return a line if other solves of the same systems tell whether the simulator is random."""
+    if again is None:
+        return []
+    first, second = solutions.observations[: len(again.failed)], again.observations
+    both = np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1)
+    if not both.any():
+        return []
+    size = np.abs(first[both]).max(axis=0) + np.abs(second[both]).max(axis=0)
+    apart = np.abs(first[both] - second[both]).max(axis=0)
+    random = bool((apart > _ROUNDING * size).any())
+    if random and not study.forward.is_random():
+        return [
+            "it is random: the same parameters gave another answer with other random numbers. This "
+            "variation would count as measurement noise. To learn it and to tell it apart from the "
+            "noise, set 'forward.stochastic: true'"
+        ]
+    if study.forward.is_random() and not random:
+        return [
+            "'forward.stochastic' is true, but the same parameters gave the same answer again: "
+            "leave the key out, or draw the random numbers from 'seeds'"
+        ]
+    return []
 
 
 def _known(study: Study, seed: int, table: ObservationTable | None, systems: int) -> Known | None:

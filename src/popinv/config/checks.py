@@ -17,6 +17,7 @@ from popinv.config.discrepancy_checks import discrepancy_problems
 from popinv.config.evidence import evidence_problems
 from popinv.config.numerics import Assessment
 from popinv.config.observations import FileObservations, SyntheticObservations
+from popinv.config.random_simulator import random_problems
 from popinv.config.special_systems import (
     error_problems,
     known_problems,
@@ -61,6 +62,7 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
     if sections.law:
         yield from level_problems(sections.law, sections)
     yield from error_problems(sections)
+    yield from random_problems(sections)
     yield from discrepancy_problems(study, sections)
     if sections.observations:
         yield from replicate_problems(sections.observations, sections)
@@ -120,7 +122,12 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
-    if forward and sections.surrogate and sections.surrogate.kind == "none":
+    if (
+        forward
+        and sections.surrogate
+        and sections.surrogate.kind == "none"
+        and not forward.is_random()
+    ):
         yield from _no_surrogate(sections, forward)
     if forward and forward.timed_inputs():
         yield from _timed_inputs(sections, forward)
@@ -487,7 +494,7 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
             f"{MOST_INPUTS}; the forward model has {inputs} (parameters and design). Use "
             "'network', with more solves, or fewer parameters.",
         )
-    if forward and forward.has_sampling_error():
+    if forward and forward.has_sampling_error() and not forward.is_random():
         yield ConfigProblem(
             kind,
             "got 'gaussian_process', but solves of this forward model have a sampling error, which "

@@ -258,5 +258,6 @@ def noise_free_covariance(problem: Problem, population: xr.Dataset) -> np.ndarra
     """Return the covariance of the fitted model's observations without noise, (d_y, d_y)."""
     alpha, omega = parameters_of(population)[0], _omega(problem, _DRAWS)
     with torch.no_grad():
-        y = problem.signal(torch.from_numpy(alpha), torch.from_numpy(omega)).numpy()
+        signal = problem.signal(torch.from_numpy(alpha), torch.from_numpy(omega))
+        y = problem.noise.mean(signal).numpy()
     return np.atleast_2d(np.cov(y, rowvar=False))

@@ -157,10 +157,12 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
     mean, variance = population_prediction(union, alpha, gamma)
     with torch.no_grad():
         z = inputs(union.law, alpha, omega, union.known)[:, : union.law.d_z].numpy()
-        signal = union.signal(alpha, omega, union.known)
+        at_modes = union.signal(alpha, omega, union.known)
+        signal, within = union.noise.mean(at_modes), union.noise.intrinsic_variance(at_modes)
     count, width = len(of_group), y.shape[2]
+    signal, within = (each.reshape(count, -1)[:, :width] for each in (signal, within))
     # A discrepancy of the simulator is a part of what is measured.
-    signal = signal.reshape(count, -1)[:, :width] + union.noise.of_one.shift(gamma)
+    signal = signal + union.noise.of_one.shift(gamma)
     mean, variance = (each.reshape(count, -1)[:, :width] for each in (mean, variance))
     union = union.of_systems(of_group) if members > 1 else union
     about = noise_deviations(union, gamma, torch.from_numpy(mean))
@@ -174,7 +176,7 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
         population=mean,
         spread=np.sqrt(variance + about**2),
         individual=signal.numpy(),
-        deviation=noise_deviations(union, gamma, signal),
+        deviation=np.sqrt(noise_deviations(union, gamma, signal) ** 2 + within.numpy()),
         parameters=dict(zip(config, z.reshape(count, -1).T, strict=True)) if config else {},
         units=config,
         known=_known(observations, rows),
@@ -203,7 +205,8 @@ def population_prediction(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and variance of the noise-free observations of each system, (N, d_y) each.
 
-    Systems with equal known quantities have the same. All have the same draws of the law.
+    The variance of a random simulator contains its intrinsic variation. Systems with equal known
+    quantities have the same. All have the same draws of the law.
     """
     columns = problem.known.columns
     _, first, group = np.unique(columns, axis=0, return_index=True, return_inverse=True)
@@ -214,10 +217,13 @@ def population_prediction(
         known: Known = problem.known.of(rows).repeated(len(omega))
         with torch.no_grad():
             signal = problem.signal(alpha, omega.repeat(len(rows), 1), known)
-            signal = signal + problem.noise.shift(gamma, known.covariates)
-        y = signal.numpy().reshape(len(rows), len(omega), -1)
+            signal = signal.reshape(len(rows), len(omega), -1)
+            within = np.nanmean(problem.noise.intrinsic_variance(signal).numpy(), axis=1)
+            mean = problem.noise.mean(signal).flatten(0, 1)
+            y = (mean + problem.noise.shift(gamma, known.covariates)).numpy()
+        y = y.reshape(len(rows), len(omega), -1)
         # Draws without a result of the simulator are left out.
-        return np.nanmean(y, axis=1), np.nanvar(y, axis=1)
+        return np.nanmean(y, axis=1), np.nanvar(y, axis=1) + within
 
     blocks = [first[rows] for rows in blocks_of(len(first), at_once)]
     found = list(parallel(moments, blocks, "population predictions"))
@@ -227,7 +233,7 @@ def population_prediction(
 
 def noise_deviations(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor) -> np.ndarray:
     """Return the standard deviation (n, d) of each system's noise at signals of one replicate."""
-    noise = problem.noise.of_one
+    noise = problem.noise.of_one.measured
     with torch.no_grad():
         if noise.varies:
             covariates = problem.known.covariates

@@ -20,6 +20,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from popinv.forward.base import ForwardModel, Observations, Parameter
+from popinv.sections.base import Section
 from popinv.sections.messages import ConfigProblem
 from popinv.sections.outside import Kind, kind_section
 
@@ -74,6 +75,22 @@ class ForwardCost:
     distributed_megabytes: float = 0.0
     distributed_seconds: float = 0.0
     guess: bool = False
+
+
+class MayBeRandom(Section):
+    """The key of forward models that may give another answer at the same parameters."""
+
+    stochastic: bool = Field(
+        default=False,
+        strict=True,
+        description=(
+            "Whether the simulator is random itself: two runs with the same parameters differ. The "
+            "study then learns mean and covariance of its answer as functions of the parameters, "
+            "and tells this intrinsic variation apart from the measurement noise.\n\n"
+            "`popinv try` detects a random simulator. Each replicate of a system is a run of its "
+            "own. The surrogate is a network; give it many solves, ten times as many as systems."
+        ),
+    )
 
 
 class ForwardSection(Kind):
@@ -204,7 +221,11 @@ class ForwardSection(Kind):
 
     def has_sampling_error(self) -> bool:
         """Return whether two solves at the same parameters differ by a sampling error."""
-        return False
+        return self.is_random()
+
+    def is_random(self) -> bool:
+        """Return whether the study learns the covariance of the answer of a random simulator."""
+        return bool(getattr(self, "stochastic", False))
 
     def field_law(self) -> str | None:
         """Return the kind of the law that goes with the random field, None without a field."""

@@ -20,6 +20,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import (
     estimate_of,
     estimated_coordinate,
+    intrinsic_covariance,
     parameter_names,
     parameters_of,
 )
@@ -100,6 +101,12 @@ def population_dataset(
     )
     if "sampling_error" in loaded:
         population = population.merge(loaded["sampling_error"], combine_attrs="override")
+    if (intrinsic := intrinsic_covariance(problem, estimate_of(chosen))) is not None:
+        population["intrinsic_covariance"] = variable(
+            ("observation", "observation_other"),
+            intrinsic,
+            "covariance of the simulator's answer given its parameters, mean over the law",
+        )
     population = _with_identifiability(population, found)
     descent = loaded["distance"]
     if "alpha" in descent:

@@ -14,6 +14,7 @@ from popinv.forward.datasets import observation_names, place_coordinates, replic
 from popinv.inference.folds import folds_of
 from popinv.inference.heldout_test import heldout_test, tested_systems
 from popinv.inference.intervals import boundaries
+from popinv.inference.intrinsic_share import intrinsic_variation
 from popinv.inference.law_summary import law_summary
 from popinv.inference.model_comparison import counted_parameters, information_criteria
 from popinv.inference.noise_share import least_noise
@@ -127,7 +128,8 @@ def assess(
         surrogate_coverage=None if held_out is None else held_out.coverage,
         least_noise=least,
         truth=_truth_errors(problem, loaded) if "truth" in loaded else None,
-        sampling_error=_sampling_error(problem, loaded) if "sampling_error" in loaded else None,
+        sampling_error=_sampling_error(problem, loaded),
+        intrinsic=intrinsic_variation(problem, population),
         tests=results.tests,
         features=results.features,
         heldout=results.heldout,
@@ -422,7 +424,12 @@ def _truth_errors(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> TruthEr
     return TruthErrors(float(errors.max()), rms, noise, **known)
 
 
-def _sampling_error(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> SamplingErrorShare:
+def _sampling_error(
+    problem: Problem, loaded: Mapping[str, xr.Dataset]
+) -> SamplingErrorShare | None:
+    """Return the share of a sampling error that was counted as noise."""
+    if "sampling_error" not in loaded or problem.noise.random_signal:
+        return None
     population = loaded["population"]
     return sampling_error_share(
         population["noise_covariance"].values,

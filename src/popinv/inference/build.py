@@ -22,6 +22,7 @@ from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.intervals import MOST_ENTRIES
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
@@ -65,6 +66,8 @@ def descent_problem(
     names = () if covariates is None else tuple(map(str, covariates.values))
     replicates = replicates_of(observations)
     one = model.noise.model(model.forward.observed(seed), names)
+    if model.forward.is_random():
+        one = IntrinsicNoise(one)
     noise_model = replicated_noise(one, replicates)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
@@ -73,6 +76,12 @@ def descent_problem(
     deviations = known_of_members(observations).covariates.numpy().std(axis=0)
     for entry, covariate in law.coefficients:
         scale[entry] = _LAW_SCALE / deviations[covariate]
+    if conditions.limited and one.random_signal:
+        raise DataError(
+            "some observations are censored, but the probability of censored values is not "
+            "computed for a random simulator ('forward.stochastic'); leave these cells empty, if "
+            "they are missing by chance, or let the simulator censor its own answer"
+        )
     if conditions.limited:
         noise_model = censorable(noise_model)
         _check_censored(noise_model, data, conditions, replicates, observations)
@@ -99,8 +108,10 @@ def descent_problem(
 def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
     """Return the problem with each system's own places, or itself if that saves little."""
     conditions, count, one = union.conditions, union.replicates, union.noise.of_one
-    # A covariance of all places of the union has no meaning at other places.
-    if not conditions.gaps or one.unrestricted or union.noise.joins_replicates:
+    # A covariance of all places of the union has no meaning at other places, and nor has the factor
+    # of a random simulator's covariance.
+    joint = one.unrestricted or one.random_signal or union.noise.joins_replicates
+    if not conditions.gaps or joint:
         return union
     places = own_places(conditions.present.reshape(len(conditions), count, -1))
     if places is None:

@@ -217,7 +217,7 @@ def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
     rng = generator(problem.seed, f"{problem.stage}/features")
     omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
     with torch.no_grad():
-        signals = problem.signal(alpha, omega)
+        signals = problem.noise.mean(problem.signal(alpha, omega))
     size = signals.square().mean(dim=0).sqrt()
     size = torch.where(size > 0, size, 1.0)
     largest = size.max()

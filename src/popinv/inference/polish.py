@@ -123,7 +123,12 @@ def likelihood_solves(problem: Problem, draws: int) -> float:
 
 
 def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: float) -> bool:
-    """Return whether either estimator may go through the solver."""
+    """Return whether either estimator may go through the solver.
+
+    A solve of a random simulator gives neither the mean nor the covariance of its answer.
+    """
+    if problem.noise.random_signal:
+        return False
     first = pseudo_likelihood_solves(problem.count, problem.d_alpha, problem.members)
     fewest = min(first, likelihood_solves(problem, settings.draws))
     return seconds_per_solve * fewest <= settings.solver_seconds
@@ -238,7 +243,7 @@ class _Path:
                 nearby = problem if near else solved
             except DivergenceError as error:
                 self.say(f"the pseudo-likelihood does not go through the solver: {error}")
-        if not is_exact(problem.simulate):
+        if problem.correctable:
             told = f"pseudo-likelihood through the {through}, corrected for the surrogate's error"
             self.tell(told, best)
         return Polished(best, None, {"pseudo_likelihood": through}, shift), nearby
@@ -270,7 +275,7 @@ class _Path:
                 known = self.information(start)
                 best = self.maximum(solved, start, settings, granted=granted, information=known)
         self.tell(f"likelihood through the {through}", best)
-        if best.passes and through == "surrogate":
+        if best.passes and through == "surrogate" and problem.correctable:
             scores = marginal_scores(problem.whole, best.p, settings)
             best = corrected(problem.whole, best, scores, fresh, _FRESH, _MARGINAL_PAIRS)
             self.tell("likelihood, corrected for the surrogate's error", best)

@@ -214,6 +214,15 @@ class Problem:
         simulate = self.at_all_places.simulate
         return simulate if self.members == 1 else of_one_member(simulate)
 
+    @property
+    def correctable(self) -> bool:
+        """Whether fresh solves measure the surrogate's error.
+
+        The forward model itself has none. A single solve of a random simulator differs from the
+        learned mean by its intrinsic variation, which is no error.
+        """
+        return not (is_exact(self.simulate) or self.noise.random_signal)
+
     def inputs_apart(self, z: np.ndarray) -> np.ndarray:
         """Return the inputs (m M, d + k) of each member for groups with inputs (m, inputs)."""
         if self.members == 1:
@@ -304,7 +313,7 @@ class Problem:
         e: torch.Tensor,
         systems: np.ndarray | None = None,
     ) -> torch.Tensor:
-        """Return noise-free observations (M, d_y) with noise; the arguments are as for `model`."""
+        """Return the observations (M, d_y) of signals; the arguments are as for `model`."""
         covariates = self.known_in_turns(len(signal), systems).covariates
         if self.noise.shifts:
             # A discrepancy is a part of what is measured, so that the noise may grow with it.
@@ -315,10 +324,11 @@ class Problem:
     def seen_through(
         self, signal: torch.Tensor, noise: torch.Tensor, systems: np.ndarray | None = None
     ) -> torch.Tensor:
-        """Return noise-free observations with noise of scale 1, both of shape (M, d_y)."""
+        """Return the observations (M, d_y) of signals with noise (M, d_y) of scale 1."""
+        clean = self.noise.mean(signal)
         if systems is None:
-            return signal + noise
-        return self.conditions.observe(signal, noise, systems)
+            return clean + noise
+        return self.conditions.observe(clean, noise, systems)
 
     def known_in_turns(self, count: int, systems: np.ndarray | None = None) -> Known:
         """Return the known quantities of these systems, or else of the first ones in turns."""

@@ -85,10 +85,24 @@ _MATRIX = ("estimated", "estimated_other")
 
 
 def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> np.ndarray:
-    """Return Gamma(gamma) of one replicate, or its mean over the law if the noise varies."""
+    """Return Gamma(gamma) of one replicate, or its mean over the law if the noise varies.
+
+    Of a random simulator, this is the measurement noise without the intrinsic variation.
+    """
+    if problem.noise.random_signal:
+        return problem.noise.of_one.covariance(torch.from_numpy(gamma)).numpy()
     p, problem = np.concatenate([alpha, gamma]).astype(float), problem.at_all_places
     size = problem.noise.of_one.d_y
     return mean_noise_covariance(problem, torch.from_numpy(p)).numpy()[:size, :size]
+
+
+def intrinsic_covariance(problem: Problem, p: np.ndarray) -> np.ndarray | None:
+    """Return E C(z) over the law, (d_y, d_y) of one replicate, or None without random simulator."""
+    if not problem.noise.random_signal:
+        return None
+    total = mean_noise_covariance(problem, torch.from_numpy(np.array(p, dtype=float))).numpy()
+    own = noise_covariance(problem, *problem.split(np.array(p, dtype=float)))
+    return np.asarray(total[: len(own), : len(own)] - own)
 
 
 def parameter_names(problem: Problem, law: Sequence[str] | None = None) -> tuple[str, ...]:

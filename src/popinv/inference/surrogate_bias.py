@@ -43,7 +43,7 @@ from popinv.population.known import inputs
 from popinv.population.members import members_together
 from popinv.population.places import at_places
 from popinv.seeds import generator, standard_normal_rows
-from popinv.surrogate.simulator import UncertainSurrogate, is_exact
+from popinv.surrogate.simulator import UncertainSurrogate
 
 # Maps observations (n, d_y) of a problem's systems to scores (n, n_p) at the estimate.
 Scores = Callable[[Problem], np.ndarray]
@@ -315,7 +315,8 @@ def corrected(
 ) -> Estimate:
     """Return the estimate corrected for the surrogate's error.
 
-    The forward model itself has no such error, and its estimate is returned unchanged. If the steps
+    The forward model itself has no such error, and single solves of a random simulator do not
+    measure it. The estimate is then returned unchanged. If the steps
     do not converge, the estimate keeps its value and does not pass. Its ``correction`` then holds
     the sum of the steps.
 
@@ -330,7 +331,7 @@ def corrected(
     pairs : int
         Number of noise pairs for each solve.
     """
-    if is_exact(problem.simulate):
+    if not problem.correctable:
         return estimate
     systems, measure = len(problem.data), _measure(problem, fresh)
     compared = ScoreDifference(problem, estimate.p, _remembered(scores), stage, pairs)
@@ -438,6 +439,8 @@ class AnswerShift:
         shift = population["surrogate_shift"].values
         if population.attrs["through"] == "solver":
             treatment = "unused"
+        elif "intrinsic_covariance" in population:
+            treatment = "unmeasured"
         elif "correction" in population and population["correction"].values.any():
             treatment, shift = "corrected", -population["correction"].values
         elif "correction" in population:
@@ -556,10 +559,10 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
 
     The residuals are at all places. For groups, each row has the residuals of as many members,
     which stand one after the other in the record and so mostly belong to one group. None if there
-    are no solves, or if the problem has the forward model itself.
+    are no solves, or if they do not measure the surrogate's error (:attr:`Problem.correctable`).
     """
     problem = problem.at_all_places
-    if is_exact(problem.simulate):
+    if not problem.correctable:
         return None
     fresh = FreshSolves.of_last_round(check)
     if not len(fresh.y):

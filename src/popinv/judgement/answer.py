@@ -15,9 +15,10 @@ from typing import Literal
 from popinv.errors import spanned
 
 Part = Literal["law", "noise", "simulator"]
-SurrogateTreatment = Literal["corrected", "included", "unused", "left"]
+SurrogateTreatment = Literal["corrected", "included", "unused", "unmeasured", "left"]
 """The surrogate's error has been subtracted from the answer, or is included in its intervals; the
-answer uses no surrogate; or nothing has been done."""
+answer uses no surrogate; single solves of a random simulator do not measure the effect; or nothing
+has been done."""
 
 _TREATMENTS: dict[SurrogateTreatment, str] = {
     "corrected": "The surrogate's error changed the answer by {}. It has been subtracted, and the "
@@ -26,6 +27,8 @@ _TREATMENTS: dict[SurrogateTreatment, str] = {
     "Nothing is subtracted, and the intervals include it.",
     "unused": "The surrogate's error would move the answer by {}. The answer uses the forward "
     "model itself.",
+    "unmeasured": "Single solves of a random simulator do not measure how the surrogate's error "
+    "changes the answer, and the intervals do not include it. It falls with the number of solves.",
     "left": "The surrogate's error changes the answer by {}. Nothing is subtracted, and the "
     "intervals do not include it.",
 }
@@ -295,6 +298,32 @@ class TruthErrors:
 
 
 @dataclass(frozen=True)
+class IntrinsicVariation:
+    """The variation of a random simulator's answer beside the measurement noise.
+
+    Attributes
+    ----------
+    share : float
+        Mean share of the variance of variation and noise together.
+    learned_to_repeated : float or None
+        The learned variance, divided by that of repeated solves.
+    ratio_error : float or None
+        Standard error of this ratio, at most.
+    least_noise : float
+        The smallest variance of the noise of an observation, as a share of its variation; the
+        largest, if observations share the parameters of their noise.
+    hides_noise : bool
+        Whether this noise is smaller than the error of the variation.
+    """
+
+    share: float
+    learned_to_repeated: float | None
+    ratio_error: float | None
+    least_noise: float
+    hides_noise: bool
+
+
+@dataclass(frozen=True)
 class SamplingErrorShare:
     """The sampling error of a stochastic model, as a share of the variance beside the signal.
 
@@ -506,6 +535,7 @@ class StudyAnswer:
     least_noise: LeastNoise | None = None
     truth: TruthErrors | None = None
     sampling_error: SamplingErrorShare | None = None
+    intrinsic: IntrinsicVariation | None = None
     tests: tuple[PartTest, ...] = ()
     features: tuple[FeatureTest, ...] = ()
     heldout: HeldOutDistance | None = None
@@ -636,6 +666,13 @@ class StudyAnswer:
                 "alpha_error_to_oracle": errors.law_to_oracle,
                 "noise_oracle_relative_frobenius_error": errors.noise_oracle,
                 "noise_error_to_oracle": errors.noise_to_oracle,
+            }
+        if (intrinsic := self.intrinsic) is not None:
+            numbers |= {
+                "intrinsic_share": intrinsic.share,
+                "intrinsic_learned_to_repeated": intrinsic.learned_to_repeated,
+                "intrinsic_learned_to_repeated_error": intrinsic.ratio_error,
+                "intrinsic_least_noise": intrinsic.least_noise,
             }
         if (sampling := self.sampling_error) is not None:
             numbers |= {

@@ -103,6 +103,7 @@ def judgements(
         _identifiability(answer),
         _surrogate(answer),
         _sampling_error(answer),
+        _intrinsic(answer),
         _solver(answer),
         _calibration(calibration),
     )
@@ -319,6 +320,18 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
     error, done = found.rmse, found.treatment
+    if done == "unmeasured":
+        yield Judgement(
+            "Surrogate",
+            "good" if found.good_enough else "doubt",
+            f"systematic error of the learned mean of {error:.2g} standard deviations",
+            f"On fresh solves the systematic error of the learned mean is {error:.3g} standard "
+            "deviations of intrinsic variation and noise. The study requires less than "
+            f"{found.threshold:g}. {found.statement}",
+            "More solves make the surrogate of a random simulator more accurate: "
+            "active_learning.solves_per_round.",
+        )
+        return
     told = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
     yield Judgement(
         "Surrogate",
@@ -350,6 +363,41 @@ def _sampling_error(answer: StudyAnswer) -> Iterator[Judgement]:
         text,
         "Repeated solves measure this error. The observations alone cannot distinguish it from "
         "noise.",
+    )
+
+
+# A learned variance is wrong if it differs from that of repeated solves by more than three standard
+# errors and this share.
+_WRONGLY_LEARNED = 0.1
+
+
+def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
+    if (found := answer.intrinsic) is None:
+        return
+    share, ratio, error = f"{100 * found.share:.2g} %", found.learned_to_repeated, found.ratio_error
+    short = f"{share} of the variance beside the signal"
+    text = (
+        f"The simulator's own variation is {share} of the variance of variation and measurement "
+        "noise together."
+    )
+    wrong = False
+    if ratio is not None and error is not None:
+        text += f" The learned variance is {ratio:.3g} ± {error:.1g} times that of repeated solves."
+        wrong = abs(ratio - 1) > max(3 * error, _WRONGLY_LEARNED)
+    if found.hides_noise:
+        short += ", which hides the noise"
+        text += (
+            f" The noise of an observation has {100 * found.least_noise:.2g} % of the variance of "
+            "its variation, which is not known that accurately: this noise is not told apart from "
+            "the variation."
+        )
+    yield Judgement(
+        "Intrinsic variation",
+        "doubt" if wrong or found.hides_noise else "good",
+        short,
+        text,
+        "The observations show variation and noise together; the simulator tells them apart. More "
+        "solves learn the variation more accurately.",
     )
 
 

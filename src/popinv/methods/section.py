@@ -59,6 +59,11 @@ class MethodSection(Section):
     """The reason why the method takes no study with priors, if it does not."""
     special_systems: ClassVar[str] = ""
     """The reason why the method takes no known quantities, replicates, limits, or varying noise."""
+    random_simulators: ClassVar[str] = (
+        "it takes a system's answer by the simulator for its observation without noise, and a "
+        "random simulator has another answer in each run"
+    )
+    """The reason why the method takes no random simulator, empty if it does."""
     levels: ClassVar[str] = (
         "it is derived for systems whose parameters are independent, and the members of a group "
         "share effects"

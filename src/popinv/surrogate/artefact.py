@@ -69,7 +69,11 @@ def surrogate_of(dataset: xr.Dataset | TrainedSurrogate, device: str = "cpu") ->
     from popinv.surrogate.trained_network import Surrogate
 
     surrogate: Any
-    if hyperparameters.get("kind") == "summarised":
+    if hyperparameters.get("kind") == "mean_and_factor":
+        from popinv.surrogate.mean_and_factor import MeanAndFactor
+
+        surrogate = MeanAndFactor.from_arrays(arrays, hyperparameters)
+    elif hyperparameters.get("kind") == "summarised":
         from popinv.surrogate.summarised import Summarised
 
         surrogate = Summarised.from_arrays(arrays, hyperparameters)

@@ -86,7 +86,7 @@ def training_settings(
     if estimate is not None:
         whitening = np.linalg.inv(np.linalg.cholesky(estimate["noise_covariance"].values))
     limits = {name: getattr(surrogate, name) for name in TrainingLimits.model_fields}
-    if estimate is not None:
+    if estimate is not None and not forward.is_random():
         limits["learning_rate"] = surrogate.refit_learning_rate
     return TrainingSettings(
         **limits,
@@ -96,13 +96,21 @@ def training_settings(
         fixed=fixed or None,
         whitening=whitening,
         logarithmic=logarithmic,
+        random=forward.is_random(),
         device=device,
     )
 
 
-def training_data(solves: xr.Dataset, round_number: int, recency_decay: float) -> TrainingData:
-    """Return the successful solves; later rounds have larger weights."""
+def training_data(
+    solves: xr.Dataset, round_number: int, recency_decay: float, random: bool = False
+) -> TrainingData:
+    """Return the successful solves; later rounds have larger weights.
+
+    Of a random simulator, later rounds leave the broad first design out.
+    """
     kept = np.flatnonzero(solves["reason"].values == 0)
+    if random and (solves["round"].values[kept] > 0).any():
+        kept = kept[solves["round"].values[kept] > 0]
     rounds = solves["round"].values[kept]
     return TrainingData(
         z=solves["z"].values[kept],

@@ -124,7 +124,7 @@ def judge(
     surrogate: TrainedSurrogate,
     estimate: xr.Dataset,
     thresholds: Thresholds,
-    push: Callable[[xr.Dataset], float],
+    push: Callable[[xr.Dataset], float] | None,
 ) -> xr.Dataset:
     """Append fresh solves to the earlier ones, with the error of the last surrogate.
 
@@ -139,7 +139,9 @@ def judge(
     estimate : Dataset
         The round's estimate, with ``noise_covariance``.
     push : callable
-        Maps the fresh solves to the shift of the estimate, in standard errors.
+        Maps the fresh solves to the shift of the estimate, in standard errors. None for a random
+        simulator, of which single solves do not measure it. No round then converges, as each makes
+        the surrogate more accurate.
     """
     number = previous.sizes["round_number"]
     fresh = fresh.copy()
@@ -150,10 +152,16 @@ def judge(
     # Same test as `popinv.surrogate.simulator.is_exact`, whose module needs the tensor library.
     exact = bool(getattr(surrogate, "exact", False))
     if solved.any() and not exact:
-        cholesky = np.linalg.cholesky(estimate["noise_covariance"].values)
+        noise = estimate["noise_covariance"].values
         good = fresh.isel(sample=np.flatnonzero(solved))
-        predicted = surrogate.predict(good["z"].values)
-        error, pushed = whitened_rmse(predicted, good["y"].values, cholesky), push(fresh)
+        z, y = good["z"].values, good["y"].values
+        predicted = surrogate.predict(z)
+        if push is None:
+            from popinv.surrogate.mean_and_factor import systematic_error
+
+            error = systematic_error(predicted, z, y, noise)
+        else:
+            error, pushed = whitened_rmse(predicted, y, np.linalg.cholesky(noise)), push(fresh)
     fresh["surrogate_error"] = fresh["surrogate_error"].copy(data=[error])
     fresh["surrogate_push"] = fresh["surrogate_push"].copy(data=[pushed])
     names = [name for name in ("z", "y", *ORIGIN, "round") if name in fresh]

@@ -11,7 +11,14 @@ from popinv.sections.base import Count, CountOrZero, NotBoolean, Positive, Secti
 # By kind, the modules and packages of this folder that only a study with this kind runs. The stages
 # and popinv.surrogate.artefact import them on use.
 _OF_KIND = {
-    "network": ("build", "device", "summarised", "trained_network", "training"),
+    "network": (
+        "build",
+        "device",
+        "mean_and_factor",
+        "summarised",
+        "trained_network",
+        "training",
+    ),
     "gaussian_process": ("gaussian_process",),
     "none": ("differences", "exact"),
 }

@@ -92,7 +92,11 @@ class Standardisation:
 
     def standard_outputs(self, y: np.ndarray) -> np.ndarray:
         """Return the outputs in the units of the network."""
-        return np.arcsinh((y - self.output_mean) / self.output_scale)
+        return np.arcsinh(self.scaled_outputs(y))
+
+    def scaled_outputs(self, y: np.ndarray) -> np.ndarray:
+        """Return ``(y - mean) / scale``."""
+        return (y - self.output_mean) / self.output_scale
 
 
 def _logarithms(z: np.ndarray, mask: np.ndarray) -> np.ndarray:

@@ -47,13 +47,18 @@ class Surrogate:
         computes in its own dtype, float32 by default, and on its own device. The change of units
         is done in the dtype of z.
         """
-        mean_z, scale_z, mean_y, scale_y = self._units(z)
+        _, _, mean_y, scale_y = self._units(z)
+        return mean_y + scale_y * torch.sinh(self.standardised(z))
+
+    def standardised(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the network's outputs for parameters (n, d_z), before the change of units."""
+        mean_z, scale_z, _, _ = self._units(z)
         mask = torch.as_tensor(self.standardisation.input_logarithmic, device=z.device)
         if mask.any():
             z = torch.where(mask, torch.log(torch.where(mask, z, 1.0)), z)
         weights = next(self.network.parameters())
         inner = ((z - mean_z) / scale_z).to(weights.device, weights.dtype)
-        return mean_y + scale_y * torch.sinh(self.network(inner).to(z.device, z.dtype))
+        return self.network(inner).to(z.device, z.dtype)
 
     def linearise(
         self, z: torch.Tensor, tangents: torch.Tensor
@@ -61,7 +66,16 @@ class Surrogate:
         """Return y for z (n, d_z) and its derivatives along tangents (k, n, d_z), (k, n, d_y)."""
         if not isinstance(self.network, MLP):
             return linearised(self, z, tangents)
-        mean_z, scale_z, mean_y, scale_y = self._units(z)
+        _, _, mean_y, scale_y = self._units(z)
+        out, change = self.standardised_tangents(z, tangents)
+        return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change
+
+    def standardised_tangents(
+        self, z: torch.Tensor, tangents: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the outputs of a network :class:`MLP`, and their derivatives along tangents."""
+        assert isinstance(self.network, MLP)
+        mean_z, scale_z, _, _ = self._units(z)
         mask = torch.as_tensor(self.standardisation.input_logarithmic, device=z.device)
         if mask.any():
             positive = torch.where(mask, z, 1.0)
@@ -72,7 +86,7 @@ class Surrogate:
             for x in ((z - mean_z) / scale_z, tangents / scale_z)
         )
         out, change = (x.to(z.device, z.dtype) for x in self.network.linearise(inner, along))
-        return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change
+        return out, change
 
     def in_double(self) -> Surrogate:
         """Return the surrogate whose network computes in double precision."""
@@ -117,9 +131,17 @@ class Surrogate:
 
     @classmethod
     def from_arrays(
-        cls, arrays: Mapping[str, np.ndarray], hyperparameters: Mapping[str, Any]
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        hyperparameters: Mapping[str, Any],
+        outputs: int | None = None,
     ) -> Surrogate:
         """Rebuild the surrogate from the arrays of ``to_arrays``.
+
+        Parameters
+        ----------
+        outputs : int, optional
+            Number of the network's outputs, if it has more than there are observations.
 
         Raises
         ------
@@ -147,7 +169,7 @@ class Surrogate:
         }
         fixed = {to: state[name].numpy() for name, to in names.items() if name in state}
         d_in, d_out = len(standardisation.input_mean), len(standardisation.output_mean)
-        network = build_network(hyperparameters, d_in, d_out, fixed)
+        network = build_network(hyperparameters, d_in, outputs or d_out, fixed)
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

@@ -22,9 +22,11 @@ import torch
 from torch import nn
 
 from popinv.errors import ConfigError, DataError
+from popinv.population.noise.intrinsic import Factor
 from popinv.seeds import generator
 from popinv.surrogate.components import extended, principal_components
 from popinv.surrogate.device import device_of
+from popinv.surrogate.mean_and_factor import GaussianScore
 from popinv.surrogate.networks import MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
@@ -40,7 +42,8 @@ class TrainingProblem:
 
     ``training`` and ``validation`` hold z, y and weights of mean 1; ``error_map`` takes an error
     of scaled outputs (y - mean) / scale to the whitened error (which is taken to first order);
-    without it, the error of the standardised outputs counts.
+    without it, the error of the standardised outputs counts. The solves of a random simulator have
+    a ``score`` instead, of outputs that are scaled alone.
     """
 
     network: nn.Module
@@ -49,6 +52,13 @@ class TrainingProblem:
     validation: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     error_map: torch.Tensor | None
     fingerprint: str
+    score: GaussianScore | None = None
+
+    def row_losses(self, answer: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Return the loss of every row, without its weight, shape (n,)."""
+        if self.score is not None:
+            return self.score(answer, y)
+        return row_losses(answer, y, self.error_map)
 
 
 def validation_mask(rows: np.ndarray, seed: int, fraction: float) -> np.ndarray:
@@ -99,7 +109,11 @@ def prepare(
         held_out = kept
 
     if initial is None:
-        network, standardisation = _fresh(z[kept], y[kept], weights[kept], settings)
+        seen = kept
+        if settings.random and data.newest is not None and (kept & data.newest).any():
+            # The broad first design would give units in which the population is a point.
+            seen = kept & data.newest
+        network, standardisation = _fresh(z[seen], y[seen], weights[seen], settings)
     else:
         if dict(settings.hyperparameters) != dict(initial.hyperparameters):
             raise ConfigError(
@@ -114,16 +128,20 @@ def prepare(
     network.requires_grad_(True)
     dtype = next(network.parameters()).dtype
     s = standardisation
-    error_map = None
-    if settings.whitening is not None:
+    error_map, score = None, None
+    if settings.random:
+        score = GaussianScore.of(s, settings.whitening)
+    elif settings.whitening is not None:
         if settings.whitening.shape != (y.shape[1], y.shape[1]):
             raise ConfigError(
                 f"whitening is {settings.whitening.shape} for {y.shape[1]} observations"
             )
         scaled = settings.whitening * s.output_scale
         error_map = torch.as_tensor(scaled, dtype=dtype, device=device)
-    # Standardised outputs have no heavy tails.
-    if settings.relative_beyond is not None and settings.whitening is not None:
+    # Standardised outputs have no heavy tails. A weight that depends on a random answer would bias
+    # its mean.
+    if settings.relative_beyond is not None and error_map is not None:
+        assert settings.whitening is not None
         distance = np.linalg.norm((y - s.output_mean) @ settings.whitening.T, axis=1)
         usual = settings.relative_beyond * np.median(distance[kept])
         if usual > 0:
@@ -132,7 +150,7 @@ def prepare(
     def side(mask: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         arrays = (
             s.standard_inputs(z[mask]),
-            s.standard_outputs(y[mask]),
+            s.standard_outputs(y[mask]) if score is None else score.standardised(s, y[mask]),
             weights[mask] / weights[mask].mean(),
         )
         a, b, c = (torch.as_tensor(array, dtype=dtype, device=device) for array in arrays)
@@ -141,7 +159,7 @@ def prepare(
     fingerprint = _fingerprint((z, y, weights, rows, held_out), settings, network, standardisation)
     network.to(device)
     return TrainingProblem(
-        network, standardisation, side(kept), side(held_out), error_map, fingerprint
+        network, standardisation, side(kept), side(held_out), error_map, fingerprint, score
     )
 
 
@@ -150,8 +168,10 @@ def _fresh(
 ) -> tuple[nn.Module, Standardisation]:
     """Return a network with random weights, and the units of its first training rows."""
     fixed = dict(settings.fixed or {})
-    hyperparameters, shape = settings.hyperparameters, (z.shape[1], y.shape[1])
-    mlp = hyperparameters.get("kind", "mlp") == "mlp"
+    outputs = y.shape[1] + (Factor(y.shape[1]).size if settings.random else 0)
+    hyperparameters, shape = settings.hyperparameters, (z.shape[1], outputs)
+    # The random part of an answer has components of its own, which say nothing about its mean.
+    mlp = hyperparameters.get("kind", "mlp") == "mlp" and not settings.random
     standardisation = Standardisation.from_data(
         z, y, weights, fixed.get("evaluation"), "readout" in fixed, settings.logarithmic
     )
@@ -209,7 +229,7 @@ def loss_of(
     problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
     """Return the objective on some rows, as a scalar tensor."""
-    return (weights * row_losses(problem.network(z), y, problem.error_map)).mean()
+    return (weights * problem.row_losses(problem.network(z), y)).mean()
 
 
 def loss_and_gradient(
@@ -221,6 +241,10 @@ def loss_and_gradient(
         parts = torch.autograd.grad(loss, list(problem.network.parameters()))
         return loss.item(), torch.cat([part.reshape(-1) for part in parts])
     answer, pull_back = problem.network.with_pull_back(z)
+    if problem.score is not None:
+        losses, slopes = problem.score.with_gradient(answer, y)
+        share = weights / len(weights)
+        return float(share.double() @ losses), pull_back(slopes * share[:, None])
     error, whiten, slope = answer - y, problem.error_map, torch.cosh(y)
     if whiten is not None:
         error = (error * slope) @ whiten.T

@@ -65,6 +65,9 @@ class TrainingSettings(TrainingLimits):
         is multiplied by 1 / (1 + (r / (relative_beyond median r))^2). Otherwise a single row from
         the tail of a heavy-tailed population can outweigh all others, in training and in choosing
         the best epoch.
+    random : bool
+        Whether the solves are of a random simulator, whose answers have a mean and a covariance
+        (:mod:`popinv.surrogate.mean_and_factor`).
     device : {"cpu", "auto", "cuda"}
         The device, see :func:`popinv.surrogate.device.device_of`. A training may go on from a
         checkpoint of another device.
@@ -92,6 +95,7 @@ class TrainingSettings(TrainingLimits):
     logarithmic: tuple[bool, ...] | None = None
     schedule: Literal["cosine", "constant"] = "cosine"
     relative_beyond: Positive | None = 2.0
+    random: bool = False
     device: str = "cpu"
 
 

@@ -68,7 +68,7 @@ def replicate_study(
     fresh, solver = FreshSolves.of_last_round(check), None
     if through == "solver":
         solver = SolverSimulator(model.forward.model(seed))
-    else:
+    elif problem.correctable:
         # Data from the surrogate contain none of its error, so there is nothing to correct.
         fresh = replace(fresh, y=simulator.predict(fresh.z))
     fresh = fresh.with_conditions_of(problem)
@@ -82,7 +82,8 @@ def replicate_study(
         if solver is None:
             clean = simulator.predict(inputs)
         else:
-            clean = solver.model.solve(inputs, stage).observations
+            runs = torch.from_numpy(solver.model.solve(inputs, stage).observations)
+            clean = problem.noise.of_one.of_run(runs).numpy()
         replica = true.observed(problem, clean.reshape(len(z), -1), stage)
         answer = estimate_population(
             replica,
@@ -91,7 +92,7 @@ def replicate_study(
             descent,
             [start(model, replica)],
             fresh,
-            solver,
+            solver if problem.correctable else None,
             seconds_per_solve,
         )
         found = replication(replica, answer, true.comparable(replica), true.covariance)
@@ -124,7 +125,8 @@ class _Truth:
         the noise depends on (seed, stage, n) alone.
         """
         signal, every = torch.from_numpy(problem.replicated(clean)), np.arange(len(clean))
-        e = torch.from_numpy(standard_normal_rows(problem.seed, f"{stage}/noise", 0, *signal.shape))
+        shape = len(signal), problem.noise.d_y
+        e = torch.from_numpy(standard_normal_rows(problem.seed, f"{stage}/noise", 0, *shape))
         with torch.no_grad():
             if len(self.p) == len(problem.free):
                 gamma = torch.from_numpy(self.p[problem.d_alpha :])

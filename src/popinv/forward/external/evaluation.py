@@ -369,7 +369,9 @@ class _Batches:
                 f"{alone[entry]:.9g} and {self.values[row, entry]:.9g}). Each row must depend on "
                 "its own parameters only; a simulator that draws random numbers must draw them "
                 "from the seed that it is given for each row, and a server from a fixed seed (see "
-                "config/README.md)."
+                "config/README.md). If the answer is random by nature, set 'forward.stochastic: "
+                "true' ('stochastic=True' in popinv.fit): the study then learns its mean and its "
+                "covariance."
             )
 
     def _solve(

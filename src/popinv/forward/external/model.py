@@ -183,7 +183,9 @@ class ExternalModel:
                     self._limit(question),
                     self._journal if solving else None,
                     self._told if solving else None,
-                    compared=bool(question) and question not in self._compared,
+                    compared=bool(question)
+                    and question not in self._compared
+                    and not self._section.is_random(),
                 )
             if compared:
                 self._compared.add(question)

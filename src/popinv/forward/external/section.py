@@ -21,7 +21,7 @@ from popinv.forward.external.files import nearest_file
 from popinv.forward.external.observations import Name, SimulatorObservations
 from popinv.forward.inputs.section import Inputs, TimedInputs
 from popinv.forward.inputs.shape import InputsShape
-from popinv.forward.section import ForwardCost, PackagedSection
+from popinv.forward.section import ForwardCost, MayBeRandom, PackagedSection
 from popinv.sections.base import (
     Count,
     CountOrZero,
@@ -71,7 +71,7 @@ DescribedParameter = Annotated[
 Parameters = Annotated[list[DescribedParameter], Field(min_length=1)]
 
 
-class ExternalSection(PackagedSection):
+class ExternalSection(MayBeRandom, PackagedSection):
     """The keys that the three kinds of the user's own simulators share."""
 
     # The attribute has another name, as `parameters` is a method of every forward model.

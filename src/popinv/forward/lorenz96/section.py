@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.base import Observations, Parameter
-from popinv.forward.section import FLOPS, MOST_STEPS, ForwardCost, PackagedSection
+from popinv.forward.section import FLOPS, MOST_STEPS, ForwardCost, MayBeRandom, PackagedSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
 from popinv.sections.messages import ConfigProblem, listed
 
@@ -90,12 +90,13 @@ def _of_scales(one: Any, two: Any) -> Any:
     return lambda values: two if values.get("scales") == 2 else one
 
 
-class Lorenz96(PackagedSection):
+class Lorenz96(MayBeRandom, PackagedSection):
     """Lorenz-96: chaotic dynamics on a ring, observed through averages over space and time.
 
     With one scale there is one parameter, the `forcing`; with two scales there are `forcing`,
     `coupling`, `time_scale` and `space_scale`. Time is in units of the damping time of the slow
-    variables. An average over a finite window carries a sampling error, which adds to the noise.
+    variables. An average over a finite window carries a sampling error. It adds to the noise, or is
+    told apart from it with `stochastic: true`.
     """
 
     kind: Literal["lorenz96"] = Field(description="Lorenz-96, with one scale or two.")

@@ -9,6 +9,7 @@ import torch
 
 from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import Density, NormalDensity, StackedDensity
+from popinv.inference.likelihood.intrinsic_density import intrinsic_density
 from popinv.inference.likelihood.shifted_density import ShiftedDensity
 from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.likelihood.whitening import whitening
@@ -65,7 +66,8 @@ class DensitiesAt:
             self._all = StackedDensity(rows, problem.replicates)
             return
         if not problem.is_normal:
-            self._all = varying_density(problem, gamma)
+            of_all = intrinsic_density if problem.noise.random_signal else varying_density
+            self._all = of_all(problem, gamma)
             return
 
         def covariance(at: torch.Tensor) -> torch.Tensor:

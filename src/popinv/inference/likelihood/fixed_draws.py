@@ -98,7 +98,7 @@ class FixedDraws:
         for i, scores in enumerate(at.noise_scores(), problem.d_alpha):
             each[..., i] = scores
         if self.features is not None:
-            more = self.features(self.omega, at.residual, signal)
+            more = self.features(self.omega, at.residual, problem.noise.mean(signal))
             each = torch.cat([each, more], dim=2)
         log_weight = self.log_ratio + log_law + at.log
         return self._summarised(*usable(log_weight, each))

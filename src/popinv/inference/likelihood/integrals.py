@@ -295,7 +295,8 @@ class Integrals:
         for i, (score, field) in enumerate(of_noise, problem.d_alpha):
             scores[..., i] = score - field.variate(shift, gradient)
         if settings.features is not None:
-            more = settings.features(omega, at.residual, y.reshape(n, count, -1))
+            mean = problem.noise.mean(y.reshape(n, count, -1))
+            more = settings.features(omega, at.residual, mean)
             scores = torch.cat([scores, more], dim=2)
         return at.log - prior, scores
 

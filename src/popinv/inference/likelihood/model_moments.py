@@ -12,7 +12,9 @@ with s_n the scale of the noise of system n. Noise that is the same for all sign
 for a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
 (:mod:`popinv.population.noise.varying`). Censored observations hold their limit, and
 :mod:`popinv.population.noise.clipped` gives e and d_l; they depend on the scale, which is then a
-part of N.
+part of N. The answer of a random simulator has a covariance of its own given its parameters, which
+is a part of S: with the columns d_l of its root, ``S = Cov e + sum_l E[d_l d_l^T]`` and N = Gamma
+(:mod:`popinv.population.noise.intrinsic`).
 
 Systems with the same known quantities (:mod:`popinv.population.known`), and with limits the same
 scale and limits, have the same moments. They form a group. All moments come from the same draws at
@@ -38,6 +40,7 @@ from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.population.known import inputs
 from popinv.population.noise.clipped import clipped_moments, loading_matrices
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.seeds import generator
 from popinv.workers import parallel
 
@@ -180,7 +183,8 @@ def moments_of_systems(
     keys, first, _ = problem.conditions.groups
     sets = omega.reshape(len(keys), -1, omega.shape[1])
     moves = problem.free & derivatives
-    if not problem.noise.varies:
+    constant = not problem.noise.varies or problem.noise.random_signal
+    if constant:
         # The noise does not enter through the signal.
         moves[problem.d_alpha :] = False
     size = max(
@@ -193,7 +197,7 @@ def moments_of_systems(
             rows, draws = problem.conditions.of(systems), sets[start : start + size]
             parts.append(_of_rows(problem, alpha, gamma, draws, rows, moves))
         whole = [torch.cat(each) for each in zip(*parts, strict=True)]
-        if not problem.noise.varies:
+        if constant:
             whole[2], whole[5] = _constant(problem, gamma, derivatives, len(keys))
             if problem.noise.shifts:
                 given = problem.conditions.of(first).known.covariates
@@ -326,9 +330,11 @@ def given_signal(
     """Return mean (M, d_y) and loadings (L, M, d_y) of observations given their signals g (M, d_y).
 
     The noise has scale 1, or the rows' own with limits. The loadings are empty for noise that is
-    the same for all signals.
+    the same for all signals. Those of a random simulator are the columns of its covariance's root.
     """
     noise = problem.noise
+    if isinstance(noise, IntrinsicNoise):
+        return noise.mean(g), noise.loadings(g)
     if noise.shifts:
         g = g + noise.shift(gamma, given.known.covariates)
     if not noise.varies:
@@ -344,6 +350,8 @@ def given_signal(
 def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:
     """Return the R_l of noise that varies for each of some systems, (L, K, d_y, d_y)."""
     noise: Any = problem.noise
+    if noise.random_signal:
+        return torch.ones(1, len(rows), 1, 1, dtype=gamma.dtype)
     correlation = noise.correlation(gamma, rows.known.covariates).expand(len(rows), -1, -1)
     series = rows.limited and not noise.independent
     return loading_matrices(correlation) if series else correlation[None]
@@ -441,7 +449,11 @@ def _moments_of(
     product, of_product = sums.product / count, sums.of_product / count
     of_product = of_product + of_product.mT
     noise, of_noise = product[0], of_product[0]
-    if problem.noise.varies:
+    if problem.noise.random_signal:
+        # The intrinsic variation is a part of S, and the noise is the same for all signals.
+        signal = signal + product.sum(dim=0)
+        half = half + of_product.sum(dim=0)[:, :d_alpha] / 2
+    elif problem.noise.varies:
         here = noise_matrices(problem, gamma, rows)
         noise = (here * product).sum(dim=0)
         of_noise = (here[:, :, None] * of_product).sum(dim=0)

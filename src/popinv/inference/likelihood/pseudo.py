@@ -256,13 +256,15 @@ def _of_draws(
                 # The covariance of the noise, given the signal, in the trace of the scores.
                 weights = bases.matrix / variance.mT
                 matrices = noise_matrices(problem, gamma, problem.conditions)
+                # The covariance of a random simulator's answer has no scale.
+                scaled = int(not problem.noise.random_signal)
                 for k, (entries, changes) in enumerate(
                     zip(at.entries, at.covariances, strict=True)
                 ):
                     for j, i in enumerate(entries):
                         inner = weights.mT @ changes[:, j] @ weights * matrices
                         of_noise = ((d @ inner) * d).sum(dim=(0, 3))
-                        scores[..., i] += 0.5 * square[..., 0] ** (k + 1) * of_noise
+                        scores[..., i] += 0.5 * square[..., 0] ** (k + scaled) * of_noise
         total += weight * scores.numpy()
     return total
 

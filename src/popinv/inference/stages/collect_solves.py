@@ -125,13 +125,17 @@ def collect_solves(
         surrogate,
         previous_estimate,
         Thresholds(**thresholds),
-        surrogate_push(problem, previous_estimate),
+        surrogate_push(problem, previous_estimate) if problem.correctable else None,
     )
     if not fresh.sizes["sample"]:
         print("no further solves, as the surrogate is good enough")
         return judged
     if getattr(surrogate, "exact", False):
         print(f"{solves}; there is no surrogate")
+        return judged
+    if problem.noise.random_signal:
+        error = float(judged["surrogate_error"].values[-1])
+        print(f"{solves}; the systematic error of the learned mean is {error:.2g} deviations")
         return judged
     error, push = (float(judged[f"surrogate_{name}"].values[-1]) for name in ("error", "push"))
     moves = f"moves the estimate by {push:.2g} standard errors"

@@ -53,6 +53,9 @@ class NoiseModel(Parameterised, ABC):
     varies : bool
         True if the noise depends on the signal or on covariates, or is not Gaussian. See
         :class:`popinv.population.noise.varying.VaryingNoise`.
+    random_signal : bool
+        True if a signal holds mean and covariance of the answer of a random simulator. See
+        :class:`popinv.population.noise.intrinsic.IntrinsicNoise`.
     discrepant : bool
         True if a part of the noise is a discrepancy of the simulator.
     shifts : bool
@@ -70,6 +73,7 @@ class NoiseModel(Parameterised, ABC):
     independent = False
     shrinkage = 0.0
     varies = False
+    random_signal = False
     discrepant = False
     shifts = False
     joins_replicates = False
@@ -92,6 +96,23 @@ class NoiseModel(Parameterised, ABC):
     def family(self) -> NoiseModel:
         """The Gaussian noise of constant size, of one replicate, on which the noise is built."""
         return self
+
+    @property
+    def measured(self) -> NoiseModel:
+        """The measurement noise, without the intrinsic variation of a random simulator."""
+        return self
+
+    def intrinsic_variance(self, signal: torch.Tensor) -> torch.Tensor:
+        """Return the variances (..., d_y) of the simulator's answer, zero if it is not random."""
+        return torch.zeros_like(signal)
+
+    def of_run(self, answer: torch.Tensor) -> torch.Tensor:
+        """Return the signal (n, ...) of the answer of one run of the simulator (n, d_y)."""
+        return answer
+
+    def mean(self, signal: torch.Tensor) -> torch.Tensor:
+        """Return the mean observation (..., d_y) of signals, which it is itself."""
+        return signal
 
     def at_any_places(self, count: int) -> NoiseModel | None:
         """Return the noise of ``count`` observations, if it is the same at all places and times."""

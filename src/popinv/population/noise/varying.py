@@ -26,6 +26,7 @@ from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.student import student_of_normal
 
 # Value of ``grows`` for noise that equals its base.
@@ -239,6 +240,8 @@ def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
     """
     if count == 1:
         return single
+    if isinstance(single, IntrinsicNoise):
+        return single.replicated(count)
     if isinstance(single, SharedDiscrepancy):
         return single.about(replicated_noise(single.centred, count), count)
     if isinstance(single, OwnDiscrepancy):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
     from popinv.store.checkpoints import Checkpoint
+    from popinv.surrogate.simulator import TrainedSurrogate
 
 
 def train_surrogate(
@@ -76,7 +77,7 @@ def train_surrogate(
     from popinv.surrogate.build import training_data, training_settings
     from popinv.surrogate.training import train_resumably
 
-    data = training_data(solves, round_number, recency_decay)
+    data = training_data(solves, round_number, recency_decay, forward.is_random())
     summary = None
     if (timed := forward.timed_inputs()) is not None:
         from popinv.forward.inputs.summary import InputsSummary
@@ -94,10 +95,20 @@ def train_surrogate(
         logarithmic,
         device,
     )
-    initial = None if previous_surrogate is None else surrogate_of(previous_surrogate)
+    initial = None
+    # Weights that have learned random answers of a broad design are a poor start: each round of a
+    # random simulator trains afresh.
+    if previous_surrogate is not None and not training.random:
+        initial = surrogate_of(previous_surrogate)
     if summary is not None and initial is not None:
         initial = initial.inner
     trained, history = train_resumably(data, training, checkpoint, initial)
     print(f"{len(data.z)} solves, validation loss {min(history['validation_loss']):.3g}")
-    made = trained if summary is None else Summarised(trained, summary)
+    made: TrainedSurrogate = trained
+    if training.random:
+        from popinv.surrogate.mean_and_factor import MeanAndFactor
+
+        made = MeanAndFactor(trained)
+    elif summary is not None:
+        made = Summarised(trained, summary)
     return surrogate_dataset(made, history, {"converged": 0})

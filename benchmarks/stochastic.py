@@ -1,0 +1,401 @@
+"""Studies of random simulators against exact likelihoods, and the coverage of their intervals.
+
+    python -m benchmarks.stochastic birth_death   # docs/tables/data/stochastic_birth_death.csv
+    python -m benchmarks.stochastic lorenz96      # docs/tables/data/stochastic_lorenz96.csv
+    python -m benchmarks.stochastic window        # docs/tables/data/stochastic_window.csv
+    python -m benchmarks.stochastic repeats       # docs/tables/data/stochastic_repeats.csv
+
+*Birth and death.* A colony starts with 20 cells. Each cell divides at a rate that differs from
+colony to colony and dies at rate 0.2. The cells are counted four times with normal errors. The
+likelihood of a colony's counts given its rate is exact, by a filter over the number of cells with
+the transition probabilities of the process, and an integral over the rate. The study learns mean
+and covariance of the true counts, and takes them for normal.
+
+*Lorenz-96.* Averages over ten units of time vary from run to run. Data sets are runs of the
+simulator with measurement noise, and are fitted with ``stochastic: true`` and without.
+
+Data sets share a surrogate in groups, since its training takes most of the time.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.optimize import minimize
+from scipy.stats import norm
+
+import popinv
+from benchmarks.measured_rows import write_rows
+from popinv.inference.build import descent_problem, start
+from popinv.inference.estimate import Estimate
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.scores import marginal_scores
+from popinv.inference.problem import Problem
+from popinv.inference.surrogate_bias import FreshSolves, corrected
+
+Z95 = float(norm.ppf(0.975))
+
+# --- birth and death ------------------------------------------------------------------------------
+
+CELLS, DEATH, TIMES = 20, 0.2, np.array([0.5, 1.0, 1.5, 2.0])
+# Mean and standard deviation of the logarithm of the rate, and standard deviation of a count.
+TRUTH = np.array([np.log(0.8), 0.2, 3.0])
+NAMES = ("rate, mean of log", "rate, standard deviation of log", "noise, standard deviation")
+COLONIES, SETS, SHARED = 100, 40, 10
+# Numbers of cells, and grids of the logarithm of rate and noise for the exact likelihood.
+STATES = 1024
+RATES = np.linspace(TRUTH[0] - 1.1, TRUTH[0] + 1.1, 56)
+NOISES = np.log(np.linspace(1.6, 4.8, 9))
+
+
+def counts(z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return the numbers of cells (n, 4) of colonies with log rates z (n, 1), drawn exactly."""
+    y = np.empty((len(z), len(TIMES)))
+    for i, (rate, seed) in enumerate(zip(np.exp(z[:, 0]), seeds, strict=True)):
+        rng, cells = np.random.default_rng(int(seed)), CELLS
+        for j, step in enumerate(np.diff(TIMES, prepend=0.0)):
+            gone, more = _birth_death(rate, step)
+            kept = rng.binomial(cells, 1 - gone)
+            cells = kept + (rng.negative_binomial(kept, 1 - more) if kept else 0)
+            y[i, j] = cells
+    return y
+
+
+def _birth_death(rate: float, step: float) -> tuple[float, float]:
+    """Return the probability that a cell leaves none, and the ratio of its geometric offspring."""
+    growth = np.exp((rate - DEATH) * step)
+    share = (growth - 1) / (rate * growth - DEATH)
+    return DEATH * share, rate * share
+
+
+@cache
+def transitions() -> np.ndarray:
+    """Return the probabilities (rates, STATES, STATES) of n' cells after half a unit from n."""
+    found = np.empty((len(RATES), STATES, STATES))
+    for i, rate in enumerate(np.exp(RATES)):
+        gone, more = _birth_death(float(rate), 0.5)
+        one = (1 - gone) * (1 - more) * more ** (np.arange(STATES) - 1.0)
+        one[0] = gone
+        # The offspring of n cells is the sum of those of each.
+        powers = np.fft.rfft(one)[None] ** np.arange(STATES)[:, None]
+        found[i] = np.maximum(np.fft.irfft(powers, STATES, axis=1), 0.0)
+    return found
+
+
+class Exact:
+    """The exact log likelihood of counts y (N, 4) as a function of (mean, log sd, log noise)."""
+
+    def __init__(self, y: np.ndarray) -> None:
+        self.table = np.empty((len(NOISES), len(RATES), len(y)))
+        states = np.arange(STATES)
+        for k, noise in enumerate(np.exp(NOISES)):
+            densities = norm.pdf(y[:, :, None], states, noise)
+            for i, matrix in enumerate(transitions()):
+                weights, total = np.zeros((len(y), STATES)), np.zeros(len(y))
+                weights[:, CELLS] = 1.0
+                for j in range(len(TIMES)):
+                    # Few states have weight.
+                    used = int(np.flatnonzero(weights.max(axis=0) > 1e-14).max()) + 1
+                    weights = (weights[:, :used] @ matrix[:used]) * densities[:, j]
+                    size = weights.sum(axis=1)
+                    total += np.log(np.maximum(size, 1e-300))
+                    weights /= np.maximum(size, 1e-300)[:, None]
+                self.table[k, i] = total
+        self.spline = _spline(self.table)
+
+    def __call__(self, p: np.ndarray) -> float:
+        """Return the log likelihood of all colonies."""
+        mean, deviation, noise = p[0], np.exp(p[1]), p[2]
+        if not (NOISES[0] <= noise <= NOISES[-1] and RATES[0] + 0.5 < mean < RATES[-1] - 0.5):
+            return -np.inf
+        at = self.spline(noise)
+        law = norm.logpdf(RATES, mean, deviation) + np.log(RATES[1] - RATES[0])
+        return float(np.logaddexp.reduce(at + law[:, None], axis=0).sum())
+
+    def maximum(self, p: np.ndarray) -> np.ndarray:
+        """Return the maximum, searched from p (3,)."""
+        found = minimize(
+            lambda q: -self(q), p, method="Nelder-Mead", options={"xatol": 1e-4, "fatol": 1e-5}
+        )
+        return np.asarray(found.x)
+
+
+def _spline(table: np.ndarray) -> Any:
+    from scipy.interpolate import CubicSpline
+
+    return CubicSpline(NOISES, table, axis=0)
+
+
+def fitted(problem: Problem, fresh: FreshSolves | None) -> Estimate:
+    """Return the likelihood's estimate, corrected by fresh solves where they measure the error."""
+    p = fit_pseudo_likelihood(problem, [_start(problem)]).p
+    settings = MarginalSettings(draws=64)
+    found = fit_marginal_likelihood(problem, p, settings)
+    if fresh is None or not problem.correctable:
+        return found
+    return corrected(problem, found, marginal_scores(problem, found.p, settings), fresh, "fresh")
+
+
+_STARTS: dict[int, np.ndarray] = {}
+
+
+def _start(problem: Problem) -> np.ndarray:
+    return _STARTS[len(problem.free)]
+
+
+def studied(y: np.ndarray, simulator: Any, seed: int, **settings: Any) -> tuple[Problem, Any]:
+    """Return the problem of a study of observations, and the record of its solves."""
+    result = popinv.fit(y, simulator, seed=seed, tests=False, progress=False, **settings)
+    problem = descent_problem(
+        result.model, result.observations, result.simulator, seed, "benchmark"
+    )
+    _STARTS[len(problem.free)] = start(result.model, problem)
+    return problem, result.artefacts["check"]
+
+
+def _size(errors: np.ndarray) -> float:
+    return float(np.sqrt((errors**2).mean()))
+
+
+def birth_death() -> None:
+    """Write coverage, and distances from the exact maximum, of data sets of colonies."""
+    law = {"kind": "normal", "start": {"log_rate": {"mean": -0.3, "standard_deviation": 0.3}}}
+    found = []
+    problem = None
+    for number in range(SETS):
+        rng = np.random.default_rng([46, number])
+        z = rng.normal(TRUTH[0], TRUTH[1], (COLONIES, 1))
+        y = counts(z, rng.integers(2**31, size=COLONIES))
+        y = y + TRUTH[2] * rng.standard_normal(y.shape)
+        if problem is None or number % SHARED == 0:
+            problem, _ = studied(
+                y,
+                counts,
+                1 + number,
+                law=law,
+                noise={"kind": "isotropic", "start": {"standard_deviation": 5.0}},
+                stochastic=True,
+                active_learning={"rounds": 2, "first_design": 2000, "solves_per_round": 4000},
+                surrogate={"width": 32, "depth": 2},
+            )
+        estimate = fitted(replace(problem, data=y), None)
+        exact, p = Exact(y), estimate.p
+        best = exact.maximum(p)
+        errors = estimate.standard_errors
+        true = np.array([TRUTH[0], *np.log(TRUTH[1:])])
+        found.append(
+            {
+                "inside": np.abs(p - true) <= Z95 * errors,
+                "exact error": best - true,
+                "error": p - true,
+                "se": errors,
+                "apart": (p - best) / errors,
+                "lost": exact(best) - exact(p),
+            }
+        )
+        told = " ".join(f"{each:.3f}" for each in found[-1]["apart"])
+        print(f"data set {number + 1}: lost {found[-1]['lost']:.3f}, apart {told}", flush=True)
+    rows = []
+    for i, name in enumerate(NAMES):
+        column = {
+            key: np.array([each[key][i] for each in found]) for key in found[0] if key != "lost"
+        }
+        share = column["inside"].mean()
+        rows.append(
+            {
+                "parameter": name,
+                "colonies": COLONIES,
+                "data sets": SETS,
+                "coverage, %": f"{100 * share:.1f}",
+                "its error, %": f"{100 * np.sqrt(0.95 * 0.05 / SETS):.1f}",
+                "mean error": f"{column['error'].mean():.4f}",
+                "mean error, exact": f"{column['exact error'].mean():.4f}",
+                "root mean square error": f"{_size(column['error']):.4f}",
+                "root mean square error, exact": f"{_size(column['exact error']):.4f}",
+                "mean standard error": f"{column['se'].mean():.4f}",
+                "mean distance": f"{np.abs(column['apart']).mean():.3f}",
+                "largest distance": f"{np.abs(column['apart']).max():.3f}",
+                "log likelihood lost, mean": f"{np.mean([each['lost'] for each in found]):.3f}",
+                "log likelihood lost, most": f"{np.max([each['lost'] for each in found]):.3f}",
+            }
+        )
+    write_rows("stochastic_birth_death", rows)
+
+
+# --- Lorenz-96 ------------------------------------------------------------------------------------
+
+_OBSERVABLES = ("x", "x_squared", "x_lag_1")
+_FORWARD = {"kind": "lorenz96", "window": 10.0, "observables": list(_OBSERVABLES)}
+_FORCING, _SPREAD, _NOISE = 8.0, 0.5, np.array([0.1, 0.8, 0.4])
+_LORENZ_SYSTEMS, _LORENZ_SETS = 100, 20
+
+
+def _lorenz_data(number: int) -> np.ndarray:
+    from popinv.forward.section import forward_section
+
+    rng = np.random.default_rng([96, number])
+    z = rng.normal(_FORCING, _SPREAD, (_LORENZ_SYSTEMS, 1))
+    clean = forward_section(_FORWARD).model(1000 + number).solve(z, "data").observations
+    return np.asarray(clean + _NOISE * rng.standard_normal(clean.shape))
+
+
+def lorenz96() -> None:
+    """Write the coverage of intervals with ``stochastic: true`` and without."""
+    true = np.array([_FORCING, np.log(_SPREAD), *np.log(_NOISE)])
+    names = ["forcing, mean", "forcing, standard deviation", "noise of x", "noise of x^2"]
+    names.append("noise of x lag 1")
+    rows = []
+    for stochastic in (True, False):
+        problem, check = studied(
+            _lorenz_data(0),
+            {**_FORWARD, "stochastic": stochastic},
+            1,
+            law={
+                "kind": "normal",
+                "start": {"forcing": {"mean": 8.0, "standard_deviation": 1.0}},
+                "spread": 0.5,
+            },
+            noise={"kind": "diagonal", "start": {"standard_deviation": [0.2, 1.0, 1.0]}},
+            active_learning={"rounds": 2, "first_design": 2000, "solves_per_round": 2000},
+            surrogate={"width": 32, "depth": 2},
+        )
+        fresh, found = FreshSolves.of_last_round(check), []
+        for number in range(_LORENZ_SETS):
+            anew = replace(problem, data=_lorenz_data(number))
+            estimate = fitted(anew, fresh)
+            p, errors = estimate.p, np.sqrt(np.diag(estimate.total_covariance))
+            found.append((np.abs(p - true) <= Z95 * errors, p - true, errors))
+            print(stochastic, number, np.round((p - true) / errors, 2), flush=True)
+        inside, error, errors = (np.array(each) for each in zip(*found, strict=True))
+        for i, name in enumerate(names):
+            rows.append(
+                {
+                    "stochastic": str(stochastic).lower(),
+                    "parameter": name,
+                    "systems": _LORENZ_SYSTEMS,
+                    "data sets": _LORENZ_SETS,
+                    "coverage, %": f"{100 * inside[:, i].mean():.0f}",
+                    "its error, %": f"{100 * np.sqrt(0.95 * 0.05 / _LORENZ_SETS):.0f}",
+                    "mean error": f"{error[:, i].mean():.3f}",
+                    "mean standard error": f"{errors[:, i].mean():.3f}",
+                }
+            )
+    write_rows("stochastic_lorenz96", rows)
+
+
+def window() -> None:
+    """Write the variance of Lorenz-96 averages, times the length of their window."""
+    from popinv.forward.section import forward_section
+
+    rows = []
+    for length in (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0):
+        model = forward_section({**_FORWARD, "window": length}).model(1)
+        y = model.solve(np.full((2000, 1), _FORCING), f"window_{length:g}").observations
+        variance = y.var(axis=0, ddof=1)
+        told = {
+            f"variance of {n}, times the window": f"{length * v:.4g}"
+            for n, v in zip(_OBSERVABLES, variance, strict=True)
+        }
+        rows.append(
+            {
+                "window": f"{length:g}",
+                "solves": len(y),
+                **told,
+                "its error, %": f"{100 * np.sqrt(2 / (len(y) - 1)):.1f}",
+            }
+        )
+        print(rows[-1], flush=True)
+    write_rows("stochastic_window", rows)
+
+
+# --- repeated solves ------------------------------------------------------------------------------
+
+
+def _of_line(z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return the mean, three outputs, of z (n, 2) and a variation whose size depends on z."""
+    t = np.array([0.0, 0.5, 1.0])
+    y = np.empty((len(z), 3))
+    for i, (row, seed) in enumerate(zip(z, seeds, strict=True)):
+        rng = np.random.default_rng(int(seed))
+        size = np.exp(-1.0 + 0.3 * row[1])
+        y[i] = (
+            row[0]
+            + row[1] * t
+            + size * ((1 - t) * rng.standard_normal() + 0.3 * rng.standard_normal(3))
+        )
+    return y
+
+
+def _line_moments(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean (n, 3) and covariance (n, 3, 3) of :func:`_of_line`."""
+    t = np.array([0.0, 0.5, 1.0])
+    size = np.exp(-1.0 + 0.3 * z[:, 1])
+    shape = np.outer(1 - t, 1 - t) + 0.09 * np.eye(3)
+    return z[:, :1] + z[:, 1:] * t, size[:, None, None] ** 2 * shape
+
+
+def repeats() -> None:
+    """Write the error of the learned mean and covariance by number of solves of each parameter."""
+    from popinv.surrogate.mean_and_factor import MeanAndFactor
+    from popinv.surrogate.training import TrainingData, TrainingSettings, train
+
+    rng = np.random.default_rng(7)
+    tested = rng.standard_normal((2000, 2))
+    mean, covariance = _line_moments(tested)
+    roots = np.linalg.cholesky(covariance)
+    rows = []
+    for total in (1000, 4000):
+        for times in (1, 2, 5, 10):
+            errors = []
+            for seed in range(3):
+                own = np.random.default_rng([8, seed, times])
+                z = np.repeat(own.standard_normal((total // times, 2)), times, axis=0)
+                y = _of_line(z, own.integers(2**31, size=len(z)))
+                settings = TrainingSettings(
+                    hyperparameters={"kind": "mlp", "width": 32, "depth": 2}, random=True, seed=seed
+                )
+                surrogate = MeanAndFactor(train(TrainingData(z, y), settings, progress=False)[0])
+                signal = surrogate.predict(tested)
+                learned = surrogate.factor.covariance(torch.from_numpy(signal[:, 3:])).numpy()
+                white = np.linalg.solve(roots, (signal[:, :3] - mean)[..., None])
+                ratio = np.linalg.solve(roots, learned)
+                ratio = np.linalg.solve(roots, ratio.transpose(0, 2, 1)) - np.eye(3)
+                errors.append(
+                    (np.sqrt((white**2).mean()), np.sqrt((ratio**2).sum(axis=(1, 2)).mean() / 3))
+                )
+            of_mean, of_covariance = np.mean(errors, axis=0)
+            rows.append(
+                {
+                    "solves": total,
+                    "solves of each parameter": times,
+                    "trainings": len(errors),
+                    "error of the mean": f"{of_mean:.3f}",
+                    "relative error of the covariance": f"{of_covariance:.3f}",
+                }
+            )
+            print(rows[-1], flush=True)
+    write_rows("stochastic_repeats", rows)
+
+
+PARTS = {each.__name__: each for each in (birth_death, lorenz96, window, repeats)}
+
+
+def main(arguments: list[str]) -> Iterator[str]:
+    """Run the named parts, by default all."""
+    for name in arguments or list(PARTS):
+        PARTS[name]()
+        yield name
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for done in main(sys.argv[1:]):
+        print(f"{done}: written")

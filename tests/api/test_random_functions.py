@@ -1,0 +1,101 @@
+"""A fit of a function that is random itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import popinv
+from popinv.errors import ConfigError, DataError, SolverError
+from popinv.surrogate.mean_and_factor import MeanAndFactor
+
+TIMES = np.array([0.0, 0.5, 1.0])
+ONE = {"mean": 0.0, "standard_deviation": 1.0}
+LAW = {"kind": "normal", "start": {"level": ONE, "slope": ONE}}
+NOISE = {"kind": "isotropic", "start": {"standard_deviation": 0.4}}
+QUICK = {
+    "law": LAW,
+    "noise": NOISE,
+    "progress": False,
+    "active_learning": {"rounds": 2, "first_design": 400, "solves_per_round": 1500},
+    "surrogate": {"width": 16, "depth": 2, "max_epochs": 60, "batch_size": 100},
+}
+
+
+def walks(z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+    """Return lines whose common error has the deviation 0.5 exp(slope / 2)."""
+    e = np.array([np.random.default_rng(seed).standard_normal() for seed in seeds])
+    size = 0.5 * np.exp(z[:, 1] / 2)
+    return z[:, :1] + z[:, 1:] * TIMES + (size * e)[:, None] * (1 - TIMES)
+
+
+def unseeded(z: np.ndarray) -> np.ndarray:
+    """Return walks with random numbers of its own."""
+    return walks(z, np.random.default_rng().integers(2**31, size=len(z)))
+
+
+def data(count: int = 200) -> np.ndarray:
+    rng = np.random.default_rng(1)
+    z = rng.normal([1.0, 0.0], [0.6, 0.5], (count, 2))
+    y = walks(z, rng.integers(2**31, size=count))
+    return y + 0.2 * rng.standard_normal(y.shape)
+
+
+@pytest.fixture(scope="module")
+def result() -> popinv.Result:
+    return popinv.fit(data(), walks, stochastic=True, **QUICK)
+
+
+@pytest.mark.slow
+def test_noise_and_variation_are_told_apart(result):
+    assert isinstance(result.simulator, MeanAndFactor)
+    found = result.summary()
+    for name, true in (
+        ("level_mean", 1.0),
+        ("slope_mean", 0.0),
+        ("level_standard_deviation", 0.6),
+        ("slope_standard_deviation", 0.5),
+        ("noise_standard_deviation", 0.2),
+    ):
+        row = found.loc[name]
+        # Within twice the interval: the surrogate of few solves has an error of its own.
+        middle, half = (row["upper"] + row["lower"]) / 2, (row["upper"] - row["lower"]) / 2
+        assert abs(true - middle) < 2 * half, name
+
+
+@pytest.mark.slow
+def test_the_variation_is_reported_beside_the_noise(result):
+    intrinsic = result.population["intrinsic_covariance"].values
+    # E C = 0.25 E exp(slope) = 0.25 exp(0.125) in the first entry, none in the last.
+    assert intrinsic[0, 0] == pytest.approx(0.25 * np.exp(0.125), rel=0.2)
+    assert intrinsic[2, 2] < 0.02
+    found = result.answer.intrinsic
+    assert found.learned_to_repeated == pytest.approx(1.0, abs=max(0.2, 3 * found.ratio_error))
+    told = {each.name: each for each in result.judgements}
+    assert "times that of repeated solves" in told["Intrinsic variation"].finding
+    assert "single solves" in told["Surrogate"].finding.lower()
+    assert "Sampling error of the model" not in told
+    assert result.answer.metrics()["intrinsic_share"] == found.share
+
+
+@pytest.mark.slow
+def test_what_takes_an_answer_for_its_mean_is_refused(result):
+    with pytest.raises(ConfigError, match="predictions are not made for a random simulator"):
+        result.predict(data(3))
+    with pytest.raises(DataError, match="systems cannot be added to a study of a random simulator"):
+        result.add(data(3))
+
+
+def test_a_random_function_is_recognised_without_the_key():
+    with pytest.raises(SolverError, match=r"set 'forward\.stochastic: true' \('stochastic=True'"):
+        popinv.fit(data(), unseeded, **QUICK)
+
+
+def test_censored_values_are_refused():
+    with pytest.raises(ConfigError, match="states limits"):
+        popinv.fit(data(), walks, stochastic=True, censored_below=0.0, **QUICK)
+
+
+def test_the_key_belongs_to_a_function():
+    with pytest.raises(ConfigError, match="'stochastic' describe a function"):
+        popinv.fit(data(), "lorenz96", stochastic=True)
