@@ -1,10 +1,11 @@
 """A simulator that errs alike in every system: known errors, none, and held-out systems.
 
-    python -m benchmarks.discrepancy [PART]...    # writes docs/tables/data/discrepancy_PART.csv
+    python -m benchmarks.discrepancy PART...    # writes docs/tables/data/discrepancy_PART.csv
 
 - ``recovery``: a baseline that drifts, so that all observations have an error of known size. 25
   data sets of 100 systems, fitted without a discrepancy and with one.
 - ``right``: the same systems with a right simulator, 100 data sets, by a free error.
+- ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
 - ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
 """
 
@@ -35,6 +36,7 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset, estimate_of
+from popinv.judgement.files import read_metrics
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import SharedDiscrepancy
@@ -234,16 +236,36 @@ def scores() -> list[dict[str, Any]]:
     return rows
 
 
+def valves() -> list[dict[str, Any]]:
+    """Return the answers of the example study, a row for each of its models."""
+    results = ROOT / "results"
+    compared = read_metrics(results / "comparisons/valves/comparison.json")["models"]
+    rows = []
+    for model in MODELS:
+        study = f"valves_{'right' if model == 'none' else model}"
+        numbers, own = read_metrics(results / study / "metrics.json"), compared[study]
+        row: dict[str, Any] = {"model": model}
+        for name in ("first_median", "rate_median"):
+            for end in ("", "_lower", "_upper"):
+                row[f"{name}{end}"] = round(numbers[f"summary_{name}{end}"], 5)
+        row["noise"] = round(numbers["noise_standard_deviation"], 5)
+        row |= {key: own[key] for key in ("parameters", "aic", "score")}
+        row["gain"] = numbers.get("discrepancy_gain", "")
+        rows.append(row)
+    return rows
+
+
 PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "recovery": recovery,
     "right": right,
     "scores": scores,
+    "valves": valves,
 }
 
 
 def main(arguments: list[str]) -> None:
-    """Measure the parts that are asked for, by default all."""
-    for part in arguments or PARTS:
+    """Measure the parts that are asked for."""
+    for part in arguments:
         write_rows(f"discrepancy_{part}", PARTS[part]())
 
 

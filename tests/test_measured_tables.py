@@ -36,8 +36,8 @@ MEASURED = [
     kept.FOLDER / "additions_cost.csv",
     kept.FOLDER / "phenobarbital.csv",
     kept.FOLDER / "discrepancy_recovery.csv",
-    kept.FOLDER / "discrepancy_right.csv",
     kept.FOLDER / "discrepancy_scores.csv",
+    kept.FOLDER / "discrepancy_valves.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

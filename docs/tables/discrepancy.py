@@ -75,9 +75,25 @@ def recovery() -> Iterator[str]:
     yield from _judged("recovery")
 
 
-def right() -> Iterator[str]:
-    """Yield the table of a right simulator."""
-    yield from _judged("right")
+def valves() -> Iterator[str]:
+    """Yield the answers of the example study."""
+    rows, cells = _rows("valves"), []
+    for (_, model), (row,) in rows.items():
+        told = [
+            f"{float(row[name]):.3g} ({float(row[f'{name}_lower']):.3g} to "
+            f"{float(row[f'{name}_upper']):.3g})"
+            for name in ("first_median", "rate_median")
+        ]
+        noise, aic, score = (float(row[name]) for name in ("noise", "aic", "score"))
+        gain = f"{float(row['gain']):.0f}" if row["gain"] else ""
+        own = [f"{noise:.4f}", row["parameters"], f"{aic:.1f}", f"{score:.2f}", gain]
+        cells.append([_MODELS[model], *told, *own])
+    heads = [
+        *("discrepancy", "first median, bar", "rate median, 1/s", "noise, bar", "parameters"),
+        *("AIC", "log score of a tank", "log evidence"),
+    ]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
 
 
 def scores() -> Iterator[str]:
@@ -98,6 +114,6 @@ def scores() -> Iterator[str]:
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "recovery": recovery,
-    "right": right,
     "scores": scores,
+    "valves": valves,
 }
