@@ -16,6 +16,7 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
 - ``<!-- few NAME -->``: a table of :mod:`tables.few_systems`;
 - ``<!-- stochastic NAME -->``: a table of :mod:`tables.stochastic`;
+- ``<!-- discrepancy NAME -->``: a table of :mod:`tables.discrepancy`;
 - ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
 - ``<!-- configuration NAME -->``: keys of the configuration (:mod:`tables.configuration`).
 """
@@ -35,6 +36,7 @@ from tables import (
     checks,
     combinations,
     configuration,
+    discrepancy,
     efficiency,
     few_systems,
     kept,
@@ -53,6 +55,7 @@ PAGES = [
     DOCS / "stochastic.md",
     *sorted((DOCS / "configuration").glob("*.md")),
     DOCS / "combinations.md",
+    DOCS / "discrepancy.md",
 ]
 TITLES = {
     "headline": "Headlines of the paper:",
@@ -65,6 +68,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "efficiency": efficiency.TABLES,
     "few": few_systems.TABLES,
     "stochastic": stochastic.TABLES,
+    "discrepancy": discrepancy.TABLES,
     "combinations": combinations.TABLES,
     "configuration": configuration.TABLES,
 }

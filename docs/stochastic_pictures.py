@@ -1,7 +1,7 @@
 """The picture of docs/stochastic.md, from the finished study of colonies.
 
-    popinv run config/examples/colonies.yaml
-    python docs/stochastic_pictures.py        # writes docs/pictures/stochastic_colonies.png
+``popinv run config/examples/colonies.yaml`` runs the study. ``python docs/stochastic_pictures.py``
+then writes docs/pictures/stochastic_colonies.png.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ WHOLE = replace(
     features=(FeatureTest("lag_1", 0.4, 0.1, 0.5, 0.001),),
     discrepancy=SimulatorDiscrepancy(
         ("t = 1", "t = 2"), (0.41, -0.02), (0.31, -0.12), (0.51, 0.08), (0.29, -0.14),
-        (0.53, 0.11), "mg/L", 0.35, 0.15, 0.85, 0.97, {"k_median": 2.7},
+        (0.53, 0.11), "mg/L", 0.35, 0.15, 0.85, 0.97, 7.5, {"k_median": 2.7},
     ),
 )  # fmt: skip
 

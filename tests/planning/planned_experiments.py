@@ -18,7 +18,6 @@ PLACES = np.linspace(0.0, 1.0, 9)
 
 
 def experiment_of(problem, p, parameters, arms=None, before=None, draws=None) -> Experiment:
-    names = (*problem.law.names, *(f"noise_{name}" for name in problem.noise.names))
     n = len(p)
     return Experiment(
         problem,
@@ -27,7 +26,6 @@ def experiment_of(problem, p, parameters, arms=None, before=None, draws=None) ->
         np.empty((0, n)) if draws is None else draws,
         np.zeros((n, n)) if before is None else before,
         0,
-        names,
         tuple(parameters),
         tuple(f"place {i}" for i in range(problem.data.shape[1])),
     )

@@ -14,6 +14,8 @@ import popinv as package
 from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
 from popinv.errors import ConfigError
+from popinv.report.gathering import designs_of
+from popinv.report.pages import index_page
 
 CODE = """import torch
 
@@ -89,6 +91,11 @@ def test_the_command_writes_a_study_that_can_be_run(folder):
     chosen = pd.read_csv(to / "groups.csv")["places"][0]
     times = [float(each.removeprefix("t = ")) for each in chosen.split("; ")]
     assert written.forward.observations.described_times() == times
+    (listed,) = designs_of("results", "mine")
+    assert [name for name, *_ in listed.parameters][:2] == ["size_median", "rate_median"]
+    page = index_page([], [], designs=[listed])
+    assert "60 systems: t = " in page
+    assert 'src="../mine/designs/first/criterion.png"' in page
     # What was taken for true is the truth of a rehearsal.
     assert written.observations.truth.law["rate"]["mean"] == -0.4
 
@@ -181,7 +188,7 @@ def test_what_next_after_a_finished_study(folder):
         (["--sensors", "9", "--systems", "10"], "there are 8 candidates"),
         (["--sensors", "2"], "state how many systems"),
         (["--sensors", "2.5", "--systems", "10"], "whole numbers"),
-        (["--sensors", "2", "--systems", "9", "--for", "speed"], "allowed: size_mean"),
+        (["--sensors", "2", "--systems", "9", "--for", "speed"], "allowed: size_median"),
         (["--sensors", "2", "--systems", "9", "--choose", "load=1,2"], "allowed: dose"),
         (["--sensors", "2", "--systems", "9", "--candidates", "a:b"], "FIRST:LAST:STEP"),
         (["--sensors", "2", "--width", "wide"], "width: got 'wide'"),

@@ -131,7 +131,7 @@ class PlannedDesign:
         regular = design.checked.regular
         return pd.DataFrame(
             {
-                "value": experiment.problem.natural(experiment.p),
+                "value": experiment.natural(experiment.p),
                 "standard_error": design.errors,
                 "lower": lower,
                 "upper": upper,
@@ -154,7 +154,7 @@ class PlannedDesign:
         vague = [
             n
             for n, e in zip(names, design.errors / design.criterion.scale, strict=True)
-            if 0.5 < e < np.inf
+            if 0.2 < e < np.inf
         ]
         if vague:
             found.append(
@@ -171,6 +171,7 @@ class PlannedDesign:
                 f"The standard errors are from {design.wishes.checked} simulated systems, with an "
                 f"error of up to {100 * design.checked.precision:.0f} %."
             )
+        found.append("Standard errors of positive parameters are relative: 0.1 is 10 %.")
         if design.experiment.systems_before:
             found.append(
                 f"The {design.experiment.systems_before} systems of the finished study count."

@@ -235,7 +235,6 @@ def _experiment(
     systems: int,
     seed: int,
 ) -> Experiment:
-    names = (*problem.law.names, *(f"noise_{name}" for name in problem.noise.names))
     return Experiment(
         replace(problem, seed=seed),
         arms,
@@ -243,7 +242,6 @@ def _experiment(
         draws,
         before,
         systems,
-        names,
         model.forward.parameter_names(),
         place_names(model.forward, seed),
     )

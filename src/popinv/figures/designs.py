@@ -95,13 +95,13 @@ def draw_criterion(design: Design) -> Sheet:
             [design.chosen.systems],
             [float(np.exp(design.chosen.value))],
             "diamond",
-            14,
+            9,
             label="chosen",
             colour=DATA,
         )
     )
     panel = Panel(
-        Axis("systems", "log"),
+        Axis("systems", "log", minor=False),
         Axis("typical standard error", "log"),
         marks,
         legend=Legend("best"),

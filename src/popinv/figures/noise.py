@@ -254,6 +254,7 @@ def draw_noise_covariance(
     layout: Arrangement,
     distance: np.ndarray | None = None,
     units: str = "1",
+    discrepancy: Panel | None = None,
     further: Sequence[Panel] = (),
 ) -> Sheet:
     """Return the covariance as heat maps, and as suitable curves.
@@ -266,18 +267,23 @@ def draw_noise_covariance(
         Distances between sensors, if the noise is stationary over them.
     units : str
         Units of the observations.
+    discrepancy : Panel, optional
+        The error of the simulator, if the noise has one.
     further : sequence of Panel
         Panels below the curves.
     """
     maps, scale = covariance_panels(noise, layout, units)
     curves = noise_curves(noise, layout, distance, units)
     top = Grid(maps, 3, share_x=True, share_y=True, scale=scale)
-    rows: list[Grid | Parts] = [top, Grid(curves, len(curves))]
-    shares: tuple[float, ...] = (1.15, 1.0)
-    if further:
-        rows, shares = [*rows, Grid(list(further), len(further))], (*shares, 1.0)
     title = f"Noise covariance: recovered and {noise.reference_name}"
-    return Sheet(title, 12, 8 + 4 * bool(further), Parts(rows, down=True, shares=shares))
+    parts: list[Grid | Parts] = [top, Grid(curves, len(curves))]
+    if discrepancy is not None:
+        parts.append(Grid([discrepancy], 1))
+        title = f"Noise: recovered and {noise.reference_name}, and error of the simulator"
+    if further:
+        parts.append(Grid(list(further), len(further)))
+    shares = (1.15, *[1.0] * (len(parts) - 1))
+    return Sheet(title, 12, 4.0 * len(parts), Parts(parts, down=True, shares=shares))
 
 
 def noise_curves(

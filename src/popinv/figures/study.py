@@ -15,6 +15,7 @@ from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
 from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.descent import draw_descent
+from popinv.figures.discrepancy import discrepancy_panel
 from popinv.figures.draws import law_draws, noise_free_covariance, plane
 from popinv.figures.examples import draw_examples
 from popinv.figures.goodness_of_fit import draw_individual_fits, goodness_of_fit
@@ -134,13 +135,13 @@ def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray |
 
 def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Sheet:
     observations = of_one_replicate(loaded["observations"])
-    parts = variance_parts(problem, loaded["population"])
-    units = observations["y"].attrs["units"]
-    names = observation_names(observations)
+    layout, units = arrangement(observations), observations["y"].attrs["units"]
+    parts, names = variance_parts(problem, loaded["population"]), observation_names(observations)
     return draw_noise_covariance(
         noise_comparison(problem, loaded, predictive_check(problem, loaded).covariances),
-        arrangement(observations),
-        further=[] if parts is None else variance_panels(parts, names, units),
+        layout,
         distance=sensor_distances(problem, observations),
         units=units,
+        discrepancy=discrepancy_panel(loaded["population"], layout, units, loaded.get("truth")),
+        further=[] if parts is None else variance_panels(parts, names, units),
     )

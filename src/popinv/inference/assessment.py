@@ -385,6 +385,7 @@ def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorD
         size_lower=lower,
         size_upper=upper,
         determined=float(population["discrepancy_determined"].mean()),
+        gain=finite(float(population.attrs["discrepancy_gain"])),
         confounded=json.loads(population.attrs["discrepancy_confounded"]),
     )
 

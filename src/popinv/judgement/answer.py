@@ -453,10 +453,12 @@ class SimulatorDiscrepancy:
     size, size_lower, size_upper : float
         The amplitude of the discrepancy, and the ends of its interval.
     determined : float
-        Mean share of the prior variance that the observations remove.
+        Mean share of the prior variance that the observations remove, given the amplitude.
+    gain : float or None
+        The log evidence of the discrepancy above that of none.
     confounded : mapping of str to float
         Parameters of the law whose change looks like a discrepancy, with the ratio of their
-        standard errors with and without it.
+        standard errors without any prior of the discrepancy and with a known one.
     """
 
     places: tuple[str, ...]
@@ -470,6 +472,7 @@ class SimulatorDiscrepancy:
     size_lower: float | None
     size_upper: float | None
     determined: float
+    gain: float | None
     confounded: dict[str, float]
 
     def numbers(self) -> dict[str, float | int | str | None]:
@@ -479,6 +482,7 @@ class SimulatorDiscrepancy:
             "discrepancy_amplitude_lower": self.size_lower,
             "discrepancy_amplitude_upper": self.size_upper,
             "discrepancy_determined": self.determined,
+            "discrepancy_gain": self.gain,
             "discrepancy_seen": len(self.seen),
         }
         for end in ("", "_lower", "_upper", "_joint_lower", "_joint_upper"):

@@ -182,9 +182,9 @@ def intervals(experiment: Experiment, errors: np.ndarray) -> tuple[np.ndarray, n
             # A parameter that is not determined may have any value.
             moved[i] += sign * _NORMAL * min(float(error), 1e3)
             with np.errstate(over="ignore"):
-                ends[i] = experiment.problem.natural(moved)[i] if error > 0 else np.nan
+                ends[i] = experiment.natural(moved)[i] if error > 0 else np.nan
         if error == 0:
-            lower[i] = upper[i] = experiment.problem.natural(experiment.p)[i]
+            lower[i] = upper[i] = experiment.natural(experiment.p)[i]
     return lower, upper
 
 
@@ -412,7 +412,7 @@ def fewest_systems(
     total = sum(group.systems for group in groups)
     shares = [group.systems / total for group in groups]
     mean = sum(share * each for share, each in zip(shares, informations, strict=True))
-    natural = np.abs(experiment.problem.natural(experiment.p))[criterion.wanted]
+    natural = np.abs(experiment.natural(experiment.p))[criterion.wanted]
     wished = wishes.width.value * (natural if wishes.width.relative else 1.0)
 
     def reached(systems: int) -> bool:
@@ -468,7 +468,7 @@ def _reaches(experiment: Experiment, wishes: Wishes, criterion: Criterion, row: 
     if row.systems >= _MOST_SYSTEMS:
         return False
     assert wishes.width is not None
-    natural = np.abs(experiment.problem.natural(experiment.p))[criterion.wanted]
+    natural = np.abs(experiment.natural(experiment.p))[criterion.wanted]
     wished = wishes.width.value * (natural if wishes.width.relative else 1.0)
     lower, upper = intervals(experiment, row.errors)
     return bool(((upper - lower)[criterion.wanted] <= wished * (1 + 1e-9)).all())

@@ -11,6 +11,7 @@ import torch
 from popinv.errors import ConfigError, require_known
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
+from popinv.inference.stated_values import named_apart, read_names, read_values
 from popinv.planning.criteria import NAMES, Criterion, CriterionName
 from popinv.planning.information import (
     LocalMoments,
@@ -65,8 +66,6 @@ class Experiment:
         The information of a finished study, and of stated priors.
     systems_before : int
         Number of systems of the finished study.
-    names : tuple of str
-        The entries of p; the noise's have the prefix ``noise_``.
     parameters : tuple of str
         The entries of z.
     places : tuple of str
@@ -79,7 +78,6 @@ class Experiment:
     draws: np.ndarray
     before: np.ndarray
     systems_before: int
-    names: tuple[str, ...]
     parameters: tuple[str, ...]
     places: tuple[str, ...]
 
@@ -102,8 +100,8 @@ class Experiment:
             )
         if noise.discrepant:
             raise ConfigError(
-                "noise with a 'discrepancy' has an error at each observed place, which this "
-                "prediction counts as known; plan without 'noise.discrepancy'"
+                "noise with a 'discrepancy' has an error at each place that is observed, which "
+                "this prediction counts as known; plan without 'noise.discrepancy'"
             )
         if law.summarised:
             raise ConfigError(
@@ -126,6 +124,18 @@ class Experiment:
                 f"there are {d} candidates, and at most {MOST_CANDIDATES} are allowed; state fewer "
                 "by 'candidates' (--candidates FIRST:LAST:STEP)"
             )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The entries of p as users read them; those of the noise have the prefix ``noise_``."""
+        of_noise = (named_apart("noise", name) for name in self.problem.noise.names)
+        return (*read_names(self.problem.law), *of_noise)
+
+    def natural(self, p: np.ndarray) -> np.ndarray:
+        """Return the values of all parameters at p (n_p,) as users read them."""
+        law, (alpha, gamma) = self.problem.law, self.problem.split(p)
+        of_law = read_values(law, law.to_natural(alpha))
+        return np.concatenate([of_law, self.problem.noise.to_natural(gamma)])
 
     @property
     def count(self) -> int:
@@ -203,7 +213,9 @@ class Experiment:
         """Return the entries of p of a name: its own, or those of the law of an entry of z."""
         if name in self.names:
             return [self.names.index(name)]
-        of_law = self.names[: self.problem.d_alpha]
+        of_law = self.problem.law.names
+        if name in of_law:
+            return [of_law.index(name)]
         if name in self.parameters:
             found = [i for i, each in enumerate(of_law) if each.startswith(f"{name}_")]
             if found:

@@ -20,6 +20,7 @@ from popinv.judgement.files import ANSWER_FILE, METRICS_FILE, read_answer, read_
 from popinv.judgement.judgements import judgements
 from popinv.report.records import (
     Comparison,
+    DesignedNext,
     Listed,
     MethodRecord,
     Picture,
@@ -37,6 +38,8 @@ from popinv.workflow.benchmarks import Job, asked_and_taken, read_job
 # Rules that write pages and draw the gallery do not count as cost of a study.
 _PAGES = ("write_study_page", "draw_systems", "draw_noise")
 # A smaller p-value is counted.
+# Columns of a design's groups that are no known quantities.
+_GROUP = ("group", "systems", "places")
 _FAR = 0.05
 
 
@@ -153,12 +156,33 @@ def predictions_of(results: str | Path, name: str) -> list[Predicted]:
     """Return the predictions of new systems that ``popinv predict`` has left with a study."""
     found = []
     for table in sorted(Path(results, name, "predictions").glob("*/systems.csv")):
-        with table.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = _rows_of(table)
         far = sum(float(row["p-value"] or "nan") < _FAR for row in rows)
         href = f"../{name}/predictions/{table.parent.name}"
         found.append(Predicted(name, table.parent.name, len(rows), far, href))
     return found
+
+
+def designs_of(results: str | Path, name: str) -> list[DesignedNext]:
+    """Return the designs that ``popinv design`` has left with a study."""
+    found = []
+    for table in sorted(Path(results, name, "designs").glob("*/groups.csv")):
+        groups = []
+        for row in _rows_of(table):
+            known = [f"{key} = {row[key]}" for key in row if key not in _GROUP]
+            groups.append((int(row["systems"]), "; ".join([*known, row["places"]])))
+        parameters = [
+            (row["parameter"], float(row["value"]), float(row["lower"]), float(row["upper"]))
+            for row in _rows_of(table.with_name("parameters.csv"))
+        ]
+        href = f"../{name}/designs/{table.parent.name}"
+        found.append(DesignedNext(name, table.parent.name, tuple(groups), tuple(parameters), href))
+    return found
+
+
+def _rows_of(table: Path) -> list[dict[str, str]]:
+    with table.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def gather_listed(results: str | Path, name: str, section: config.Study | None) -> Listed:

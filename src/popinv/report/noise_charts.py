@@ -88,6 +88,23 @@ def intrinsic_charts(parts: VarianceParts | None, names: list[str], units: str) 
     ]
 
 
+def discrepancy_charts(panel: Panel | None, words: str) -> list[Chart]:
+    """Return the error of the simulator, if the noise has one, and what is told of it."""
+    if panel is None:
+        return []
+    return [
+        Chart(
+            "discrepancy",
+            "Error of the simulator",
+            "The same in all systems. The grey band holds all values at once in 95 % of cases. "
+            + words,
+            f"Values of the error with intervals and a joint band. {words}",
+            page_grid([replace(panel, legend=None)], 1, 420),
+            wide=True,
+        )
+    ]
+
+
 def _heat_map(noise: NoiseComparison, layout: Arrangement, units: str) -> Chart:
     panels, _ = covariance_panels(noise, layout, units)
     error = relative_frobenius_error(np.nan_to_num(noise.estimate), np.nan_to_num(noise.reference))

@@ -33,8 +33,20 @@ from popinv.report.folder import (
     is_alone,
     library_name,
 )
-from popinv.report.gathering import gather_comparison, gather_listed, predictions_of
-from popinv.report.records import Comparison, Listed, MethodRecord, Predicted, StudyRecord
+from popinv.report.gathering import (
+    designs_of,
+    gather_comparison,
+    gather_listed,
+    predictions_of,
+)
+from popinv.report.records import (
+    Comparison,
+    DesignedNext,
+    Listed,
+    MethodRecord,
+    Predicted,
+    StudyRecord,
+)
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
 from popinv.workflow.records import versions_of
@@ -179,6 +191,7 @@ def index_page(
     methods: Sequence[MethodRecord],
     comparisons: Sequence[Comparison] = (),
     predictions: Sequence[Predicted] = (),
+    designs: Sequence[DesignedNext] = (),
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")
@@ -187,6 +200,7 @@ def index_page(
         methods=methods,
         comparisons=comparisons,
         predictions=predictions,
+        designs=designs,
         charts=(),
     )
 
@@ -223,8 +237,10 @@ def write_index_of(results: Path) -> Path:
             for name in compared
         ]
         predictions = [each for name in names for each in predictions_of(results, name)]
-        text = index_page(studies, [], comparisons, predictions)
-    if is_alone(names, compared) and studies[0].page and not predictions:
+        designs = [each for name in names for each in designs_of(results, name)]
+        text = index_page(studies, [], comparisons, predictions, designs)
+    more = predictions or designs
+    if is_alone(names, compared) and studies[0].page and not more:
         text = first_page(names[0])
     try:
         page.parent.mkdir(exist_ok=True)

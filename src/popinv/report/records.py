@@ -249,6 +249,28 @@ class Predicted:
 
 
 @dataclass(frozen=True)
+class DesignedNext:
+    """A design that ``popinv design`` has left with a study.
+
+    Attributes
+    ----------
+    study, name : str
+    groups : tuple of (int, str)
+        The number of systems of each group, and its known quantities and places in words.
+    parameters : tuple of (str, float, float, float)
+        Each parameter with the value that would be true, and the ends of its 95 % interval.
+    folder : str
+        From the folder of the report.
+    """
+
+    study: str
+    name: str
+    groups: tuple[tuple[int, str], ...]
+    parameters: tuple[tuple[str, float, float, float], ...]
+    folder: str
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """A finished study.
 
