@@ -15,6 +15,8 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
 - ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
 - ``<!-- few NAME -->``: a table of :mod:`tables.few_systems`;
+- ``<!-- stochastic NAME -->``: a table of :mod:`tables.stochastic`;
+- ``<!-- discrepancy NAME -->``: a table of :mod:`tables.discrepancy`;
 - ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
 - ``<!-- configuration NAME -->``: keys of the configuration (:mod:`tables.configuration`).
 """
@@ -30,7 +32,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from tables import checks, combinations, configuration, efficiency, few_systems, kept, trust, uses
+from tables import (
+    checks,
+    combinations,
+    configuration,
+    discrepancy,
+    efficiency,
+    few_systems,
+    kept,
+    stochastic,
+    trust,
+    uses,
+)
 
 from popinv_papers.kit.claims import claim_cells
 
@@ -39,8 +52,10 @@ PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
     DOCS / "how_well_it_works.md",
+    DOCS / "stochastic.md",
     *sorted((DOCS / "configuration").glob("*.md")),
     DOCS / "combinations.md",
+    DOCS / "discrepancy.md",
 ]
 TITLES = {
     "headline": "Headlines of the paper:",
@@ -52,6 +67,8 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "trust": trust.TABLES,
     "efficiency": efficiency.TABLES,
     "few": few_systems.TABLES,
+    "stochastic": stochastic.TABLES,
+    "discrepancy": discrepancy.TABLES,
     "combinations": combinations.TABLES,
     "configuration": configuration.TABLES,
 }

@@ -35,6 +35,10 @@ MEASURED = [
     kept.FOLDER / "additions_size.csv",
     kept.FOLDER / "additions_cost.csv",
     kept.FOLDER / "phenobarbital.csv",
+    *sorted(kept.FOLDER.glob("stochastic_*.csv")),
+    kept.FOLDER / "discrepancy_recovery.csv",
+    kept.FOLDER / "discrepancy_scores.csv",
+    kept.FOLDER / "discrepancy_valves.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

@@ -59,6 +59,7 @@ def test_the_example_passes_the_checks_and_is_written_out_whole(study: dict[str,
     assert written["studies"]["mine"]["noise"] == {
         "kind": "my_noise:TwoLevels",
         "errors": None,
+        "discrepancy": None,
         "prior": None,
         "change": 1.5,
         "start": {"early": 0.1, "late": 0.1},
@@ -129,7 +130,7 @@ def test_a_kind_that_cannot_be_used_is_told(
             [
                 "studies.mine.noise.chang",
                 "Did you mean 'change'?",
-                "Allowed here: kind, errors, prior, change",
+                "Allowed here: kind, errors, discrepancy, prior, change",
             ],
         ),
         (("noise", "change"), -1, ["studies.mine.noise.change", "greater than 0"]),

@@ -13,6 +13,7 @@ import torch
 from linear_population import PLACES, line, normal_log_density
 from scipy import stats
 
+from popinv.inference.build import at_own_places
 from popinv.inference.conditions import Conditions
 from popinv.inference.discrepancy_size import settled, size_evidence, with_uncertain_size
 from popinv.inference.likelihood.densities import density_of, log_likelihood
@@ -177,10 +178,15 @@ def test_the_evidence_of_the_size_is_the_integral_over_the_values():
     one, two = np.array([0.3, 0.3]), np.array([0.1, 0.8])
     found = evidence.log_posterior(np.log(one)) - evidence.log_posterior(np.log(two))
     assert found == pytest.approx(log_marginal(one) - log_marginal(two), abs=1e-6)
-    # The mode is a maximum, in the interior of the grid.
-    best = evidence.log_posterior(evidence.mode)
+    # The mode is a maximum inside the prior; no discrepancy has the evidence 1.
+    best, ends = evidence.log_posterior(evidence.mode), evidence.lengths[[0, -1]]
     for step in 0.05 * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]]):
-        assert evidence.log_posterior(evidence.mode + step) < best
+        near = evidence.mode + step
+        assert evidence.log_posterior(near) < best or not ends[0] <= near[1] <= ends[1]
+    nothing = log_marginal(np.array([1e-6, 0.3])) - np.log(1e-6)
+    there = np.exp(evidence.mode)
+    at_mode = log_marginal(there) - np.log(there[0]) + 0.5 * there[0] ** 2 / evidence.spread**2
+    assert evidence.gain == pytest.approx(at_mode - nothing, abs=1e-3)
 
 
 @pytest.mark.parametrize("kernel", [None, "matern52"])
@@ -241,6 +247,31 @@ def test_gaps_leave_out_the_values_at_the_missing_places():
     point = evaluator(gapped, matched_draws(gapped, 64))(p, {})
     expected = exact_scores(gapped, p).sum(axis=0) - penalty_at(gapped, p).gradient
     np.testing.assert_allclose(point.gradient, expected, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("replicates", [1, 2])
+def test_systems_at_their_own_places_have_the_values_there(replicates):
+    problem = biased_problem(count=40, replicates=replicates)
+    rng = np.random.default_rng(4)
+    one = np.zeros((40, D), dtype=bool)
+    for row in one:
+        row[rng.choice(D, 2, replace=False)] = True
+    present = np.tile(one, replicates)
+    conditions = Conditions.stated(present.shape, present=present, fill=problem.data.mean(axis=0))
+    union = replace(problem, conditions=conditions)
+    placed = at_own_places(union, line)
+    assert placed.data.shape == (40, 2 * replicates)
+    p = at(problem, [0.3])
+    value = exact(union, p)
+    found = evaluate(placed, p, MarginalSettings(draws=16))
+    np.testing.assert_allclose(found.log_likelihood, value, atol=1e-4)
+    point = evaluator(placed, matched_draws(placed, 64))(p, {})
+    penalty = penalty_at(union, p)
+    assert point.value == pytest.approx(value.sum() - penalty.value, rel=1e-9)
+    expected = exact_scores(union, p).sum(axis=0) - penalty.gradient
+    np.testing.assert_allclose(point.gradient, expected, atol=1e-6 * np.abs(expected).max())
+    here, there = (size_evidence(each, p) for each in (placed, union))
+    np.testing.assert_allclose(here.curvature, there.curvature, rtol=1e-6, atol=1e-6)
 
 
 def test_noise_that_grows_grows_with_what_is_measured():

@@ -14,6 +14,7 @@ from popinv.errors import DataError
 from popinv.judgement.answer import (
     EstimatorValue,
     FeatureTest,
+    IntrinsicVariation,
     LeastNoise,
     LikelihoodValue,
     PartTest,
@@ -47,6 +48,7 @@ WHOLE = replace(
     surrogate_coverage=0.94,
     least_noise=LeastNoise(0.1, "observation 3"),
     sampling_error=SamplingErrorShare(0.2, False, 0.3),
+    intrinsic=IntrinsicVariation(0.69, 0.94, 0.04, 0.4, False),
     tests=(
         PartTest("law", "no likelihood"),
         PartTest("noise", "", "it is correlated (0.4)", 0.001, 9, ("one", "two")),
@@ -55,7 +57,7 @@ WHOLE = replace(
     features=(FeatureTest("lag_1", 0.4, 0.1, 0.5, 0.001),),
     discrepancy=SimulatorDiscrepancy(
         ("t = 1", "t = 2"), (0.41, -0.02), (0.31, -0.12), (0.51, 0.08), (0.29, -0.14),
-        (0.53, 0.11), "mg/L", 0.35, 0.15, 0.85, 0.97, {"k_median": 2.7},
+        (0.53, 0.11), "mg/L", 0.35, 0.15, 0.85, 0.97, 7.5, {"k_median": 2.7},
     ),
 )  # fmt: skip
 

@@ -24,7 +24,6 @@ from popinv.planning.search import Group, Search, regular_places
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import SharedDiscrepancy
-from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 
 NAMES = ["intercept", "slope"]
@@ -207,12 +206,6 @@ def test_a_repeated_observation_is_not_chosen():
     assert not {1, 2} <= set(found.chosen.groups[0].places)
     with pytest.raises(ConfigError, match="each choice of 4 candidates repeats"):
         designed(experiment, Wishes((4,), (100,), checked=0))
-
-
-def test_a_random_simulator_is_refused():
-    noise = IntrinsicNoise(IsotropicNoise(9))
-    with pytest.raises(ConfigError, match="designs are not made for it"):
-        experiment_of(lines(noise), LINE_TRUTH, NAMES)
 
 
 def test_a_discrepancy_of_the_simulator_is_refused():

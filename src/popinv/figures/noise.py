@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -253,6 +254,8 @@ def draw_noise_covariance(
     layout: Arrangement,
     distance: np.ndarray | None = None,
     units: str = "1",
+    discrepancy: Panel | None = None,
+    further: Sequence[Panel] = (),
 ) -> Sheet:
     """Return the covariance as heat maps, and as suitable curves.
 
@@ -264,13 +267,23 @@ def draw_noise_covariance(
         Distances between sensors, if the noise is stationary over them.
     units : str
         Units of the observations.
+    discrepancy : Panel, optional
+        The error of the simulator, if the noise has one.
+    further : sequence of Panel
+        Panels below the curves.
     """
     maps, scale = covariance_panels(noise, layout, units)
     curves = noise_curves(noise, layout, distance, units)
     top = Grid(maps, 3, share_x=True, share_y=True, scale=scale)
-    body = Parts([top, Grid(curves, len(curves))], down=True, shares=(1.15, 1))
     title = f"Noise covariance: recovered and {noise.reference_name}"
-    return Sheet(title, 12, 8, body)
+    parts: list[Grid | Parts] = [top, Grid(curves, len(curves))]
+    if discrepancy is not None:
+        parts.append(Grid([discrepancy], 1))
+        title = f"Noise: recovered and {noise.reference_name}, and error of the simulator"
+    if further:
+        parts.append(Grid(list(further), len(further)))
+    shares = (1.15, *[1.0] * (len(parts) - 1))
+    return Sheet(title, 12, 4.0 * len(parts), Parts(parts, down=True, shares=shares))
 
 
 def noise_curves(

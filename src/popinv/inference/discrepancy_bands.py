@@ -5,9 +5,10 @@ Pointwise intervals are those of the parameters of the noise
 wider by the ratio of the quantiles of :math:`\max_j |Z_j|` and of a single :math:`|Z_j|`, with Z
 normal of the correlation of the estimated values.
 
-A prior keeps apart what the observations do not. Let s be the standard error of a parameter of the
-law, and s_0 its standard error if the discrepancy were known. A change of a parameter with a large
-s / s_0 looks like a discrepancy, and its interval rests on the size of the discrepancy.
+The prior of the discrepancy keeps apart what the observations do not. Let s be the standard error
+of a parameter of the law if the discrepancy had no prior, and s_0 its standard error if the
+discrepancy were known (:attr:`popinv.inference.discrepancy_size.SizeEvidence.widening`). A change
+of a parameter with a large s / s_0 looks like a discrepancy. Its estimate rests on the prior.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ import torch
 import xarray as xr
 from scipy.special import ndtri
 
-from popinv.inference.estimate import restricted_inverse
+from popinv.inference.discrepancy_size import WIDENS
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
-from popinv.inference.stated_values import read_names
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -30,8 +30,6 @@ from popinv.store.variables import variable
 # Draws for the quantile of the largest of d correlated values.
 _DRAWS = 20_000
 _LEVEL = 0.95
-# A parameter is confounded with the discrepancy from this ratio of standard errors on.
-_CONFOUNDED = 2.0
 
 
 def size_ends(problem: Problem, estimate: xr.Dataset) -> dict[int, tuple[float, float]]:
@@ -51,7 +49,8 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     Parameters
     ----------
     answer : Dataset
-        With ``noise``, ``noise_lower``, ``noise_upper`` and ``covariance``.
+        With ``noise``, ``noise_lower``, ``noise_upper``, ``covariance`` and ``bread``, and the
+        diagnostics of its estimate as attributes.
 
     Returns
     -------
@@ -59,8 +58,9 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
         ``discrepancy`` (observation,) in the unit of the observations; the pointwise
         ``discrepancy_lower`` and ``discrepancy_upper``; the joint band ``discrepancy_joint_lower``
         and ``discrepancy_joint_upper``; and ``discrepancy_determined``, the share of the prior
-        variance that the observations remove. The attribute ``discrepancy_confounded`` has the
-        ratios s / s_0 of confounded parameters.
+        variance that the observations remove, given the size. The attribute
+        ``discrepancy_confounded`` has the ratios s / s_0 of confounded parameters, and
+        ``discrepancy_gain`` the log evidence of the discrepancy above that of none.
     """
     noise = problem.noise
     if not isinstance(noise, SharedDiscrepancy):
@@ -73,7 +73,8 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     of_values = root @ covariance[np.ix_(beta, beta)] @ root.T
     values, lower, upper = (answer[f"noise{end}"].values[-d:] for end in ("", "_lower", "_upper"))
     wider = _joint_factor(of_values, problem.seed)
-    share = 1 - np.diag(of_values) / np.diag(root @ root.T)
+    given_size = root @ answer["bread"].values[np.ix_(beta, beta)] @ root.T
+    share = 1 - np.diag(given_size) / np.diag(root @ root.T)
     told = {
         "": (values, "discrepancy of the simulator, the same in all systems"),
         "_lower": (lower, "lower end of the 95 % interval of the discrepancy"),
@@ -94,8 +95,14 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     found = xr.Dataset(
         {f"discrepancy{end}": variable("observation", *each) for end, each in told.items()}
     )
+    confounded = {
+        name.removeprefix(WIDENS): round(float(ratio), 2)
+        for name, ratio in answer.attrs.items()
+        if name.startswith(WIDENS)
+    }
     return found.assign_attrs(
-        discrepancy_confounded=json.dumps(_confounded(problem, covariance, beta)),
+        discrepancy_confounded=json.dumps(confounded),
+        discrepancy_gain=float(answer.attrs.get("discrepancy_gain", np.nan)),
     )
 
 
@@ -109,22 +116,3 @@ def _joint_factor(covariance: np.ndarray, seed: int) -> float:
     draws = generator(seed, "discrepancy/band").standard_normal((_DRAWS, len(half))) @ half.T
     largest = np.quantile(np.abs(draws).max(axis=1), _LEVEL)
     return float(largest / ndtri(0.5 + _LEVEL / 2))
-
-
-def _confounded(problem: Problem, covariance: np.ndarray, beta: np.ndarray) -> dict[str, float]:
-    """Return s / s_0 of the parameters of the law that are confounded, by their names."""
-    law = np.arange(problem.d_alpha)
-    free = np.diag(covariance) > 0
-    others = np.setdiff1d(np.flatnonzero(free), beta)
-    of_beta = restricted_inverse(covariance, np.isin(np.arange(len(free)), beta) & free)
-    across = covariance[np.ix_(others, beta)]
-    known = np.diag(covariance)[others] - np.einsum(
-        "ij,jk,ik->i", across, of_beta[np.ix_(beta, beta)], across
-    )
-    ratio = np.sqrt(np.diag(covariance)[others] / np.maximum(known, 1e-300))
-    names = read_names(problem.law)
-    return {
-        names[i]: round(float(ratio[k]), 2)
-        for k, i in enumerate(others)
-        if i in law and ratio[k] > _CONFOUNDED
-    }

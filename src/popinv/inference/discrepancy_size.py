@@ -15,7 +15,7 @@ curvature S and slope h,
 with :math:`A^2 R = L L^T` (Laplace's approximation; MacKay, Neural Computation 4, 1992). A has a
 uniform prior, cut off by a half-normal density of the standard deviation of the observations
 (Gelman, Bayesian Analysis 1, 2006), and :math:`\log \ell` has a uniform prior between the smallest
-distance of two places and twice the largest. The choice is the mode of
+distance of two places and half of the largest. The choice is the mode of
 :math:`p(\log A, \log \ell \mid y)`, which is never at A = 0 (Chung et al., Psychometrika 78, 2013).
 
 Given theta, b is normal with mean :math:`L M^{-1} L^T h` and covariance :math:`L M^{-1} L^T`. The
@@ -42,6 +42,7 @@ from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.fit_pseudo import evaluator
 from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
+from popinv.inference.stated_values import read_names
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 
 # Places of the grid of amplitudes and of lengths.
@@ -49,10 +50,17 @@ _AMPLITUDES, _LENGTHS = 48, 13
 # The smallest amplitude, as a share of the smallest standard deviation of b that the data allow,
 # and the largest, as a multiple of the standard deviation of the observations.
 _SMALLEST, _LARGEST = 0.02, 5.0
-# The lengths lie between the smallest distance and this multiple of the largest.
-_LONGEST = 2.0
+# The lengths lie between the smallest distance and this share of the largest. An error that hardly
+# varies over the places looks like a change of the parameters.
+_LONGEST = 0.5
 # Fits with new sizes, and the change of their logarithms at which they are settled.
 _MOST_FITS, _SETTLED = 8, 0.02
+WIDENS = "discrepancy_widens_"
+"""The diagnostics with these names are the ``widening`` of confounded parameters."""
+CONFOUNDED = 2.0
+"""A parameter of the law is confounded with the discrepancy from this widening on."""
+# Beyond this, an information is zero to rounding.
+_MOST_WIDENED = 100.0
 # Lower and upper ends of intervals of the sizes.
 _ENDS = (0.025, 0.975)
 
@@ -70,6 +78,8 @@ class SizeEvidence:
         S and h.
     spread : float
         Standard deviation of the observations, a root mean square over the entries.
+    widening : ndarray of shape (r,)
+        The standard errors of r without any prior of b, over those with b known.
     """
 
     noise: SharedDiscrepancy
@@ -77,6 +87,7 @@ class SizeEvidence:
     curvature: np.ndarray
     slope: np.ndarray
     spread: float
+    widening: np.ndarray
 
     def root(self, sizes: np.ndarray) -> np.ndarray:
         """Return L for logarithms of the sizes (1,) or (2,)."""
@@ -84,9 +95,7 @@ class SizeEvidence:
         return float(np.exp(sizes[0])) * self.noise.correlation_root(length).numpy()
 
     def log_posterior(self, sizes: np.ndarray) -> float:
-        """Return log p(log A, log ell | y) up to a constant; minus infinity outside the prior."""
-        if len(sizes) > 1 and not self.lengths[0] <= sizes[1] <= self.lengths[-1]:
-            return -np.inf
+        """Return log p(log A, log ell | y) up to a constant."""
         prior = sizes[0] - 0.5 * np.exp(2 * sizes[0]) / self.spread**2
         return float(prior + self._given(self.root(sizes))[0])
 
@@ -121,7 +130,8 @@ class SizeEvidence:
         apart = distance[distance > 0]
         if not len(apart):
             return np.zeros(2)
-        return np.linspace(np.log(apart.min()), np.log(_LONGEST * apart.max()), _LENGTHS)
+        longest = max(_LONGEST * apart.max(), apart.min())
+        return np.linspace(np.log(apart.min()), np.log(longest), _LENGTHS)
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
@@ -136,10 +146,18 @@ class SizeEvidence:
     def mode(self) -> np.ndarray:
         """The sizes of largest posterior density."""
         places, weights = self.grid
+        low, high = places.min(axis=0), places.max(axis=0)
         found = scipy.optimize.minimize(
-            lambda x: -self.log_posterior(x), places[weights.argmax()], method="Nelder-Mead"
+            lambda x: -self.log_posterior(np.clip(x, low, high)),
+            places[weights.argmax()],
+            method="Nelder-Mead",
         )
-        return np.asarray(found.x)
+        return np.asarray(np.clip(found.x, low, high))
+
+    @property
+    def gain(self) -> float:
+        """The log evidence of the mode above that of no discrepancy."""
+        return self._given(self.root(self.mode))[0]
 
     def ends(self) -> np.ndarray:
         """Return the ends (2, 1) or (2, 2) of the 95 % intervals of the sizes' logarithms."""
@@ -199,16 +217,20 @@ def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     follow[rest] = -inverse @ across
     curvature = information[np.ix_(of_b, of_b)] + across.T @ follow[rest]
     slope = gradient[of_b] + follow[rest].T @ gradient[rest] + curvature @ b
-    data = np.asarray(problem.whole.data)
-    seen = np.where(problem.whole.conditions.present, data, np.nan)
-    with np.errstate(invalid="ignore"):
-        spread = float(np.sqrt(np.nanmean(np.nanvar(seen, axis=0))))
+    data, present = np.asarray(problem.whole.data), problem.whole.conditions.present
+    there = present.any(axis=0)
+    seen = np.where(present, data, np.nan)[:, there]
+    spread = float(np.sqrt(np.nanvar(seen, axis=0).mean()))
     if not np.isfinite(curvature).all() or not spread > 0:
         raise DivergenceError("the observations do not vary, so that no discrepancy can be told")
     curvature = (curvature + curvature.T) / 2
     values, vectors = np.linalg.eigh(curvature)
     curvature = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    return SizeEvidence(noise, follow, curvature, slope, spread)
+    widening = np.ones(first)
+    if len(rest):
+        every, of_rest = restricted_inverse(information, own.free), np.diag(inverse)
+        widening[rest] = np.sqrt(np.diag(every)[rest] / of_rest)
+    return SizeEvidence(noise, follow, curvature, slope, spread, widening)
 
 
 def settled(
@@ -262,6 +284,10 @@ def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
         for end, row in zip(("lower", "upper"), evidence.ends(), strict=True)
         for name, value in zip(names, row, strict=True)
     }
+    told["discrepancy_gain"] = evidence.gain
+    widened = evidence.widening[: problem.d_alpha]
+    for i in np.flatnonzero((widened > CONFOUNDED) & problem.free[: problem.d_alpha]):
+        told[f"{WIDENS}{read_names(problem.law)[i]}"] = float(min(widened[i], _MOST_WIDENED))
     return replace(
         estimate,
         covariance=estimate.covariance + added,

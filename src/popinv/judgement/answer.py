@@ -305,10 +305,10 @@ class IntrinsicVariation:
     ----------
     share : float
         Mean share of the variance of variation and noise together.
-    learned_to_repeated : float or None
-        The learned variance, divided by that of repeated solves.
+    repeated_to_learned : float or None
+        The variance of repeated solves, divided by the learned one.
     ratio_error : float or None
-        Standard error of this ratio, at most.
+        Standard error of this ratio.
     least_noise : float
         The smallest variance of the noise of an observation, as a share of its variation; the
         largest, if observations share the parameters of their noise.
@@ -317,7 +317,7 @@ class IntrinsicVariation:
     """
 
     share: float
-    learned_to_repeated: float | None
+    repeated_to_learned: float | None
     ratio_error: float | None
     least_noise: float
     hides_noise: bool
@@ -453,10 +453,12 @@ class SimulatorDiscrepancy:
     size, size_lower, size_upper : float
         The amplitude of the discrepancy, and the ends of its interval.
     determined : float
-        Mean share of the prior variance that the observations remove.
+        Mean share of the prior variance that the observations remove, given the amplitude.
+    gain : float or None
+        The log evidence of the discrepancy above that of none.
     confounded : mapping of str to float
         Parameters of the law whose change looks like a discrepancy, with the ratio of their
-        standard errors with and without it.
+        standard errors without any prior of the discrepancy and with a known one.
     """
 
     places: tuple[str, ...]
@@ -470,6 +472,7 @@ class SimulatorDiscrepancy:
     size_lower: float | None
     size_upper: float | None
     determined: float
+    gain: float | None
     confounded: dict[str, float]
 
     def numbers(self) -> dict[str, float | int | str | None]:
@@ -479,6 +482,7 @@ class SimulatorDiscrepancy:
             "discrepancy_amplitude_lower": self.size_lower,
             "discrepancy_amplitude_upper": self.size_upper,
             "discrepancy_determined": self.determined,
+            "discrepancy_gain": self.gain,
             "discrepancy_seen": len(self.seen),
         }
         for end in ("", "_lower", "_upper", "_joint_lower", "_joint_upper"):
@@ -666,8 +670,8 @@ class StudyAnswer:
         if (intrinsic := self.intrinsic) is not None:
             numbers |= {
                 "intrinsic_share": intrinsic.share,
-                "intrinsic_learned_to_repeated": intrinsic.learned_to_repeated,
-                "intrinsic_learned_to_repeated_error": intrinsic.ratio_error,
+                "intrinsic_repeated_to_learned": intrinsic.repeated_to_learned,
+                "intrinsic_repeated_to_learned_error": intrinsic.ratio_error,
                 "intrinsic_least_noise": intrinsic.least_noise,
             }
         if (sampling := self.sampling_error) is not None:

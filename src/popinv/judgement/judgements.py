@@ -41,7 +41,12 @@ _NAMED = 3
 # A smaller error of the log likelihood is not shown.
 _EXACT = 0.005
 HELD_OUT, AGREEMENT = "Held-out systems", "Agreement"
+DISCREPANCY = "Error of the simulator"
 UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
+
+
+# An error of the simulator is seen if the log evidence rises by more than this (a ratio of 20).
+_GAIN = 3.0
 
 
 @dataclass(frozen=True)
@@ -237,6 +242,8 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
         return
     units = "" if found.units == "1" else f" {found.units}"
     seen, count = found.seen, len(found.values)
+    errs = bool(seen) or (found.gain is not None and found.gain > _GAIN)
+    most = max(max(-low, high) for low, high in zip(found.lower, found.upper, strict=True))
     if seen:
         worst = max(seen, key=lambda i: abs(found.values[i]))
         short = (
@@ -247,32 +254,40 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
             f"{found.places[worst]}, and the joint band excludes zero at {len(seen)} of {count} "
             "observations."
         )
+    elif errs:
+        short = "the simulator errs, by less than its joint band at each observation"
+        text = (
+            "The simulator errs alike in all systems, by the evidence. The joint band holds zero "
+            "at every observation, since a part of the error looks like a change of the law."
+        )
     else:
-        most = max(max(-low, high) for low, high in zip(found.lower, found.upper, strict=True))
         short = f"no error of the simulator is seen; it is below {most:.2g}{units}"
         text = (
             "The joint band of the simulator's error holds zero at every observation. No interval "
             f"reaches beyond {most:.2g}{units}."
         )
+    if found.gain is not None:
+        text += f" The log evidence is {found.gain:.1f} above that of no error."
     if found.size_lower is not None and found.size_upper is not None:
         text += (
             f" Its amplitude is {found.size:.2g}{units} ({found.size_lower:.2g} to "
             f"{found.size_upper:.2g})."
         )
-    text += f" The observations remove {found.determined:.0%} of its prior variance."
+    text += f" The observations remove {found.determined:.0%} of its variance."
     if found.confounded:
         named = ", ".join(
-            f"{readable(name)} ({ratio:.1f} times)" for name, ratio in found.confounded.items()
+            f"{readable(name)} ({'more than ' if ratio >= 100 else ''}{ratio:.2g} times)"
+            for name, ratio in found.confounded.items()
         )
         text += (
             f" A change of these parameters looks like an error of the simulator: {named}. In "
-            "brackets is by how much wider their intervals are than with a known error. The "
-            "intervals rest on the size of the error."
+            "brackets is by how much the prior of the error narrows their intervals. They are "
+            "wrong if the error is unlike its prior."
         )
-        short += f"; looks like a change of {', '.join(map(readable, found.confounded))}"
+        short += f"; its prior tells it from {', '.join(map(readable, found.confounded))}"
     yield Judgement(
-        "Error of the simulator",
-        "doubt" if found.confounded else "neutral" if seen else "good",
+        DISCREPANCY,
+        "good" if not errs else "doubt" if found.confounded else "neutral",
         short,
         text,
         "Law, noise and the simulator's error come from the same data. A Gaussian process is the "
@@ -359,7 +374,7 @@ _WRONGLY_LEARNED = 0.1
 def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
     if (found := answer.intrinsic) is None:
         return
-    share, ratio, error = f"{100 * found.share:.2g} %", found.learned_to_repeated, found.ratio_error
+    share, ratio, error = f"{100 * found.share:.2g} %", found.repeated_to_learned, found.ratio_error
     short = f"{share} of the variance beside the signal"
     text = (
         f"The simulator's own variation is {share} of the variance of variation and measurement "
@@ -367,7 +382,9 @@ def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
     )
     wrong = False
     if ratio is not None and error is not None:
-        text += f" The learned variance is {ratio:.3g} ± {error:.1g} times that of repeated solves."
+        text += (
+            f" The variance of repeated solves is {ratio:.3g} ± {error:.1g} times the learned one."
+        )
         wrong = abs(ratio - 1) > max(3 * error, _WRONGLY_LEARNED)
     if found.hides_noise:
         short += ", which hides the noise"

@@ -12,24 +12,28 @@ import xarray as xr
 from popinv.charts.page_chart import Chart
 from popinv.figures.arrangement import arrangement, each_replicate
 from popinv.figures.calibration import calibration_of
+from popinv.figures.discrepancy import discrepancy_panel
 from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.goodness_of_fit import goodness_of_fit
 from popinv.figures.individuals import population_prediction
+from popinv.figures.intrinsic import variance_parts
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
+from popinv.forward.datasets import observation_names
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.folds import folds_of
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.inference.surrogate_intervals import held_out_solves
+from popinv.judgement.judgements import DISCREPANCY
 from popinv.population.model import Model
 from popinv.report.answer_charts import added_chart, estimate_pair_chart, law_charts
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.fit_charts import individual_charts, observation_chart
-from popinv.report.noise_charts import noise_charts
+from popinv.report.noise_charts import discrepancy_charts, intrinsic_charts, noise_charts
 from popinv.report.pages import study_page
 from popinv.report.records import StudyRecord
 from popinv.report.trust_charts import (
@@ -113,11 +117,20 @@ def charts_of(
         "added": _if(added_chart(loaded["batch"]) if "batch" in loaded else None),
         "individuals": [] if fit is None else individual_charts(fit),
         "law": law_charts(law_draws(whole, population, truth, names)),
-        "noise": noise_charts(
-            noise_comparison(shown, shown_loaded, predictive.covariances),
-            layout,
-            sensor_distances(shown, observations),
-            y["units"],
+        "noise": [
+            *noise_charts(
+                noise_comparison(shown, shown_loaded, predictive.covariances),
+                layout,
+                sensor_distances(shown, observations),
+                y["units"],
+            ),
+            *discrepancy_charts(
+                discrepancy_panel(population, layout, y["units"], truth),
+                " ".join(j.finding for j in study.judgements if j.name == DISCREPANCY),
+            ),
+        ],
+        "intrinsic": intrinsic_charts(
+            variance_parts(shown, population), observation_names(observations), y["units"]
         ),
         "observations": [observation_chart(predictive, predicted is not None)],
         "judgement": [

@@ -1,0 +1,273 @@
+"""A simulator that errs alike in every system: known errors, none, and held-out systems.
+
+    python -m benchmarks.discrepancy PART...    # writes docs/tables/data/discrepancy_PART.csv
+
+- ``recovery``: a baseline that drifts, so that all observations have an error of known size. 25
+  data sets of 100 systems, fitted without a discrepancy and with one.
+- ``right``: the same systems with a right simulator, 100 data sets, by a free error.
+- ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
+- ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from benchmarks.machine import ROOT, confine
+
+if __name__ == "__main__":
+    confine()
+
+import numpy as np
+import pandas as pd
+import torch
+
+import popinv
+from benchmarks.measured_rows import write_rows
+from popinv.inference.discrepancy_bands import discrepancy_dataset
+from popinv.inference.discrepancy_size import settled, with_uncertain_size
+from popinv.inference.estimate import Estimate
+from popinv.inference.intervals import intervals
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.likelihood.integrals import MarginalSettings
+from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_dataset, estimate_of
+from popinv.judgement.files import read_metrics
+from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.noise.unstructured import IsotropicNoise
+
+TIMES = np.linspace(0.5, 8.0, 12)
+_T = torch.from_numpy(TIMES)
+NAMES = ("rate", "size")
+TRUTH = np.array([-0.8, 1.0, np.log(0.25), np.log(0.3)])
+NOISE, COUNT = 0.05, 100
+# The drift of the baseline, up to three standard deviations of the noise.
+BIAS = 0.15 * np.sin(TIMES / 1.5)
+MODELS: dict[str, str | None] = {"none": "", "free": None, "smooth": "matern52"}
+
+
+def decay(z: torch.Tensor) -> torch.Tensor:
+    """Return the concentration at the times, for rate and size (n, 2)."""
+    return z[:, 1:2] * torch.exp(-z[:, 0:1] * _T)
+
+
+def noise_of(model: str) -> NoiseModel:
+    """Return the noise of a model: without a discrepancy, or with one."""
+    plain, kernel = IsotropicNoise(len(TIMES)), MODELS[model]
+    return plain if kernel == "" else SharedDiscrepancy(plain, TIMES[:, None], kernel)
+
+
+def systems(seed: int, bias: np.ndarray, count: int = COUNT) -> np.ndarray:
+    """Return observations of new systems with this error of the simulator."""
+    rng = np.random.default_rng(seed)
+    z = np.exp(TRUTH[:2] + np.exp(TRUTH[2:]) * rng.standard_normal((count, 2)))
+    clean = decay(torch.from_numpy(z)).numpy()
+    return np.asarray(clean + bias + NOISE * rng.standard_normal(clean.shape))
+
+
+def problem_of(data: np.ndarray, noise: NoiseModel, seed: int) -> Problem:
+    """Return the problem of these observations."""
+    law = lognormal_law(list(NAMES))
+    first = len(law.names)
+    return Problem(
+        data,
+        decay,
+        law,
+        noise,
+        np.full(first + len(noise.names), 0.5),
+        seed=seed,
+        stage="discrepancy",
+        fixed=tuple(first + i for i in noise.hyperparameters),
+    )
+
+
+def fitted(problem: Problem) -> Estimate:
+    """Return the maximum of the likelihood, with the size of the discrepancy by the evidence."""
+    start = np.concatenate(
+        [
+            [-0.5, 0.5, np.log(0.4), np.log(0.4)],
+            problem.noise.from_natural({"standard_deviation": 0.1}),
+        ]
+    )
+    first = fit_pseudo_likelihood(problem, [start])
+    first = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p]))
+    # The value of the likelihood itself is not needed.
+    settings = MarginalSettings(new_value=False)
+    best = fit_marginal_likelihood(problem, first.p, settings)
+    return with_uncertain_size(problem, best)
+
+
+def answer_of(problem: Problem, estimate: Estimate) -> Any:
+    """Return the answer with the ends of all intervals."""
+    answer = estimate_dataset(problem, estimate)
+    for part, (low, high) in intervals(problem, answer).items():
+        answer[f"{part}_lower"] = (f"{part}_parameter", low)
+        answer[f"{part}_upper"] = (f"{part}_parameter", high)
+    return answer.merge(discrepancy_dataset(problem, answer))
+
+
+def judged(model: str, seed: int, bias: np.ndarray) -> dict[str, Any]:
+    """Return how far the answer of a data set is from the truth, and what its intervals hold."""
+    problem = problem_of(systems(seed, bias), noise_of(model), seed)
+    answer = answer_of(problem, fitted(problem))
+    true = problem.law.to_natural(TRUTH)
+    errors = np.sqrt(np.diag(answer["covariance"].values))
+    shifts = (answer["alpha"].values - TRUTH) / errors[: len(TRUTH)]
+    held = (answer["law_lower"].values <= true) & (true <= answer["law_upper"].values)
+    row = {"model": model, "seed": seed}
+    names = problem.law.names
+    row |= {f"shift_{name}": round(float(v), 4) for name, v in zip(names, shifts, strict=True)}
+    row |= {f"holds_{name}": int(v) for name, v in zip(names, held, strict=True)}
+    row["noise"] = round(float(answer["noise"].values[0]), 5)
+    row |= dict.fromkeys(("amplitude", "pointwise", "joint", "error"), "")
+    if "discrepancy" in answer:
+        low, high, joint_low, joint_high = (
+            answer[f"discrepancy_{end}"].values
+            for end in ("lower", "upper", "joint_lower", "joint_upper")
+        )
+        row["amplitude"] = round(float(answer["noise"].values[1]), 5)
+        row["pointwise"] = round(float(((low <= bias) & (bias <= high)).mean()), 4)
+        row["joint"] = int(((joint_low <= bias) & (bias <= joint_high)).all())
+        row["error"] = round(float(np.sqrt(((answer["discrepancy"].values - bias) ** 2).mean())), 5)
+    return row
+
+
+def repeated(sets: int, bias: np.ndarray, models: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Yield the judgements of many data sets."""
+    for model in models:
+        for seed in range(sets):
+            row = judged(model, seed, bias)
+            print(row, flush=True)
+            yield row
+
+
+def recovery() -> list[dict[str, Any]]:
+    """Return the rows of a known error."""
+    return list(repeated(25, BIAS, list(MODELS)))
+
+
+def right() -> list[dict[str, Any]]:
+    """Return the rows of a right simulator."""
+    return list(repeated(100, 0 * BIAS, ["free"]))
+
+
+def _line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    return z[:, :1] + z[:, 1:] * torch.as_tensor(times)
+
+
+def _growth(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
+    top, first, rate = z[:, :1], z[:, 1:2], z[:, 2:]
+    return top + (first - top) * torch.exp(-torch.exp(rate) * torch.as_tensor(times))
+
+
+def _starts(**pairs: tuple[float, float]) -> dict[str, Any]:
+    return {n: {"mean": m, "standard_deviation": s} for n, (m, s) in pairs.items()}
+
+
+REAL = {
+    # Heights of boys by age, and of pines: Oxboys of R's package nlme, and Loblolly of R.
+    "Oxboys": (
+        _line,
+        {
+            "kind": "normal",
+            "correlations": True,
+            "start": _starts(intercept=(150.0, 10.0), slope=(5.0, 3.0)),
+        },
+        ("Subject", "age"),
+    ),
+    "Loblolly": (
+        _growth,
+        {
+            "kind": "normal",
+            "start": _starts(top=(100.0, 5.0), first=(-8.5, 0.0), rate=(-3.2, 0.0)),
+        },
+        ("Seed", "age"),
+    ),
+}
+
+
+def held_out(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return the log density of each system (N,) without it, and with a size without it."""
+    found, every = [], np.arange(len(problem.data))
+    for system in every:
+        rest = problem.of_systems(np.delete(every, system))
+        first = fit_pseudo_likelihood(rest, [p])
+        first = settled(rest, first, lambda q, own=rest: fit_pseudo_likelihood(own, [q]))
+        answer = fit_marginal_likelihood(rest, first.p).p
+        one = problem.of_systems(np.array([system]))
+        near = likelihood_near(one, answer, MarginalSettings(draws=1024))
+        found.append(float(near.here.log_likelihood[0]))
+    return np.array(found)
+
+
+def scores() -> list[dict[str, Any]]:
+    """Return the log scores of held-out systems of real data, a row for each system."""
+    rows = []
+    for name, (simulator, law, (system, time)) in REAL.items():
+        data = pd.read_csv(ROOT / f"config/examples/real_data/{name}.csv")
+        for model, kernel in MODELS.items():
+            noise: dict[str, Any] = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
+            if kernel != "":
+                noise["discrepancy"] = {"shared": "free" if kernel is None else {"kernel": kernel}}
+            result = popinv.fit(
+                data,
+                simulator,
+                law=law,
+                noise=noise,
+                parameters=list(law["start"]),
+                system_column=system,
+                time_column=time,
+                value_column="height",
+                tests=False,
+                progress=False,
+            )
+            found = held_out(result.problem, estimate_of(result.population))
+            print(name, model, found.sum(), flush=True)
+            rows += [
+                {"data": name, "model": model, "system": n, "score": round(float(value), 5)}
+                for n, value in enumerate(found)
+            ]
+    return rows
+
+
+def valves() -> list[dict[str, Any]]:
+    """Return the answers of the example study, a row for each of its models."""
+    results = ROOT / "results"
+    compared = read_metrics(results / "comparisons/valves/comparison.json")["models"]
+    rows = []
+    for model in MODELS:
+        study = f"valves_{'right' if model == 'none' else model}"
+        numbers, own = read_metrics(results / study / "metrics.json"), compared[study]
+        row: dict[str, Any] = {"model": model}
+        for name in ("first_median", "rate_median"):
+            for end in ("", "_lower", "_upper"):
+                row[f"{name}{end}"] = round(numbers[f"summary_{name}{end}"], 5)
+        row["noise"] = round(numbers["noise_standard_deviation"], 5)
+        row |= {key: own[key] for key in ("parameters", "aic", "score")}
+        row["gain"] = numbers.get("discrepancy_gain", "")
+        rows.append(row)
+    return rows
+
+
+PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "recovery": recovery,
+    "right": right,
+    "scores": scores,
+    "valves": valves,
+}
+
+
+def main(arguments: list[str]) -> None:
+    """Measure the parts that are asked for."""
+    for part in arguments:
+        write_rows(f"discrepancy_{part}", PARTS[part]())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

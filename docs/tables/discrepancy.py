@@ -1,0 +1,119 @@
+"""Tables of a simulator that errs: known errors, a right simulator, and held-out systems.
+
+``benchmarks.discrepancy`` writes the numbers, with the commit and the machine.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from tables.cells import table
+from tables.kept import FOLDER
+
+__all__ = ["TABLES"]
+
+Row = Mapping[str, str]
+_LAW = ("rate_mean", "size_mean", "rate_standard_deviation", "size_standard_deviation")
+_MODELS = {"none": "none", "free": "`shared: free`", "smooth": "`{kernel: matern52}`"}
+
+
+def _rows(name: str) -> dict[tuple[str, str], list[Row]]:
+    """Return the rows of a file by data and model, in the order of the file."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    with (FOLDER / f"discrepancy_{name}.csv").open(newline="", encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            found.setdefault((row.get("data", ""), row["model"]), []).append(row)
+    return found
+
+
+def _mean(values: Sequence[float]) -> tuple[float, float]:
+    """Return the mean and its standard error."""
+    n = len(values)
+    mean = sum(values) / n
+    return mean, math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1) / n)
+
+
+def _percent(values: Sequence[float]) -> str:
+    mean, error = _mean(values)
+    return f"{100 * mean:.0f} ± {100 * error:.0f}"
+
+
+def _told(rows: Mapping[tuple[str, str], Sequence[Row]]) -> str:
+    every = [row for group in rows.values() for row in group]
+    commits, machines = (
+        ", ".join(sorted({r[key] for r in every})) for key in ("commit", "machine")
+    )
+    return f"*Recorded at {commits} on {machines}.*"
+
+
+def _judged(name: str) -> Iterator[str]:
+    """Yield what the intervals of repeated data sets hold."""
+    rows, cells = _rows(name), []
+    for (_, model), group in rows.items():
+        # An interval of each of four parameters in each data set; data sets are independent.
+        law = [sum(int(row[f"holds_{each}"]) for each in _LAW) / len(_LAW) for row in group]
+        shifts = [_mean([float(row[f"shift_{each}"]) for row in group])[0] for each in _LAW]
+        own = ["", "", ""]
+        if group[0]["joint"]:
+            own = [_percent([float(row[key]) for row in group]) for key in ("pointwise", "joint")]
+            own.append(f"{sum(float(row['error']) for row in group) / len(group):.3f}")
+        noise = sum(float(row["noise"]) for row in group) / len(group)
+        told = [f"{shift:+.1f}" for shift in shifts]
+        cells.append([_MODELS[model], str(len(group)), *told, _percent(law), f"{noise:.3f}", *own])
+    heads = [
+        *("discrepancy", "data sets", "rate", "size", "spread of rate", "spread of size"),
+        *("law covered, %", "noise", "b covered, %", "band holds b, %", "error of b"),
+    ]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
+
+
+def recovery() -> Iterator[str]:
+    """Yield the table of a known error."""
+    yield from _judged("recovery")
+
+
+def valves() -> Iterator[str]:
+    """Yield the answers of the example study."""
+    rows, cells = _rows("valves"), []
+    for (_, model), (row,) in rows.items():
+        told = [
+            f"{float(row[name]):.3g} ({float(row[f'{name}_lower']):.3g} to "
+            f"{float(row[f'{name}_upper']):.3g})"
+            for name in ("first_median", "rate_median")
+        ]
+        noise, aic, score = (float(row[name]) for name in ("noise", "aic", "score"))
+        gain = f"{float(row['gain']):.0f}" if row["gain"] else ""
+        own = [f"{noise:.4f}", row["parameters"], f"{aic:.1f}", f"{score:.2f}", gain]
+        cells.append([_MODELS[model], *told, *own])
+    heads = [
+        *("discrepancy", "first median, bar", "rate median, 1/s", "noise, bar", "parameters"),
+        *("AIC", "log score of a tank", "log evidence"),
+    ]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
+
+
+def scores() -> Iterator[str]:
+    """Yield the log scores of held-out systems, and the differences from no discrepancy."""
+    rows, cells = _rows("scores"), []
+    for (data, model), group in rows.items():
+        values = [float(row["score"]) for row in group]
+        plain = [float(row["score"]) for row in rows[data, "none"]]
+        gain = ""
+        if model != "none":
+            mean, error = _mean([a - b for a, b in zip(values, plain, strict=True)])
+            gain = f"{len(values) * mean:+.1f} ± {len(values) * error:.1f}"
+        cells.append([data, str(len(values)), _MODELS[model], f"{sum(values):.1f}", gain])
+    heads = ["data", "systems", "discrepancy", "log score, sum", "gain"]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
+
+
+TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "recovery": recovery,
+    "scores": scores,
+    "valves": valves,
+}
