@@ -46,6 +46,15 @@ def test_the_exchange_finds_the_best_of_all_subsets(experiment, name, wanted):
     assert values[best.places] <= min(values.values()) + 1e-6
 
 
+def test_means_count_in_standard_deviations_of_the_population(experiment):
+    criterion = experiment.criterion(experiment.p, "A", ("intercept_mean", "slope_mean"))
+    total = np.diag([4.0, 9.0, 1.0, 1.0, 1.0, 1.0])
+    # Their variances are 1/4 and 1/9, and the variances of the population exp(2 p).
+    relative = np.array([1 / 4, 1 / 9]) / np.exp(2 * LINE_TRUTH[2:4])
+    # What stands for nothing known adds 1e-4 to an information in units of the scales.
+    assert criterion.of_information(total) == pytest.approx(0.5 * np.log(relative.mean()), abs=1e-4)
+
+
 def test_doses_are_divided_as_the_best_weights_say():
     # y = z dose + noise with known noise: only the total of the squares of the doses counts for
     # the mean, and the best division gives all systems the larger dose.
