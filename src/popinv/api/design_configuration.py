@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from popinv.api.design_sources import refuse_other_spacing
 from popinv.api.functions import OwnFunction
 from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
@@ -42,7 +43,7 @@ def configuration_of(
         )
     own = dict(sections)
     observations = dict(own.pop("observations", {}))
-    known = observations.get("known") or {}
+    known = dict(observations.get("known") or {})
     known |= _given_quantities(design, model, known) | _chosen_quantities(design)
     names = (*model.forward.design_names(), *model.law.covariate_names())
     if lacking := [each for each in names if each not in known]:
@@ -55,6 +56,14 @@ def configuration_of(
         zip(experiment.problem.law.names, experiment.problem.law.to_natural(alpha), strict=True)
     )
     own_places = next(iter(places))
+    times = model.forward.observed(experiment.problem.seed).coordinates[:, -1]
+    refuse_other_spacing(
+        experiment.problem.noise,
+        times,
+        times[list(own_places)],
+        "the chosen times",
+        "no synthetic study has these times alone",
+    )
     forward = _observed_at(model.forward, own_places, experiment.problem.seed)
     section: dict[str, Any] = {
         "forward": _stated(forward),
@@ -66,7 +75,7 @@ def configuration_of(
             **({"replicates": chosen.replicates} if chosen.replicates > 1 else {}),
             **({"known": _tidy(known)} if known else {}),
             "truth": {
-                "law": _nested(plain(model.law)["start"], law),
+                "law": _of_law(plain(model.law)["start"], law),
                 "noise": _of_noise(
                     model.noise.start_values(), experiment.problem.noise, gamma, own_places
                 ),
@@ -134,17 +143,25 @@ def _chosen_quantities(design: Design) -> dict[str, Any]:
     return {name: {"values": values} for name, values in found.items()}
 
 
+def _of_law(start: Mapping[str, Any], flat: Mapping[str, float]) -> dict[str, Any]:
+    """Return a truth of the law: the keys of its start, then correlations and coefficients."""
+    used: set[str] = set()
+    found = _nested(start, flat, used)
+    return found | {n: _rounded(value) for n, value in flat.items() if n not in used}
+
+
 def _nested(
-    start: Mapping[str, Any], flat: Mapping[str, float], prefix: str = ""
+    start: Mapping[str, Any], flat: Mapping[str, float], used: set[str], prefix: str = ""
 ) -> dict[str, Any]:
-    """Return values by name in the nested form of ``law.start``."""
+    """Return values by name in the form of ``law.start``, and add their names to ``used``."""
     found: dict[str, Any] = {}
     for key, value in start.items():
         if isinstance(value, Mapping):
             inner = prefix if key == "beside" else f"{prefix}{key}_"
-            found[key] = _nested(value, flat, inner)
+            found[key] = _nested(value, flat, used, inner)
         elif f"{prefix}{key}" in flat:
             found[key] = _rounded(flat[f"{prefix}{key}"])
+            used.add(f"{prefix}{key}")
         else:
             raise ConfigError(f"the law has no parameter '{prefix}{key}' that a truth could state")
     return found

@@ -201,6 +201,7 @@ def designed(
     say = said if said is not None else lambda text: None
     _check_wishes(experiment, wishes)
     criterion = experiment.criterion(experiment.p, wishes.criterion, wishes.wanted)
+    _check_width(experiment, wishes, criterion)
     points = [experiment.p, *experiment.draws]
     each = SEARCHED if len(points) == 1 else max(16, SEARCHED // len(points) * 2)
     scenarios = [
@@ -221,7 +222,14 @@ def designed(
     found, reason = _simulated(experiment, wishes, chosen)
     if found is not None and wishes.width is not None and not wishes.systems:
         systems = fewest_systems(experiment, wishes, criterion, chosen.groups, found.each)
+        if systems >= _MOST_SYSTEMS:
+            raise _too_wide(experiment, criterion)
         chosen = _row(experiment, wishes, exact, _sized(chosen.groups, systems), chosen.replicates)
+        if wishes.budget is not None and chosen.cost > wishes.budget * (1 + 1e-12):
+            raise ConfigError(
+                f"budget: got {wishes.budget:g}, but the wished width takes {systems} systems by "
+                f"the simulation, which cost {chosen.cost:g}; allow a larger width or budget"
+            )
     regular = _row(experiment, wishes, exact, _regular(experiment, chosen), chosen.replicates)
     checked = Checked(reason=reason)
     if found is not None:
@@ -291,10 +299,31 @@ def _check_wishes(experiment: Experiment, wishes: Wishes) -> None:
         raise ConfigError(
             "width: is about parameters of law and noise; choose criterion D or A, or leave it out"
         )
-    if wishes.width is not None and not wishes.width.value > 0:
+    if wishes.width is not None and not 0 < wishes.width.value < np.inf:
         raise ConfigError(f"width: got {wishes.width.value:g}, but it must be positive")
-    if wishes.costs.of(1, 1) <= 0:
-        raise ConfigError("costs: a system with one observation must cost something")
+    if wishes.budget is not None and not 0 < wishes.budget < np.inf:
+        raise ConfigError(f"budget: got {wishes.budget:g}, but it must be positive and finite")
+    if not (
+        0 <= wishes.costs.system < np.inf
+        and 0 <= wishes.costs.observation < np.inf
+        and wishes.costs.of(1, 1) > 0
+    ):
+        raise ConfigError(
+            f"costs: got {wishes.costs.system:g} for a system and {wishes.costs.observation:g} for "
+            "an observation, but neither may be negative, and one must be positive"
+        )
+
+
+def _check_width(experiment: Experiment, wishes: Wishes, criterion: Criterion) -> None:
+    """Refuse a share of a value that is zero."""
+    if wishes.width is None or not wishes.width.relative:
+        return
+    natural = experiment.natural(experiment.p)
+    if zero := [experiment.names[i] for i in criterion.wanted if natural[i] == 0]:
+        raise ConfigError(
+            f"width: is a share of the value, but the value of {', '.join(zero)} is zero; give "
+            "the width in the unit of the parameter, or name other parameters"
+        )
 
 
 def _rows(
@@ -347,6 +376,15 @@ def _sized(groups: Sequence[Group], systems: int) -> tuple[Group, ...]:
     return tuple(replace(g, systems=int(n)) for g, n in zip(groups, sizes, strict=True))
 
 
+def _merged(groups: Sequence[Group]) -> tuple[Group, ...]:
+    """Return groups of which no two observe the same."""
+    sizes: dict[tuple[int, tuple[int, ...]], int] = {}
+    for group in groups:
+        key = group.arm, tuple(group.places)
+        sizes[key] = sizes.get(key, 0) + group.systems
+    return tuple(Group(arm, places, systems) for (arm, places), systems in sizes.items())
+
+
 def _row(
     experiment: Experiment,
     wishes: Wishes,
@@ -356,6 +394,7 @@ def _row(
 ) -> Row:
     """Return a design with the errors that the linearisation predicts."""
     scenario = exact.scenarios[0]
+    groups = _merged(groups)
     criterion, sensors = scenario.criterion, len(groups[0].places)
     systems = sum(group.systems for group in groups)
     cost = systems * wishes.costs.of(sensors, replicates)
@@ -455,13 +494,17 @@ def _chosen(
     if wishes.width is not None:
         reached = [row for row in allowed if _reaches(experiment, wishes, criterion, row)]
         if not reached:
-            names = ", ".join(experiment.names[i] for i in criterion.wanted)
-            raise ConfigError(
-                f"width: none of these designs gives intervals so narrow for {names}; allow more "
-                "sensors, systems or replicates, or a larger width"
-            )
+            raise _too_wide(experiment, criterion)
         return min(reached, key=lambda row: (row.cost, row.value))
     return min(allowed, key=lambda row: (row.value, row.cost))
+
+
+def _too_wide(experiment: Experiment, criterion: Criterion) -> ConfigError:
+    names = ", ".join(experiment.names[i] for i in criterion.wanted)
+    return ConfigError(
+        f"width: none of these designs gives intervals so narrow for {names}; allow more sensors, "
+        "systems or replicates, or a larger width"
+    )
 
 
 def _reaches(experiment: Experiment, wishes: Wishes, criterion: Criterion, row: Row) -> bool:
