@@ -38,6 +38,7 @@ MEASURED = [
     kept.FOLDER / "discrepancy_recovery.csv",
     kept.FOLDER / "discrepancy_scores.csv",
     kept.FOLDER / "discrepancy_valves.csv",
+    kept.FOLDER / "discrepancy_own.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 
