@@ -4,7 +4,8 @@
 
 - ``recovery``: a baseline that drifts, so that all observations have an error of known size. 25
   data sets of 100 systems, fitted without a discrepancy and with one.
-- ``right``: the same systems with a right simulator, 100 data sets, by a free error.
+- ``right``: the same systems with a right simulator, 100 data sets by a free error, 40 by a smooth
+  one.
 - ``own``: lines with an error of each system, by one or two replicates, 40 data sets each.
 - ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
 - ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
@@ -157,7 +158,8 @@ def recovery() -> list[dict[str, Any]]:
 
 def right() -> list[dict[str, Any]]:
     """Return the rows of a right simulator."""
-    return list(repeated(100, 0 * BIAS, ["free"]))
+    sets = (("free", 100), ("smooth", 40))
+    return [row for model, count in sets for row in repeated(count, 0 * BIAS, [model])]
 
 
 def _line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:

@@ -36,6 +36,7 @@ MEASURED = [
     kept.FOLDER / "additions_cost.csv",
     kept.FOLDER / "phenobarbital.csv",
     kept.FOLDER / "discrepancy_recovery.csv",
+    kept.FOLDER / "discrepancy_right.csv",
     kept.FOLDER / "discrepancy_scores.csv",
     kept.FOLDER / "discrepancy_valves.csv",
     kept.FOLDER / "discrepancy_own.csv",

@@ -75,6 +75,11 @@ def recovery() -> Iterator[str]:
     yield from _judged("recovery")
 
 
+def right() -> Iterator[str]:
+    """Yield the table of a right simulator."""
+    yield from _judged("right")
+
+
 def own() -> Iterator[str]:
     """Yield how the error of each system is told apart from the noise."""
     with (FOLDER / "discrepancy_own.csv").open(newline="", encoding="utf-8") as lines:
@@ -139,6 +144,7 @@ def scores() -> Iterator[str]:
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "recovery": recovery,
     "scores": scores,
+    "right": right,
     "valves": valves,
     "own": own,
 }
