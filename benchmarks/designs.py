@@ -3,11 +3,14 @@
     python -m benchmarks.designs curves 200
     python -m benchmarks.designs doses 120
     python -m benchmarks.designs porous 48
+    python -m benchmarks.designs porous_noise 100 48
 
+    python -m benchmarks.designs poped
     python -m benchmarks.designs table
 
-The first three write docs/tables/data/designs_STUDY.csv, and the last one designs.csv, which the
-page on designs shows. In three studies, the chosen design and the regular
+The first five write docs/tables/data/designs_STUDY.csv, and the last one designs.csv, in which the
+data sets of *porous* and *porous_noise* are pooled; the page on designs shows designs.csv and
+designs_poped.csv. In three studies, the chosen design and the regular
 one are observed in many synthetic populations, and each is fitted by the marginal likelihood from
 the truth on. The root mean square errors are compared with the predicted standard errors: by
 linearisation, as the search has them, and by the scores of simulated systems, as users see them.
@@ -16,15 +19,21 @@ linearisation, as the search has them, and by the scores of simulated systems, a
 - *doses*: 60 patients with a dose by mouth of 100, 200 or 400 mg, 4 of 16 times, combined error.
 - *porous*: the default study with 200 samples and 10 of its 50 sensors, chosen for the length of
   the permeability and for the length of the noise. The data come from the solver, and the fits use
-  the surrogate that the design trained.
+  the surrogate that the design trained. *porous_noise* adds data sets, from number 48 on, for the
+  length of the noise.
+
+*poped* computes the relative standard errors of PopED's example of warfarin (article "Comparing
+PopED and NONMEM", and ex.2.a.warfarin.evaluate.R; the design of Nyberg et al., Br. J. Clin.
+Pharmacol. 79, 2015), which PopED prints.
 """
 
 from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,6 +52,10 @@ from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import simulated
 from popinv.planning.check import observed_problem
 from popinv.planning.design import Row
+from popinv.planning.information import local_moments
+from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.noise.varying import VaryingNoise
 from popinv.threads import fixed_threads
 
 CODE = """
@@ -136,7 +149,7 @@ def planned(study: str) -> list[Planned]:
     default = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
     return [
         Planned(name, popinv.design(default, sensors=10, systems=200, parameters=name, **common))
-        for name in ("length", "noise_length")
+        for name in (("noise_length",) if study == "porous_noise" else ("length", "noise_length"))
     ]
 
 
@@ -191,20 +204,22 @@ def _joined(parts: list[Problem]) -> Problem:
     return replace(parts[0], data=data, conditions=Conditions.stated(data.shape, known=known))
 
 
-def measured(study: str, sets: int) -> list[dict[str, Any]]:
-    """Return a row for each parameter of each design."""
+def measured(study: str, sets: int, first: int = 0) -> list[dict[str, Any]]:
+    """Return a row for each parameter of each design, of data sets from a number on."""
     rows = []
     for each in planned(study):
         plan, design = each.plan, each.plan.design
         print(plan.told(), flush=True)
-        solver = SolverSimulator(plan.model.forward.model(1)) if study == "porous" else None
+        solver = (
+            SolverSimulator(plan.model.forward.model(1)) if study.startswith("porous") else None
+        )
         found: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
         for name, row, checked in (
             ("chosen", design.chosen, design.checked.errors),
             ("regular", design.regular, design.checked.regular),
         ):
             populations, errors, failed = Populations(plan, row, solver), [], 0
-            for number in tqdm(range(sets), desc=f"{study}, {each.wanted}, {name}"):
+            for number in tqdm(range(first, first + sets), desc=f"{study}, {each.wanted}, {name}"):
                 try:
                     errors.append(populations.fitted(number) - design.experiment.p)
                 except PopinvError as error:
@@ -236,12 +251,52 @@ def measured(study: str, sets: int) -> list[dict[str, Any]]:
     return rows
 
 
+# PopED's percentages for the clearance, the volume, the rate of absorption, the variances of their
+# logarithms, and the variance of the proportional error.
+POPED = (4.738266, 2.756206, 13.925829, 25.627205, 30.344316, 25.777327, 11.170784)
+WARFARIN_TIMES = (0.5, 1, 2, 6, 24, 36, 72, 120)
+
+
+def poped() -> list[dict[str, Any]]:
+    """Return the relative standard errors of PopED's example, beside the published ones."""
+    times = torch.tensor(WARFARIN_TIMES, dtype=torch.float64)
+
+    def level(z: torch.Tensor) -> torch.Tensor:
+        clearance, volume, ka = (z[:, i : i + 1] for i in range(3))
+        k = clearance / volume
+        return 70 * ka / (volume * (ka - k)) * (torch.exp(-k * times) - torch.exp(-ka * times))
+
+    law, noise = lognormal_law(["CL", "V", "KA"]), IsotropicNoise(len(times))
+    problem = Problem(
+        np.zeros((1, len(times))), level, law, VaryingNoise(noise, "proportional"), np.ones(7)
+    )
+    deviations = 0.5 * np.log([0.07, 0.02, 0.6])
+    p = np.concatenate([np.log([0.15, 8.0, 1.0]), deviations, [np.log(0.1)]])
+    typical = local_moments(problem, p, torch.zeros(1, 3, dtype=torch.float64))
+    (information,) = typical.information(np.arange(len(times))[None])
+    errors = np.sqrt(np.diag(np.linalg.inv(32 * information)))
+    # The relative error of a variance is twice that of its root.
+    percent = 100 * errors * [1, 1, 1, 2, 2, 2, 2]
+    told = (
+        "CL",
+        "V",
+        "KA",
+        "variance of CL",
+        "variance of V",
+        "variance of KA",
+        "variance of noise",
+    )
+    return [
+        {"parameter": name, "PopED, %": f"{theirs:.4f}", "popinv, %": f"{ours:.4f}"}
+        for name, theirs, ours in zip(told, POPED, percent, strict=True)
+    ]
+
+
 def table() -> list[dict[str, Any]]:
     """Return a row for each design of the measured files."""
     rows = []
     for study, systems in (("curves", 100), ("doses", 60), ("porous", 200)):
-        with (DATA / f"designs_{study}.csv").open(newline="", encoding="utf-8") as file:
-            every = list(csv.DictReader(file))
+        every = _pooled(sorted(DATA.glob(f"designs_{study}*.csv")))
         for wanted in dict.fromkeys(row["wanted"] for row in every):
             of_plan = [row for row in every if row["wanted"] == wanted]
             chosen, regular = (
@@ -274,6 +329,33 @@ def table() -> list[dict[str, Any]]:
     return rows
 
 
+def _pooled(files: Sequence[Path]) -> list[dict[str, str]]:
+    """Return the rows of files, with the data sets of the same design and parameter together."""
+    found: dict[tuple[str, ...], list[dict[str, str]]] = {}
+    for path in files:
+        with path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                key = tuple(row[name] for name in ("wanted", "design", "parameter"))
+                found.setdefault(key, []).append(row)
+    pooled = []
+    for rows in found.values():
+        count = np.array([int(row["data sets"]) for row in rows])
+        square = np.array([float(row["fitted"]) ** 2 for row in rows])
+        # The relative error of a root mean square is half that of the mean square.
+        ratio = np.array([float(row["fitted"]) / float(row["predicted"]) for row in rows])
+        spread = 2 * np.array([float(row["its error"]) for row in rows]) / ratio * square
+        mean = (count * square).sum() / count.sum()
+        error = np.sqrt(((count * spread) ** 2).sum()) / count.sum() / (2 * mean)
+        fitted = float(np.sqrt(mean))
+        own = rows[0] | {
+            "fitted": f"{fitted:.4f}",
+            "its error": f"{error * fitted / float(rows[0]['predicted']):.2f}",
+            "data sets": str(count.sum()),
+        }
+        pooled.append(own)
+    return pooled
+
+
 def _gain(regular: list[str], chosen: list[str], wanted: str, rows: list[dict[str, str]]) -> float:
     """Return the ratio of the errors of what is wanted; of all parameters, the geometric mean."""
     logs = np.log(np.array(regular, dtype=float) / np.array(chosen, dtype=float))
@@ -285,5 +367,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "table":
         write_rows("designs", table())
         sys.exit()
+    if sys.argv[1] == "poped":
+        write_rows("designs_poped", poped())
+        sys.exit()
     with fixed_threads():
-        write_rows(f"designs_{sys.argv[1]}", measured(sys.argv[1], int(sys.argv[2])))
+        write_rows(f"designs_{sys.argv[1]}", measured(sys.argv[1], *map(int, sys.argv[2:])))

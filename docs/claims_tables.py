@@ -15,6 +15,7 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
 - ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
 - ``<!-- few NAME -->``: a table of :mod:`tables.few_systems`;
+- ``<!-- stochastic NAME -->``: a table of :mod:`tables.stochastic`;
 - ``<!-- discrepancy NAME -->``: a table of :mod:`tables.discrepancy`;
 - ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
 - ``<!-- configuration NAME -->``: keys of the configuration (:mod:`tables.configuration`).
@@ -39,6 +40,7 @@ from tables import (
     efficiency,
     few_systems,
     kept,
+    stochastic,
     trust,
     uses,
 )
@@ -50,6 +52,7 @@ PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
     DOCS / "how_well_it_works.md",
+    DOCS / "stochastic.md",
     *sorted((DOCS / "configuration").glob("*.md")),
     DOCS / "combinations.md",
     DOCS / "discrepancy.md",
@@ -64,6 +67,7 @@ TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "trust": trust.TABLES,
     "efficiency": efficiency.TABLES,
     "few": few_systems.TABLES,
+    "stochastic": stochastic.TABLES,
     "discrepancy": discrepancy.TABLES,
     "combinations": combinations.TABLES,
     "configuration": configuration.TABLES,

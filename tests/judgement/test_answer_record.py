@@ -14,6 +14,7 @@ from popinv.errors import DataError
 from popinv.judgement.answer import (
     EstimatorValue,
     FeatureTest,
+    IntrinsicVariation,
     LeastNoise,
     LikelihoodValue,
     PartTest,
@@ -47,6 +48,7 @@ WHOLE = replace(
     surrogate_coverage=0.94,
     least_noise=LeastNoise(0.1, "observation 3"),
     sampling_error=SamplingErrorShare(0.2, False, 0.3),
+    intrinsic=IntrinsicVariation(0.69, 0.94, 0.04, 0.4, False),
     tests=(
         PartTest("law", "no likelihood"),
         PartTest("noise", "", "it is correlated (0.4)", 0.001, 9, ("one", "two")),

@@ -125,6 +125,15 @@ def test_doses_are_chosen_and_written(folder):
     ].to_dict()
 
 
+def test_a_random_simulator_is_refused(folder):
+    forward = {k: v for k, v in STUDY["forward"].items() if k != "derivatives"}
+    study = {k: v for k, v in STUDY.items() if k != "surrogate"}
+    study |= {"forward": {**forward, "stochastic": True}}
+    Path("random.yaml").write_text(yaml.safe_dump({"seed": 1, "studies": {"mine": study}}))
+    with pytest.raises(ConfigError, match="designs are not made for it"):
+        package.design("random.yaml", sensors=3, systems=60, checked=0, progress=False)
+
+
 def test_candidates_are_other_times(folder):
     plan = package.design(
         "mine.yaml",

@@ -24,7 +24,6 @@ from popinv.planning.search import Group, Search, regular_places
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import SharedDiscrepancy
-from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 
 NAMES = ["intercept", "slope"]
@@ -45,6 +44,15 @@ def test_the_exchange_finds_the_best_of_all_subsets(experiment, name, wanted):
     values = {places: search.value([Group(0, places, 100)]) for places in every}
     # An exchange ends in a local optimum; of these 126 subsets it is the best, or as good.
     assert values[best.places] <= min(values.values()) + 1e-6
+
+
+def test_means_count_in_standard_deviations_of_the_population(experiment):
+    criterion = experiment.criterion(experiment.p, "A", ("intercept_mean", "slope_mean"))
+    total = np.diag([4.0, 9.0, 1.0, 1.0, 1.0, 1.0])
+    # Their variances are 1/4 and 1/9, and the variances of the population exp(2 p).
+    relative = np.array([1 / 4, 1 / 9]) / np.exp(2 * LINE_TRUTH[2:4])
+    # What stands for nothing known adds 1e-4 to an information in units of the scales.
+    assert criterion.of_information(total) == pytest.approx(0.5 * np.log(relative.mean()), abs=1e-4)
 
 
 def test_doses_are_divided_as_the_best_weights_say():
@@ -198,12 +206,6 @@ def test_a_repeated_observation_is_not_chosen():
     assert not {1, 2} <= set(found.chosen.groups[0].places)
     with pytest.raises(ConfigError, match="each choice of 4 candidates repeats"):
         designed(experiment, Wishes((4,), (100,), checked=0))
-
-
-def test_a_random_simulator_is_refused():
-    noise = IntrinsicNoise(IsotropicNoise(9))
-    with pytest.raises(ConfigError, match="designs are not made for it"):
-        experiment_of(lines(noise), LINE_TRUTH, NAMES)
 
 
 def test_a_discrepancy_of_the_simulator_is_refused():

@@ -151,10 +151,11 @@ class PlannedDesign:
         unknown = [n for n, e in zip(names, design.errors, strict=True) if np.isinf(e)]
         if unknown:
             found.append(f"This design does not determine {', '.join(unknown)}.")
+        # Errors of means count in standard deviations of the population.
+        most = np.where(design.experiment.problem.logarithmic, 0.2, 0.5)
+        relative = design.errors / design.criterion.scale
         vague = [
-            n
-            for n, e in zip(names, design.errors / design.criterion.scale, strict=True)
-            if 0.2 < e < np.inf
+            n for n, v in zip(names, (relative > most) & (relative < np.inf), strict=True) if v
         ]
         if vague:
             found.append(
@@ -264,7 +265,9 @@ def as_yaml(mapping: Mapping[str, Any]) -> str:
     """Return a configuration as YAML, in the order of its keys."""
     import yaml
 
-    return yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(
+        dict(mapping), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
 
 
 def design(

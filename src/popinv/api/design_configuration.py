@@ -43,7 +43,7 @@ def configuration_of(
     own = dict(sections)
     observations = dict(own.pop("observations", {}))
     known = observations.get("known") or {}
-    known |= _chosen_quantities(design)
+    known |= _given_quantities(design, model, known) | _chosen_quantities(design)
     names = (*model.forward.design_names(), *model.law.covariate_names())
     if lacking := [each for each in names if each not in known]:
         raise ConfigError(
@@ -107,6 +107,16 @@ def _observed_at(forward: ForwardSection, places: Sequence[int], seed: int) -> F
     else:
         raise ConfigError(f"'{forward.kind}' always gives all its observations")
     return type(forward).model_validate({**plain(forward), **changes})
+
+
+def _given_quantities(design: Design, model: Model, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the design of the systems of a file or of a finished study, to be taken in turns."""
+    columns = design.experiment.arms[0].known.design.numpy().T
+    return {
+        name: {"values": [_rounded(value) for value in column]}
+        for name, column in zip(model.forward.design_names(), columns, strict=True)
+        if name not in known
+    }
 
 
 def _chosen_quantities(design: Design) -> dict[str, Any]:

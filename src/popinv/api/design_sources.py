@@ -72,6 +72,7 @@ def experiment_of_study(
         Whether to draw further truths: the law by ``law.spread``, the noise by 30 %.
     """
     seed = int(study.seed or 0)
+    _refuse_random(study.forward)
     forward = at_candidates(study.forward, candidates, seed)
     model = Model(forward, study.law, study.noise)
     law_at: Any = study.law.start
@@ -131,6 +132,7 @@ def experiment_of_result(
     population, whole = result.population, result.problem
     seed = int(population.attrs["seed"])
     forward, simulator = result.model.forward, whole.surrogate
+    _refuse_random(forward)
     if candidates is not None:
         if not is_exact(result.simulator):
             raise ConfigError(
@@ -178,6 +180,20 @@ def experiment_of_result(
         before = np.linalg.pinv(population["covariance"].values, rcond=1e-10, hermitian=True)
     count = whole.count if previous else 0
     return _experiment(problem, model, arms, p, draws, before, count, seed), model
+
+
+def _refuse_random(forward: ForwardSection) -> None:
+    """Refuse a random simulator.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if forward.is_random():
+        raise ConfigError(
+            "the simulator is random ('forward.stochastic'), and the prediction of a design takes "
+            "its answer for the observation without noise; designs are not made for it"
+        )
 
 
 def _problem(

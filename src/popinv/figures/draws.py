@@ -255,9 +255,17 @@ def _two_means(
 
 
 def noise_free_covariance(problem: Problem, population: xr.Dataset) -> np.ndarray:
-    """Return the covariance of the fitted model's observations without noise, (d_y, d_y)."""
+    """Return the covariance of the fitted model's observations without noise, (d_y, d_y).
+
+    The intrinsic variation of a random simulator is a part of it.
+    """
     alpha, omega = parameters_of(population)[0], _omega(problem, _DRAWS)
     with torch.no_grad():
         signal = problem.signal(torch.from_numpy(alpha), torch.from_numpy(omega))
         y = problem.noise.mean(signal).numpy()
+        if problem.noise.random_signal:
+            gamma = torch.from_numpy(parameters_of(population)[1])
+            whole = problem.noise.mean_covariance(gamma, signal)
+            intrinsic = (whole - problem.noise.covariance(gamma)).numpy()
+            return np.asarray(np.cov(y, rowvar=False).reshape(intrinsic.shape) + intrinsic)
     return np.atleast_2d(np.cov(y, rowvar=False))

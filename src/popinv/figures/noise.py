@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -254,6 +255,7 @@ def draw_noise_covariance(
     distance: np.ndarray | None = None,
     units: str = "1",
     discrepancy: Panel | None = None,
+    further: Sequence[Panel] = (),
 ) -> Sheet:
     """Return the covariance as heat maps, and as suitable curves.
 
@@ -267,16 +269,21 @@ def draw_noise_covariance(
         Units of the observations.
     discrepancy : Panel, optional
         The error of the simulator, if the noise has one.
+    further : sequence of Panel
+        Panels below the curves.
     """
     maps, scale = covariance_panels(noise, layout, units)
     curves = noise_curves(noise, layout, distance, units)
     top = Grid(maps, 3, share_x=True, share_y=True, scale=scale)
     title = f"Noise covariance: recovered and {noise.reference_name}"
-    parts, shares, height = [top, Grid(curves, len(curves))], [1.15, 1.0], 8.0
+    parts: list[Grid | Parts] = [top, Grid(curves, len(curves))]
     if discrepancy is not None:
-        parts, shares, height = [*parts, Grid([discrepancy], 1)], [*shares, 1.0], 12.0
+        parts.append(Grid([discrepancy], 1))
         title = f"Noise: recovered and {noise.reference_name}, and error of the simulator"
-    return Sheet(title, 12, height, Parts(parts, down=True, shares=tuple(shares)))
+    if further:
+        parts.append(Grid(list(further), len(further)))
+    shares = (1.15, *[1.0] * (len(parts) - 1))
+    return Sheet(title, 12, 4.0 * len(parts), Parts(parts, down=True, shares=shares))
 
 
 def noise_curves(

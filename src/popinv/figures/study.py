@@ -19,6 +19,7 @@ from popinv.figures.discrepancy import discrepancy_panel
 from popinv.figures.draws import law_draws, noise_free_covariance, plane
 from popinv.figures.examples import draw_examples
 from popinv.figures.goodness_of_fit import draw_individual_fits, goodness_of_fit
+from popinv.figures.intrinsic import variance_panels, variance_parts
 from popinv.figures.law import draw_law
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import draw_noise_covariance
@@ -28,7 +29,7 @@ from popinv.figures.predictive_check import predictive_check
 from popinv.figures.simulated import covariance, some_systems
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.surrogate import draw_surrogate_error
-from popinv.forward.datasets import places
+from popinv.forward.datasets import observation_names, places
 from popinv.inference.problem import Problem
 from popinv.inference.result import noise_covariance
 from popinv.inference.stated_values import as_read
@@ -135,10 +136,12 @@ def sensor_distances(problem: Problem, observations: xr.Dataset) -> np.ndarray |
 def _noise_covariance(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Sheet:
     observations = of_one_replicate(loaded["observations"])
     layout, units = arrangement(observations), observations["y"].attrs["units"]
+    parts, names = variance_parts(problem, loaded["population"]), observation_names(observations)
     return draw_noise_covariance(
         noise_comparison(problem, loaded, predictive_check(problem, loaded).covariances),
         layout,
         distance=sensor_distances(problem, observations),
         units=units,
         discrepancy=discrepancy_panel(loaded["population"], layout, units, loaded.get("truth")),
+        further=[] if parts is None else variance_panels(parts, names, units),
     )

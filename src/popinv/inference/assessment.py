@@ -353,7 +353,9 @@ def _surrogate(population: xr.Dataset, check: xr.Dataset, thresholds: Thresholds
     """Return the error of the surrogate and its effect on the answer."""
     shift = AnswerShift.of(population)
     error, push = float(check["surrogate_error"].values[-1]), shift.largest
-    good_enough = error < thresholds.error and push < thresholds.push
+    if shift.treatment == "unmeasured":
+        push = np.nan
+    good_enough = error < thresholds.error and not push >= thresholds.push
     return SurrogateError(
         error, thresholds.error, push, thresholds.push, good_enough, shift.treatment
     )

@@ -53,11 +53,15 @@ def within_system_covariance(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return each.mean(axis=0), each.std(axis=0, ddof=1) / np.sqrt(len(each))
 
 
-def sampling_error_dataset(y: np.ndarray) -> xr.Dataset:
-    """Return the covariance of the sampling error from repeats (repeats, systems, d_y)."""
+def sampling_error_dataset(y: np.ndarray, z: np.ndarray | None = None) -> xr.Dataset:
+    """Return the covariance of the sampling error from repeats (repeats, systems, d_y).
+
+    With the inputs z (systems, inputs) of a random simulator, the covariance of each system that
+    was solved in all repeats is kept too, beside its inputs.
+    """
     covariance, standard_error = within_system_covariance(y)
     dims = ("observation", "observation_other")
-    return xr.Dataset(
+    found = xr.Dataset(
         {
             "sampling_error_covariance": variable(
                 dims, covariance, "covariance of the sampling error, mean over systems"
@@ -71,6 +75,22 @@ def sampling_error_dataset(y: np.ndarray) -> xr.Dataset:
             "systems": int(np.isfinite(y).all(axis=(0, 2)).sum()),
         },
     )
+    if z is not None:
+        whole = np.isfinite(y).all(axis=(0, 2))
+        found["repeated_inputs"] = variable(
+            ("repeated_system", "solver_input"), z[whole], "inputs of repeated solves"
+        )
+        found["repeated_covariance"] = variable(
+            ("repeated_system", *dims),
+            np.array(
+                [
+                    np.cov(rows, rowvar=False).reshape(covariance.shape)
+                    for rows in y[:, whole].swapaxes(0, 1)
+                ]
+            ),
+            "covariance of repeated solves of a system",
+        )
+    return found
 
 
 def sampling_error_share(

@@ -305,10 +305,10 @@ class IntrinsicVariation:
     ----------
     share : float
         Mean share of the variance of variation and noise together.
-    learned_to_repeated : float or None
-        The learned variance, divided by that of repeated solves.
+    repeated_to_learned : float or None
+        The variance of repeated solves, divided by the learned one.
     ratio_error : float or None
-        Standard error of this ratio, at most.
+        Standard error of this ratio.
     least_noise : float
         The smallest variance of the noise of an observation, as a share of its variation; the
         largest, if observations share the parameters of their noise.
@@ -317,7 +317,7 @@ class IntrinsicVariation:
     """
 
     share: float
-    learned_to_repeated: float | None
+    repeated_to_learned: float | None
     ratio_error: float | None
     least_noise: float
     hides_noise: bool
@@ -670,8 +670,8 @@ class StudyAnswer:
         if (intrinsic := self.intrinsic) is not None:
             numbers |= {
                 "intrinsic_share": intrinsic.share,
-                "intrinsic_learned_to_repeated": intrinsic.learned_to_repeated,
-                "intrinsic_learned_to_repeated_error": intrinsic.ratio_error,
+                "intrinsic_repeated_to_learned": intrinsic.repeated_to_learned,
+                "intrinsic_repeated_to_learned_error": intrinsic.ratio_error,
                 "intrinsic_least_noise": intrinsic.least_noise,
             }
         if (sampling := self.sampling_error) is not None:

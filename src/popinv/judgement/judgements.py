@@ -376,7 +376,7 @@ _WRONGLY_LEARNED = 0.1
 def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
     if (found := answer.intrinsic) is None:
         return
-    share, ratio, error = f"{100 * found.share:.2g} %", found.learned_to_repeated, found.ratio_error
+    share, ratio, error = f"{100 * found.share:.2g} %", found.repeated_to_learned, found.ratio_error
     short = f"{share} of the variance beside the signal"
     text = (
         f"The simulator's own variation is {share} of the variance of variation and measurement "
@@ -384,7 +384,9 @@ def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
     )
     wrong = False
     if ratio is not None and error is not None:
-        text += f" The learned variance is {ratio:.3g} ± {error:.1g} times that of repeated solves."
+        text += (
+            f" The variance of repeated solves is {ratio:.3g} ± {error:.1g} times the learned one."
+        )
         wrong = abs(ratio - 1) > max(3 * error, _WRONGLY_LEARNED)
     if found.hides_noise:
         short += ", which hides the noise"

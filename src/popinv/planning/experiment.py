@@ -98,11 +98,6 @@ class Experiment:
                 "nothing of places that are not observed; plan with noise of kind 'kernel', "
                 "'isotropic' or 'diagonal'"
             )
-        if noise.random_signal:
-            raise ConfigError(
-                "the simulator is random ('forward.stochastic'), and this prediction takes its "
-                "answer for the observation without noise; designs are not made for it"
-            )
         if noise.discrepant:
             raise ConfigError(
                 "noise with a 'discrepancy' has an error at each place that is observed, which "

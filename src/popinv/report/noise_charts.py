@@ -12,6 +12,7 @@ from popinv.charts.plotly_marks import MATRIX
 from popinv.charts.plotly_writer import page_figure, page_grid
 from popinv.charts.style import evenly
 from popinv.figures.arrangement import Arrangement
+from popinv.figures.intrinsic import VarianceParts, variance_panels
 from popinv.figures.noise import (
     autocorrelation_panel,
     covariance_panels,
@@ -62,6 +63,29 @@ def noise_charts(
         wide=not correlated,
     )
     return [_heat_map(noise, layout, units), curves] if correlated else [curves]
+
+
+def intrinsic_charts(parts: VarianceParts | None, names: list[str], units: str) -> list[Chart]:
+    """Return what spreads the observations of a study of a random simulator."""
+    if parts is None:
+        return []
+    panels = [replace(panel, legend=None) for panel in variance_panels(parts, names, units)]
+    about = (
+        "The simulator has another answer in each run. Its intrinsic variation is learned from "
+        "solves, and told apart from the noise of the measurement."
+    )
+    if len(parts.learned):
+        about += " Repeated solves of some systems measure it without a model."
+    return [
+        Chart(
+            "intrinsic-variation",
+            "What spreads the observations",
+            about,
+            f"Mean shares of the variance of the observations: {parts.told}.",
+            page_grid(panels, 1, 330 * len(panels)),
+            wide=True,
+        )
+    ]
 
 
 def discrepancy_charts(panel: Panel | None, words: str) -> list[Chart]:

@@ -17,9 +17,11 @@ from popinv.figures.draws import law_draws, plane
 from popinv.figures.estimate_pairs import estimate_pairs
 from popinv.figures.goodness_of_fit import goodness_of_fit
 from popinv.figures.individuals import population_prediction
+from popinv.figures.intrinsic import variance_parts
 from popinv.figures.predictive_check import predictive_check
 from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
+from popinv.forward.datasets import observation_names
 from popinv.inference.build import descent_problem
 from popinv.inference.choice import ESTIMATORS, words
 from popinv.inference.folds import folds_of
@@ -31,7 +33,7 @@ from popinv.population.model import Model
 from popinv.report.answer_charts import added_chart, estimate_pair_chart, law_charts
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.fit_charts import individual_charts, observation_chart
-from popinv.report.noise_charts import discrepancy_charts, noise_charts
+from popinv.report.noise_charts import discrepancy_charts, intrinsic_charts, noise_charts
 from popinv.report.pages import study_page
 from popinv.report.records import StudyRecord
 from popinv.report.trust_charts import (
@@ -127,6 +129,9 @@ def charts_of(
                 " ".join(j.finding for j in study.judgements if j.name == DISCREPANCY),
             ),
         ],
+        "intrinsic": intrinsic_charts(
+            variance_parts(shown, population), observation_names(observations), y["units"]
+        ),
         "observations": [observation_chart(predictive, predicted is not None)],
         "judgement": [
             *_if(calibration_chart(calibrated, fitted) if calibrated else None),

@@ -46,4 +46,5 @@ def repeat_solves(
     solves = [solver.solve(z, f"repeat/{repeat}") for repeat in range(repeats)]
     failed = sum(int(solutions.failed.sum()) for solutions in solves)
     print(f"{repeats} solves of {systems} systems each, {failed} failed")
-    return sampling_error_dataset(np.array([solutions.observations for solutions in solves]))
+    y = np.array([solutions.observations for solutions in solves])
+    return sampling_error_dataset(y, z if forward.is_random() else None)
