@@ -116,6 +116,39 @@ def test_of_two_systems_in_a_call_the_first_is_solved_twice(monkeypatch: pytest.
     assert len(calls()) == 3
 
 
+# Its answers are random, from the seeds that it is given.
+RANDOM = """
+import numpy as np
+
+def solve(z, seeds):
+    e = np.array([np.random.default_rng(each).standard_normal(3) for each in seeds])
+    return z @ np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]]) + e
+"""
+PROPOSED = "set 'forward.stochastic: true'"
+
+
+def test_a_random_simulator_is_recognised():
+    Path("simulator.py").write_text(RANDOM)
+    configure(rows_per_call=100)
+    told = attempt("--systems", "3")
+    assert "it is random: the same parameters gave another answer" in told
+    assert PROPOSED in told
+    configure(rows_per_call=100, stochastic=True)
+    told = attempt("--systems", "3")
+    assert PROPOSED not in told
+    assert "the same answer again" not in told
+
+
+def test_a_simulator_that_is_not_random_needs_no_key():
+    fixed = SIMULATOR.replace("time.sleep(0.3 * len(z))", "seed = 0")
+    Path("simulator.py").write_text(fixed)
+    configure(rows_per_call=100)
+    assert "random" not in attempt("--systems", "3")
+    configure(rows_per_call=100, stochastic=True)
+    told = attempt("--systems", "3")
+    assert "the same parameters gave the same answer again: leave the key out" in told
+
+
 def test_quick_solves_leave_their_time_for_the_plan():
     Path("simulator.py").write_text(SIMULATOR.replace("0.3", "0.0"))
     configure(journal_seconds=60.0)

@@ -77,7 +77,7 @@ def test_the_averages_of_lorenz_96_may_be_random():
         ),
         ({"active_learning": {"rounds": 1}}, "active_learning.rounds got 1, but the broad"),
         ({"assessment": {"baselines": ["two_stage"]}}, "assessment.baselines"),
-        ({"downstream": {"posterior": {}}}, "downstream.posterior not for a random simulator"),
+        ({"downstream": {"restarts": {}}}, "downstream.restarts not for a random simulator"),
         (
             {"downstream": {"withdrawal": {"systems": [1]}}},
             "downstream.withdrawal not for a random",
@@ -88,6 +88,10 @@ def test_what_would_be_wrong_is_refused_with_the_reason(changes, told):
     with pytest.raises(ConfigError) as error:
         loaded(**changes)
     assert told in words_of(error)
+
+
+def test_posteriors_of_single_systems_are_those_of_the_whole_covariance():
+    assert loaded(downstream={"posterior": {}}).downstream.posterior is not None
 
 
 def test_levels_are_refused():

@@ -148,8 +148,11 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
 
 
 def _solved_again(study: Study, model: ForwardModel, z: np.ndarray) -> Solutions | None:
-    """Return other solves of a few systems, with other random numbers, of what may be random."""
-    if not isinstance(study.forward, MayBeRandom):
+    """Return other solves of a few systems, with other random numbers, of what may be random.
+
+    A simulator that takes no seed has been solved twice already, and a difference was refused.
+    """
+    if not (isinstance(study.forward, MayBeRandom) and study.forward.takes_seeds()):
         return None
     return model.solve(z[:_SOLVED_AGAIN], "again")
 

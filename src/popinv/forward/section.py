@@ -92,6 +92,10 @@ class MayBeRandom(Section):
         ),
     )
 
+    def takes_seeds(self) -> bool:
+        """Return whether the model may draw its random numbers from seeds that it is given."""
+        return True
+
 
 class ForwardSection(Kind):
     """The section of a forward model, and its interface to the rest of a study."""

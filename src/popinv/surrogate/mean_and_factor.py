@@ -13,8 +13,8 @@ of the answer and whatever Sigma (Dawid and Sebastiani, Ann. Statist. 27, 1999).
 loss where an answer is not random at all. In the first round, it is a small share of the spread of
 the solves. Later it is the current estimate of the noise.
 
-A given number of solves tells most at as many parameters: repeated solves at fewer parameters tell
-less about m, and no more about C (``docs/stochastic.md``).
+At a given number of solves, repeated solves of fewer parameters gain nothing
+(``docs/stochastic.md``).
 """
 
 from __future__ import annotations

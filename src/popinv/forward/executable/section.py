@@ -58,6 +58,10 @@ class Executable(LocalSimulator):
         ),
     )
 
+    def takes_seeds(self) -> bool:
+        """Return ``pass_seed``."""
+        return self.pass_seed
+
     def problems(self) -> Iterator[ConfigProblem]:
         """Yield secrets, placeholders that are missing or unknown, and a second column `seed`."""
         yield from super().problems()

@@ -73,6 +73,10 @@ class PythonFunction(LocalSimulator):
 
         return takes(loaded(self.function, self.path), "times")
 
+    def takes_seeds(self) -> bool:
+        """Return whether the word seed stands in the function's code; nothing is imported."""
+        return any("seed" in file.read_text(errors="replace") for file in self.code_files())
+
     def solver_modules(self) -> tuple[str, ...]:
         """Return the modules of any simulator, and the one that differentiates torch functions."""
         torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()

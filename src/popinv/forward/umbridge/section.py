@@ -68,6 +68,10 @@ class UMBridge(ExternalSection):
     )
     retries: CountOrZero = Field(default=2, description=RETRIES)
 
+    def takes_seeds(self) -> bool:
+        """Return False: the protocol has no seeds."""
+        return False
+
     def problems(self) -> Iterator[ConfigProblem]:
         """Yield secrets in plain text, and what is wrong with any simulator."""
         yield from super().problems()

@@ -16,6 +16,7 @@ class Posterior(MethodSection):
 
     question: ClassVar[str] = "Parameters of each system, given its own observation"
     levels: ClassVar[str] = ""
+    random_simulators: ClassVar[str] = ""
     discrepancy: ClassVar[str] = ""
 
     law_and_noise: Literal["uncertain", "fixed"] = Field(
