@@ -35,6 +35,7 @@ MEASURED = [
     kept.FOLDER / "additions_size.csv",
     kept.FOLDER / "additions_cost.csv",
     kept.FOLDER / "phenobarbital.csv",
+    *sorted(kept.FOLDER.glob("designs*.csv")),
     *sorted(kept.FOLDER.glob("stochastic_*.csv")),
     kept.FOLDER / "discrepancy_recovery.csv",
     kept.FOLDER / "discrepancy_right.csv",
