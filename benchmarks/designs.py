@@ -218,6 +218,8 @@ def measured(study: str, sets: int, first: int = 0) -> list[dict[str, Any]]:
             ("chosen", design.chosen, design.checked.errors),
             ("regular", design.regular, design.checked.regular),
         ):
+            if checked is None:
+                raise RuntimeError(f"{study}, {name}: {design.checked.reason}")
             populations, errors, failed = Populations(plan, row, solver), [], 0
             for number in tqdm(range(first, first + sets), desc=f"{study}, {each.wanted}, {name}"):
                 try:

@@ -236,9 +236,9 @@ def refuse_other_spacing(
     )
 
 
-def _times(own: ForwardSection, placed: ForwardSection, seed: int) -> list[np.ndarray]:
+def _times(own: ForwardSection, placed: ForwardSection, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the last coordinates of all observations, before and after."""
-    return [forward.observed(seed).coordinates[:, -1] for forward in (own, placed)]
+    return own.observed(seed).coordinates[:, -1], placed.observed(seed).coordinates[:, -1]
 
 
 def _refuse_random(forward: ForwardSection) -> None:
