@@ -323,7 +323,7 @@ def table() -> list[dict[str, Any]]:
                     "fitted over linearised": f"{min(linear):.2f} to {max(linear):.2f}",
                     "regular over chosen, predicted": f"{gains['predicted']:.2f}",
                     "regular over chosen, fitted": f"{gains['fitted']:.2f}",
-                    "of": f"{chosen[0]['commit']}, {chosen[0]['machine']}",
+                    "measured at": chosen[0]["commit"],
                 }
             )
     return rows

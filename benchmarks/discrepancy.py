@@ -4,7 +4,9 @@
 
 - ``recovery``: a baseline that drifts, so that all observations have an error of known size. 25
   data sets of 100 systems, fitted without a discrepancy and with one.
-- ``right``: the same systems with a right simulator, 100 data sets, by a free error.
+- ``right``: the same systems with a right simulator, 100 data sets by a free error, 40 by a smooth
+  one.
+- ``own``: lines with an error of each system, by one or two replicates, 40 data sets each.
 - ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
 - ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
 """
@@ -34,13 +36,15 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.inference.result import estimate_dataset, estimate_of
 from popinv.judgement.files import read_metrics
-from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
+from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.unstructured import IsotropicNoise
+from popinv.population.noise.varying import replicated_noise
 
 TIMES = np.linspace(0.5, 8.0, 12)
 _T = torch.from_numpy(TIMES)
@@ -154,7 +158,8 @@ def recovery() -> list[dict[str, Any]]:
 
 def right() -> list[dict[str, Any]]:
     """Return the rows of a right simulator."""
-    return list(repeated(100, 0 * BIAS, ["free"]))
+    sets = (("free", 100), ("smooth", 40))
+    return [row for model, count in sets for row in repeated(count, 0 * BIAS, [model])]
 
 
 def _line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
@@ -236,6 +241,46 @@ def scores() -> list[dict[str, Any]]:
     return rows
 
 
+def own() -> list[dict[str, Any]]:
+    """Return how well the error of each system is told apart from the noise, a row a data set."""
+    rows, places = [], np.linspace(0.0, 1.0, 12)
+    distance = np.abs(places[:, None] - places)
+    true = {"standard_deviation": 0.1, f"{PREFIX}_own_amplitude": 0.15, f"{PREFIX}_own_length": 0.2}
+    root = np.linalg.cholesky(0.15**2 * np.exp(-(distance**2) / 0.08) + 1e-12 * np.eye(12))
+    law, at = normal_law(["intercept", "slope"]), torch.from_numpy(places)
+    process = KernelNoise(places[:, None], "squared_exponential", nugget=False)
+    alpha = np.array([1.0, -0.5, np.log(0.8), np.log(0.5)])
+
+    def line(z: torch.Tensor) -> torch.Tensor:
+        return z[:, :1] + z[:, 1:] * at
+
+    for replicates in (1, 2):
+        noise = replicated_noise(OwnDiscrepancy(IsotropicNoise(12), process), replicates)
+        for seed in range(40):
+            rng = np.random.default_rng([seed, replicates])
+            z = alpha[:2] + np.exp(alpha[2:]) * rng.standard_normal((COUNT, 2))
+            clean = line(torch.from_numpy(z)).numpy() + rng.standard_normal((COUNT, 12)) @ root.T
+            data = np.tile(clean, replicates)
+            data = data + 0.1 * rng.standard_normal(data.shape)
+            problem = Problem(
+                *(data, replicated_simulator(line, replicates), law, noise, np.full(7, 0.5)),
+                seed=seed,
+                replicates=replicates,
+            )
+            start = np.concatenate([alpha, noise.from_natural({n: 0.3 for n in true})])
+            best = fit_marginal_likelihood(problem, fit_pseudo_likelihood(problem, [start]).p)
+            answer = answer_of(problem, best)
+            row: dict[str, Any] = {"replicates": replicates, "seed": seed}
+            for i, (name, value) in enumerate(true.items()):
+                ends = (float(answer[f"noise_{end}"].values[i]) for end in ("lower", "upper"))
+                low, high = ends
+                row[name] = round(float(answer["noise"].values[i]), 5)
+                row[f"holds_{name}"] = int(low <= value <= high)
+            print(row, flush=True)
+            rows.append(row)
+    return rows
+
+
 def valves() -> list[dict[str, Any]]:
     """Return the answers of the example study, a row for each of its models."""
     results = ROOT / "results"
@@ -260,6 +305,7 @@ PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "right": right,
     "scores": scores,
     "valves": valves,
+    "own": own,
 }
 
 

@@ -75,6 +75,35 @@ def recovery() -> Iterator[str]:
     yield from _judged("recovery")
 
 
+def right() -> Iterator[str]:
+    """Yield the table of a right simulator."""
+    yield from _judged("right")
+
+
+def own() -> Iterator[str]:
+    """Yield how the error of each system is told apart from the noise."""
+    with (FOLDER / "discrepancy_own.csv").open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    names = {
+        "standard_deviation": ("noise", 0.1),
+        "discrepancy_own_amplitude": ("amplitude", 0.15),
+        "discrepancy_own_length": ("length", 0.2),
+    }
+    cells = []
+    for replicates in sorted({row["replicates"] for row in rows}):
+        group = [row for row in rows if row["replicates"] == replicates]
+        for name, (told, true) in names.items():
+            values = [float(row[name]) for row in group]
+            mean, error = _mean(values)
+            spread = error * math.sqrt(len(values))
+            held = _percent([float(row[f"holds_{name}"]) for row in group])
+            numbers = [f"{mean:.4f} ± {error:.4f}", f"{spread:.4f}", held]
+            cells.append([replicates, str(len(group)), told, f"{true:g}", *numbers])
+    heads = ["replicates", "data sets", "parameter", "true", "mean", "spread", "covered, %"]
+    yield from table(heads, cells)
+    yield from ("", _told({("", ""): rows}))
+
+
 def valves() -> Iterator[str]:
     """Yield the answers of the example study."""
     rows, cells = _rows("valves"), []
@@ -115,5 +144,7 @@ def scores() -> Iterator[str]:
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "recovery": recovery,
     "scores": scores,
+    "right": right,
     "valves": valves,
+    "own": own,
 }

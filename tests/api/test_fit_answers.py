@@ -291,6 +291,7 @@ def test_the_bar_has_as_many_steps_as_are_told(own, tests, quick):
         noise={"kind": "isotropic"},
         parameters=None,
         design=(),
+        stochastic=False,
         inputs=None,
         observations={},
         vectorised=True,

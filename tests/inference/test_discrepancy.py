@@ -16,13 +16,16 @@ from scipy import stats
 from popinv.inference.build import at_own_places
 from popinv.inference.conditions import Conditions
 from popinv.inference.discrepancy_size import settled, size_evidence, with_uncertain_size
+from popinv.inference.likelihood.closed_form import ClosedForm
 from popinv.inference.likelihood.densities import density_of, log_likelihood
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import evaluate
+from popinv.inference.likelihood.marginal_estimate import estimate_at, point_of, squares_of
 from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.likelihood.scoring import begin
 from popinv.inference.model_comparison import counted_parameters
 from popinv.inference.problem import Problem, replicated_simulator
 from popinv.population.laws.gaussian import normal_law
@@ -164,7 +167,8 @@ def test_the_evidence_of_the_size_is_the_integral_over_the_values():
     """The data of a linear model with a known law are normal in b, so that Laplace is exact."""
     problem = replace(biased_problem(shared("matern52"), count=20), free_law=False)
     problem = problem.held([4])
-    evidence = size_evidence(problem, at(problem, [0.3, 0.3], np.zeros(D)))
+    # The pseudo-likelihood is quadratic in b, so that the point does not matter.
+    evidence = size_evidence(problem, at(problem, [0.3, 0.3], 0.5 * np.sin(4 * PLACES)))
     design = np.column_stack([np.ones(D), PLACES])
     own = design @ np.diag(np.exp(2 * ALPHA[2:])) @ design.T + 0.04 * np.eye(D)
 
@@ -306,3 +310,16 @@ def test_replicates_share_the_discrepancy_of_a_system():
     # The largest entry of 0.29 has a standard error of 7e-4.
     np.testing.assert_allclose(two.covariance(gamma).numpy(), np.cov(drawn.T), atol=4e-3)
     assert two.of_one.covariance(gamma).shape == (D, D)
+
+
+def test_errors_of_the_draws_do_not_cancel_the_prior():
+    """The error of draws may leave a curvature of -1 along what only the prior tells."""
+    problem = biased_problem()
+    p = at(problem, [0.3])
+    evaluation = ClosedForm(problem)(p)
+    state = begin(point_of(problem, p, evaluation))
+    curvature, last = squares_of(problem, evaluation), len(p) - 1
+    curvature[last], curvature[:, last] = 0.0, 0.0
+    curvature[last, last] = -1.0
+    estimate = estimate_at(problem, 0, state, None, None, 0.0, curvature)
+    assert np.sqrt(estimate.covariance[last, last]) == pytest.approx(1.0, rel=1e-6)

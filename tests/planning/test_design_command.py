@@ -134,6 +134,17 @@ def test_a_random_simulator_is_refused(folder):
         package.design("random.yaml", sensors=3, systems=60, checked=0, progress=False)
 
 
+def test_groups_budgets_and_plausible_truths(folder):
+    result = run(
+        *("mine.yaml", "--sensors", "2,3", "--budget", "300", "--costs", "2", "1"),
+        *("--groups", "2", "--robust", "--criterion", "A"),
+    )
+    assert result.exit_code == 0, result.output
+    table = pd.read_csv(folder / "results" / "mine" / "designs" / "first" / "table.csv")
+    assert table["systems"].tolist() == [75, 60]
+    assert table["cost"].tolist() == [300, 300]
+
+
 def test_candidates_are_other_times(folder):
     plan = package.design(
         "mine.yaml",

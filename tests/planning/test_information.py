@@ -17,6 +17,8 @@ from planned_experiments import (
     warfarin,
 )
 
+from popinv.inference.conditions import Conditions
+from popinv.inference.problem import Problem
 from popinv.planning.check import simulated_information
 from popinv.planning.information import (
     is_normal_law,
@@ -25,8 +27,11 @@ from popinv.planning.information import (
     systems_of_law,
 )
 from popinv.planning.search import Group
+from popinv.population.constraints import REAL
+from popinv.population.known import Known
+from popinv.population.laws.gaussian import GaussianLaw
 from popinv.population.laws.mixture import MixtureLaw
-from popinv.population.noise.unstructured import DiagonalNoise
+from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 
 
 def test_a_linear_simulator_has_the_exact_information():
@@ -126,3 +131,37 @@ def test_a_repeated_observation_is_marked():
     found = moments.information(np.array([[0, 1], [1, 2]]), replicates=2)
     assert np.isfinite(found[0]).all()
     assert np.isnan(found[1]).all()
+
+
+def test_covariates_and_doses_count_system_by_system():
+    # y = x dose + noise with x = m + b c + s omega: b has the information of a regression, whose
+    # weights depend on the dose.
+    law = GaussianLaw(["x"], [REAL], covariates=["c"], effects=[("x", "c")])
+    rng = np.random.default_rng(0)
+    c, dose = rng.standard_normal(40), np.resize([1.0, 3.0], 40)
+    known = Known.of_arrays(dose[:, None], c[:, None])
+    problem = Problem(
+        np.zeros((40, 1)),
+        lambda z: z[:, :1] * z[:, 1:2],
+        law,
+        IsotropicNoise(1),
+        np.full(4, 0.5),
+        conditions=Conditions.stated((40, 1), known=known),
+    )
+    p = np.array([1.0, np.log(0.5), 0.3, np.log(0.4)])
+    (found,) = local_moments(problem, p, systems_of_law(problem, 40)).information(np.array([[0]]))
+    variance = 0.25 * dose**2 + 0.16
+    names = list(law.names)
+    i = names.index("x_mean"), next(k for k, n in enumerate(names) if "c" in n and n != "x_mean")
+    exact = [[np.mean(u * v * dose**2 / variance) for v in (1, c)] for u in (1, c)]
+    np.testing.assert_allclose(found[np.ix_(i, i)], exact, rtol=1e-6)
+
+
+def test_the_turns_of_known_quantities_do_not_follow_the_draws():
+    problem = warfarin()
+    omega = systems_of_law(problem, 64)
+    even, odd = omega[::2], omega[1::2]
+    # Halves of an even sequence would differ by 1.6 in some coordinate; independent ones by 0.25.
+    assert ((even.mean(dim=0) - odd.mean(dim=0)).abs() < 0.75).all()
+    # All together they are as even as the sequence.
+    assert (omega.mean(dim=0).abs() < 0.05).all()

@@ -398,6 +398,16 @@ class Problem:
         return replace(self, fixed=tuple(sorted({*self.fixed, *entries})))
 
     @property
+    def of_distance(self) -> Problem:
+        """The problem of the distance, which holds a discrepancy of the simulator.
+
+        Its loss weighs the prior of a discrepancy too little to keep it apart from the law.
+        """
+        if not self.noise.shifts:
+            return self
+        return self.held((self.d_alpha + np.flatnonzero(self.noise.of_shape)).tolist())
+
+    @property
     def of_moments(self) -> Problem:
         """The problem with parameters held that do not affect mean and covariance of the noise."""
         held = tuple(self.d_alpha + i for i in getattr(self.noise, "without_moments", ()))

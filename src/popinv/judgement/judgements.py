@@ -266,7 +266,9 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
             "The joint band of the simulator's error holds zero at every observation. No interval "
             f"reaches beyond {most:.2g}{units}."
         )
-    if found.gain is not None:
+    if found.gain is None:
+        text += " The distance, which is the answer, holds the amplitude at its start."
+    else:
         text += f" The log evidence is {found.gain:.1f} above that of no error."
     if found.size_lower is not None and found.size_upper is not None:
         text += (

@@ -43,7 +43,9 @@ from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.draws import quasi_random
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
+from popinv.population.known import Known
 from popinv.population.laws.base import Law
+from popinv.seeds import generator
 
 # Steps of differences: of the simulator, of the law, and of the noise.
 _STEP, _LAW_STEP, _NOISE_STEP = 1e-3, 1e-4, 1e-4
@@ -191,10 +193,23 @@ def _products(root: torch.Tensor, change: torch.Tensor) -> torch.Tensor:
 
 
 def systems_of_law(problem: Problem, count: int, stage: str = "design") -> torch.Tensor:
-    """Return evenly spread omega (count, d_omega) of systems of the law."""
+    """Return evenly spread omega (count, d_omega) of systems of the law, in random order.
+
+    Neighbours of a sequence of even points differ in a regular way, which would agree with the
+    turns that systems take in their known quantities.
+    """
     width = problem.law.d_omega
-    points = quasi_random(problem, stage, np.zeros(1, dtype=int), count, width)
-    return torch.special.ndtri(points[0, 0])
+    points = quasi_random(problem, stage, np.zeros(1, dtype=int), count, width)[0, 0]
+    order = generator(problem.seed, f"{stage}/order").permutation(count)
+    return torch.special.ndtri(points[torch.from_numpy(order)])
+
+
+def _known_of(problem: Problem, count: int) -> Known:
+    """Return the known quantities of ``count`` systems, evenly spread over the problem's."""
+    have = len(problem.known)
+    if have <= count:
+        return problem.known.in_turns(count)
+    return problem.known.of(np.arange(count) * have // count)
 
 
 def local_moments(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> LocalMoments:
@@ -203,8 +218,8 @@ def local_moments(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> Local
     Parameters
     ----------
     problem : Problem
-        All candidates, one replicate. Row k of ``omega`` takes the known quantities of the
-        problem's systems in turns.
+        All candidates, one replicate. The rows of ``omega`` take the known quantities of its
+        systems in turns, or of some of them, evenly spread, if there are more.
     p : ndarray of shape (n_p,)
     omega : Tensor of shape (K, d_omega)
 
@@ -218,7 +233,7 @@ def local_moments(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> Local
     n_p, d = len(problem.free), problem.data.shape[1]
     most = max(1, _NUMBERS // (n_p * d * d))
     omega = omega[:most]
-    known = problem.known.in_turns(len(omega))
+    known = _known_of(problem, len(omega))
     alpha, gamma = problem.tensors(p)
     covariates = known.covariates[:, : problem.law.covariates]
     with torch.no_grad():

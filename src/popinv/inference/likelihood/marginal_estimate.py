@@ -268,6 +268,21 @@ class _Errors:
         return cls(bread, half @ half.T, definite)
 
 
+def _nonnegative(curvature: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Return a curvature (n_p, n_p) without the negative eigenvalues that its draws leave.
+
+    Some directions of a discrepancy are told from the law by its prior alone. Their curvature is
+    zero, and its error must not cancel the prior's.
+    """
+    inner = np.ix_(free, free)
+    size = sizes(curvature[inner])
+    values, vectors = np.linalg.eigh(curvature[inner] / np.outer(size, size))
+    found = curvature.copy()
+    positive = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    found[inner] = positive * np.outer(size, size)
+    return found
+
+
 def estimate_at(
     problem: Problem,
     draws: int,
@@ -307,6 +322,8 @@ def estimate_at(
     if curved is not None and curvature is None:
         curvature = curvature_at(problem, curved, state.point, evaluation, squares)
     if curvature is not None:
+        if problem.noise.shifts:
+            curvature = _nonnegative(curvature, free)
         information = curvature + penalty.observed
     if restriction is not None:
         information = information + restriction.curvature

@@ -84,6 +84,7 @@ def oracle(
     of_law = np.arange(len(truth)) < problem.d_alpha
     p = np.where(of_law == law_known, truth, start)
     if estimator == "distance":
+        held = held.of_distance
         fit = fit_distance(held, descent, [p], description=f"oracle, {known} known")
         if fit.influence is None or fresh is None:
             return fit.estimate

@@ -51,7 +51,7 @@ def deconvolve(
         An interrupted descent continues from there.
     """
     through = surrogate_of(surrogate, device)
-    problem = descent_problem(model, observations, through, seed, "descent")
+    problem = descent_problem(model, observations, through, seed, "descent").of_distance
     if problem.count < FEWEST_TESTED:
         reason = (
             f"it compares the distribution of at least {FEWEST_TESTED} systems; crossed levels "

@@ -66,6 +66,8 @@ def use(study: StudyInput) -> Outcome:
     problem = descent_problem(
         study.model, observations, surrogate_of(stores["surrogate"]), study.seed, "polish"
     )
+    if population.attrs["estimator"] == "distance":
+        problem = problem.of_distance
     count, p = len(problem.data), estimate_of(population)
     known = system_names(observations)
     systems = known or [str(number) for number in range(count)]
