@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 import popinv
 from popinv.errors import ConfigError, DataError, SolverError
+from popinv.evidence.stages.replicate_study import replicate_study
+from popinv.inference.likelihood.densities import density_of
+from popinv.inference.result import estimate_of
+from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.surrogate.mean_and_factor import MeanAndFactor
 
 TIMES = np.array([0.0, 0.5, 1.0])
@@ -77,6 +82,53 @@ def test_the_variation_is_reported_beside_the_noise(result):
     assert "single solves" in told["Surrogate"].finding.lower()
     assert "Sampling error of the model" not in told
     assert result.answer.metrics()["intrinsic_share"] == found.share
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("through", ["surrogate", "solver"])
+def test_new_data_sets_are_drawn_with_the_variation(result, through):
+    made = result.artefacts
+    found = replicate_study(
+        result.model,
+        DescentSettings(),
+        PolishSettings(),
+        "likelihood",
+        made["observations"],
+        made["surrogate"] if through == "surrogate" else result.simulator,
+        made["check"],
+        population=result.population,
+        seed=1,
+        first=0,
+        replications=3,
+        through=through,
+    )
+    # 15 errors of at most 4 standard errors each: a false alarm in 1000 seeds.
+    error = found["error"].values / found["standard_error"].values
+    assert np.abs(error).max() < 4
+    # Without the variation in the data, the recovered noise would be near zero or the spread far
+    # too small.
+    assert (found["noise"].values > 0.1).all()
+
+
+@pytest.mark.slow
+def test_the_posterior_of_a_system_is_that_of_a_quadrature(result):
+    problem = result.problem
+    alpha, gamma = problem.tensors(estimate_of(result.population))
+    axis = torch.linspace(-4, 4, 121, dtype=torch.float64)
+    omega = torch.cartesian_prod(axis, axis)
+    signal = problem.signal(alpha, omega, problem.known_in_turns(len(omega)))
+    z = problem.law.sample(alpha, omega)
+    systems = torch.arange(20)
+    density = density_of(problem, gamma).rows(systems)
+    log = density.at(signal.expand(20, *signal.shape)).log - 0.5 * (omega**2).sum(dim=1)
+    weights = torch.softmax(log, dim=1)
+    mean = weights @ z
+    deviation = torch.sqrt(weights @ z**2 - mean**2)
+    found = result.posterior()
+    apart = (found["mean"].values[:20] - mean.numpy()) / deviation.numpy()
+    # The draws of a chain count as 100 independent ones or more.
+    assert np.abs(apart).max() < 0.4
+    np.testing.assert_allclose(found["deviation"].values[:20], deviation.numpy(), rtol=0.3)
 
 
 @pytest.mark.slow

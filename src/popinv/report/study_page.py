@@ -128,10 +128,10 @@ def charts_of(
                 discrepancy_panel(population, layout, y["units"], truth),
                 " ".join(j.finding for j in study.judgements if j.name == DISCREPANCY),
             ),
+            *intrinsic_charts(
+                variance_parts(shown, population), observation_names(observations), y["units"]
+            ),
         ],
-        "intrinsic": intrinsic_charts(
-            variance_parts(shown, population), observation_names(observations), y["units"]
-        ),
         "observations": [observation_chart(predictive, predicted is not None)],
         "judgement": [
             *_if(calibration_chart(calibrated, fitted) if calibrated else None),
