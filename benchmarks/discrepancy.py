@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks.machine import ROOT, confine
@@ -175,7 +176,7 @@ def _starts(**pairs: tuple[float, float]) -> dict[str, Any]:
     return {n: {"mean": m, "standard_deviation": s} for n, (m, s) in pairs.items()}
 
 
-REAL = {
+REAL: dict[str, tuple[Callable[..., Any], dict[str, Any], tuple[str, str]]] = {
     # Heights of boys by age, and of pines: Oxboys of R's package nlme, and Loblolly of R.
     "Oxboys": (
         _line,
@@ -197,13 +198,17 @@ REAL = {
 }
 
 
+def _from_start(problem: Problem, p: np.ndarray) -> Estimate:
+    return fit_pseudo_likelihood(problem, [p])
+
+
 def held_out(problem: Problem, p: np.ndarray) -> np.ndarray:
     """Return the log density of each system (N,) without it, and with a size without it."""
     found, every = [], np.arange(len(problem.data))
     for system in every:
         rest = problem.of_systems(np.delete(every, system))
         first = fit_pseudo_likelihood(rest, [p])
-        first = settled(rest, first, lambda q, own=rest: fit_pseudo_likelihood(own, [q]))
+        first = settled(rest, first, partial(_from_start, rest))
         answer = fit_marginal_likelihood(rest, first.p).p
         one = problem.of_systems(np.array([system]))
         near = likelihood_near(one, answer, MarginalSettings(draws=1024))

@@ -22,7 +22,7 @@ from popinv.config.study import Study
 from popinv.errors import ConfigError, require_known
 from popinv.figures.designs import design_figures
 from popinv.planning.criteria import CriterionName
-from popinv.planning.design import Costs, Design, Row, Width, Wishes, designed, intervals
+from popinv.planning.design import BestDesigns, Costs, DesignRow, Width, Wishes, designed, intervals
 from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
@@ -47,7 +47,7 @@ class PlannedDesign:
 
     Attributes
     ----------
-    design : Design
+    design : BestDesigns
         The search: its experiment, all rows, the chosen row, and the regular design.
     model : Model
         Forward model at all candidates, law and noise.
@@ -57,13 +57,13 @@ class PlannedDesign:
         Name of the study.
     """
 
-    design: Design
+    design: BestDesigns
     model: Model
     sections: Mapping[str, Any]
     name: str
 
     @property
-    def chosen(self) -> Row:
+    def chosen(self) -> DesignRow:
         """The chosen row of the table."""
         return self.design.chosen
 
@@ -148,6 +148,9 @@ class PlannedDesign:
         found = []
         if design.criterion.name == "systems":
             return ["Law and noise count as known; the parameters of single systems are unknown."]
+        if not design.wishes.wanted and (left := design.experiment.left_out(design.criterion)):
+            names_left = ", ".join(left)
+            found.append(f"The criterion leaves out the noise of single sensors: {names_left}.")
         unknown = [n for n, e in zip(names, design.errors, strict=True) if np.isinf(e)]
         if unknown:
             found.append(f"This design does not determine {', '.join(unknown)}.")
@@ -172,6 +175,12 @@ class PlannedDesign:
                 f"The standard errors are from {design.wishes.checked} simulated systems, with an "
                 f"error of up to {100 * design.checked.precision:.0f} %."
             )
+        sized = design.wishes.width is not None and not design.wishes.systems
+        if sized and not design.checked.reason and len(design.rows) > 1:
+            found.append(
+                "The number of systems is that of the simulation. The table of all numbers has "
+                "those of the linearisation."
+            )
         found.append("Standard errors of positive parameters are relative: 0.1 is 10 %.")
         if design.experiment.systems_before:
             found.append(
@@ -195,8 +204,7 @@ class PlannedDesign:
 
     def save(self, folder: str | PathLike[str]) -> list[Path]:
         """Write tables, figures and the configuration into a folder, and return the files."""
-        to = Path(folder)
-        to.mkdir(parents=True, exist_ok=True)
+        to = new_folder(folder)
         written = []
         for name, frame in (
             ("parameters", self.summary()),
@@ -259,6 +267,21 @@ class PlannedDesign:
 
     def __repr__(self) -> str:
         return self.told()
+
+
+def new_folder(folder: str | PathLike[str]) -> Path:
+    """Return a folder, which is made if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If there is a file of this name.
+    """
+    to = Path(folder)
+    if to.exists() and not to.is_dir():
+        raise ConfigError(f"{to}: is a file; name a folder for the design")
+    to.mkdir(parents=True, exist_ok=True)
+    return to
 
 
 def as_yaml(mapping: Mapping[str, Any]) -> str:

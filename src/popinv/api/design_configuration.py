@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from popinv.api.design_sources import refuse_other_spacing
 from popinv.api.functions import OwnFunction
 from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
-from popinv.planning.design import Design
+from popinv.planning.design import BestDesigns
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.sections.base import Section, plain
@@ -21,7 +22,7 @@ _HELDOUT = 100
 
 
 def configuration_of(
-    design: Design, model: Model, sections: Mapping[str, Any], name: str
+    design: BestDesigns, model: Model, sections: Mapping[str, Any], name: str
 ) -> dict[str, Any]:
     """Return the configuration of a synthetic study with the chosen design.
 
@@ -42,7 +43,7 @@ def configuration_of(
         )
     own = dict(sections)
     observations = dict(own.pop("observations", {}))
-    known = observations.get("known") or {}
+    known = dict(observations.get("known") or {})
     known |= _given_quantities(design, model, known) | _chosen_quantities(design)
     names = (*model.forward.design_names(), *model.law.covariate_names())
     if lacking := [each for each in names if each not in known]:
@@ -55,6 +56,14 @@ def configuration_of(
         zip(experiment.problem.law.names, experiment.problem.law.to_natural(alpha), strict=True)
     )
     own_places = next(iter(places))
+    times = model.forward.observed(experiment.problem.seed).coordinates[:, -1]
+    refuse_other_spacing(
+        experiment.problem.noise,
+        times,
+        times[list(own_places)],
+        "the chosen times",
+        "no synthetic study has these times alone",
+    )
     forward = _observed_at(model.forward, own_places, experiment.problem.seed)
     section: dict[str, Any] = {
         "forward": _stated(forward),
@@ -66,7 +75,7 @@ def configuration_of(
             **({"replicates": chosen.replicates} if chosen.replicates > 1 else {}),
             **({"known": _tidy(known)} if known else {}),
             "truth": {
-                "law": _nested(plain(model.law)["start"], law),
+                "law": _of_law(plain(model.law)["start"], law),
                 "noise": _of_noise(
                     model.noise.start_values(), experiment.problem.noise, gamma, own_places
                 ),
@@ -109,7 +118,9 @@ def _observed_at(forward: ForwardSection, places: Sequence[int], seed: int) -> F
     return type(forward).model_validate({**plain(forward), **changes})
 
 
-def _given_quantities(design: Design, model: Model, known: Mapping[str, Any]) -> dict[str, Any]:
+def _given_quantities(
+    design: BestDesigns, model: Model, known: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the design of the systems of a file or of a finished study, to be taken in turns."""
     columns = design.experiment.arms[0].known.design.numpy().T
     return {
@@ -119,7 +130,7 @@ def _given_quantities(design: Design, model: Model, known: Mapping[str, Any]) ->
     }
 
 
-def _chosen_quantities(design: Design) -> dict[str, Any]:
+def _chosen_quantities(design: BestDesigns) -> dict[str, Any]:
     """Return the chosen known quantities as systems take them in turns."""
     arms = design.experiment.arms
     names = list(arms[0].values)
@@ -134,17 +145,25 @@ def _chosen_quantities(design: Design) -> dict[str, Any]:
     return {name: {"values": values} for name, values in found.items()}
 
 
+def _of_law(start: Mapping[str, Any], flat: Mapping[str, float]) -> dict[str, Any]:
+    """Return a truth of the law: the keys of its start, then correlations and coefficients."""
+    used: set[str] = set()
+    found = _nested(start, flat, used)
+    return found | {n: _rounded(value) for n, value in flat.items() if n not in used}
+
+
 def _nested(
-    start: Mapping[str, Any], flat: Mapping[str, float], prefix: str = ""
+    start: Mapping[str, Any], flat: Mapping[str, float], used: set[str], prefix: str = ""
 ) -> dict[str, Any]:
-    """Return values by name in the nested form of ``law.start``."""
+    """Return values by name in the form of ``law.start``, and add their names to ``used``."""
     found: dict[str, Any] = {}
     for key, value in start.items():
         if isinstance(value, Mapping):
             inner = prefix if key == "beside" else f"{prefix}{key}_"
-            found[key] = _nested(value, flat, inner)
+            found[key] = _nested(value, flat, used, inner)
         elif f"{prefix}{key}" in flat:
             found[key] = _rounded(flat[f"{prefix}{key}"])
+            used.add(f"{prefix}{key}")
         else:
             raise ConfigError(f"the law has no parameter '{prefix}{key}' that a truth could state")
     return found

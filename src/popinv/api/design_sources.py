@@ -28,6 +28,8 @@ from popinv.planning.experiment import Arm, Experiment
 from popinv.population.known import Known, known_of
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model, covariate_names
+from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.time_series import AutoregressiveNoise, BlockNoise
 from popinv.population.priors.prior import Prior, nonnegative
 from popinv.population.priors.stated import stated_prior
 from popinv.population.stages.import_observations import import_observations
@@ -50,6 +52,12 @@ _SPREAD, _NOISE_SPREAD = 0.2, 0.3
 # Systems of a synthetic study whose known quantities are drawn.
 _MOST_KNOWN = 500
 _SOURCE = "the candidates"
+_KERNEL = "choose noise of kind 'kernel' with 'kernel: exponential', or leave the candidates out"
+# Keys of files that state limits of quantification.
+_LIMITS = (
+    *("censored_below", "censored_above", "not_below", "not_above"),
+    *("censoring_column", "limit_column"),
+)
 
 
 def experiment_of_study(
@@ -92,6 +100,8 @@ def experiment_of_study(
         gamma = noise.from_natural(noise_at)
     except (ValueError, KeyError) as error:
         raise ConfigError(f"law or noise do not fit the candidates: {error}") from error
+    if candidates is not None:
+        refuse_other_spacing(noise, *_times(study.forward, forward, seed), "candidates", _KERNEL)
     p = np.concatenate([alpha, gamma])
     simulator = _simulator(study, forward, law_at, arms, seed, robust)
     spread = law_spread(study.law, forward)
@@ -153,6 +163,9 @@ def experiment_of_result(
     noise = model.noise.model(
         forward.observed(seed), () if names is None else tuple(map(str, names.values))
     )
+    if candidates is not None:
+        times = _times(result.model.forward, forward, seed)
+        refuse_other_spacing(noise, *times, "candidates", _KERNEL)
     d = len(forward.observed(seed))
     p = estimate_of(population)
     problem = _problem(
@@ -177,9 +190,55 @@ def experiment_of_result(
         draws = every[:: max(1, len(every) // _DRAWS)][:_DRAWS]
     before = np.zeros((len(p), len(p)))
     if previous:
-        before = np.linalg.pinv(population["covariance"].values, rcond=1e-10, hermitian=True)
+        before = information_of(population["covariance"].values)
     count = whole.count if previous else 0
     return _experiment(problem, model, arms, p, draws, before, count, seed), model
+
+
+def information_of(covariance: np.ndarray) -> np.ndarray:
+    """Return the inverse of a covariance (n_p, n_p) in the parameters that have a variance.
+
+    Units do not matter: the inverse is that of the correlations, in which directions below 1e-10
+    of the largest count as unknown errors and give no information.
+    """
+    deviation = np.sqrt(np.diag(covariance))
+    inverse = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
+    scales = np.outer(inverse, inverse)
+    return np.asarray(np.linalg.pinv(covariance * scales, rcond=1e-10, hermitian=True) * scales)
+
+
+def refuse_other_spacing(
+    noise: NoiseModel, own: np.ndarray, chosen: np.ndarray, given: str, instead: str
+) -> None:
+    """Refuse other times for noise whose correlation is from each time to the next.
+
+    Parameters
+    ----------
+    noise : NoiseModel
+    own, chosen : ndarray
+        The times of the study, and the others.
+    given, instead : str
+        What was given, and what to do, for the message.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not isinstance(noise.family, AutoregressiveNoise | BlockNoise):
+        return
+    before, after = (np.diff(np.unique(times)) for times in (own, chosen))
+    alike = len(after) and np.allclose(after, after[0], rtol=1e-6, atol=0)
+    if alike and np.isclose(after[0], before[0], rtol=1e-6, atol=0):
+        return
+    raise ConfigError(
+        f"{given}: the correlation of the noise is that from each time to the next, "
+        f"{before[0]:g} apart in the study, and has no value for other distances; {instead}"
+    )
+
+
+def _times(own: ForwardSection, placed: ForwardSection, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the last coordinates of all observations, before and after."""
+    return own.observed(seed).coordinates[:, -1], placed.observed(seed).coordinates[:, -1]
 
 
 def _refuse_random(forward: ForwardSection) -> None:
@@ -365,7 +424,12 @@ def _known_of_study(study: Study, seed: int) -> Known:
     section = study.observations
     if isinstance(section, FileObservations):
         states = section.model_dump()
-        for key in ("censored_below", "censored_above", "censoring_column"):
+        if section.noise_scale_column is not None:
+            raise ConfigError(
+                "observations.noise_scale_column: systems with noise scales of their own differ in "
+                "what they tell; plan without it, for systems of scale 1"
+            )
+        for key in _LIMITS:
             if states.get(key) is not None:
                 raise ConfigError(
                     f"observations.{key}: observations with limits lose information where they are "
@@ -457,12 +521,16 @@ def numbers(text: str) -> list[float]:
     try:
         if ":" in text:
             first, last, step = (float(each) for each in text.split(":"))
-            count = int(np.floor((last - first) / step + 1e-9)) + 1
-            if step <= 0 or count < 1:
+            if not (0 < step < np.inf and -np.inf < first <= last < np.inf):
                 raise ValueError
+            count = int(np.floor((last - first) / step + 1e-9)) + 1
             return [float(f"{first + k * step:.12g}") for k in range(count)]
-        return [float(each) for each in text.split(",")]
+        found = [float(each) for each in text.split(",")]
+        if not np.isfinite(found).all():
+            raise ValueError
+        return found
     except ValueError:
         raise ConfigError(
-            f"got {shown(text)}, but numbers are given as 1,2,5 or as FIRST:LAST:STEP"
+            f"got {shown(text)}, but numbers are given as 1,2,5 or as FIRST:LAST:STEP, with a "
+            "positive STEP"
         ) from None

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from popinv.api.design import design
+from popinv.api.design import design, new_folder
 from popinv.api.design_sources import numbers
 from popinv.cli.programs import program
 from popinv.config.loading import load_file
@@ -48,6 +48,8 @@ def told_design(
     PopinvError
         As :func:`popinv.design`.
     """
+    if to is not None:
+        new_folder(to)
     given: dict[str, Any] = {n: _whole(n, text) for n, text in sizes.items() if text is not None}
     if costs is not None:
         given |= {"cost_of_system": costs[0], "cost_of_observation": costs[1]}

@@ -17,6 +17,7 @@ from popinv.planning.information import (
     LocalMoments,
     is_normal_law,
     local_moments,
+    noise_moments,
     normal_law,
     population_moments,
     systems_of_law,
@@ -205,6 +206,11 @@ class Experiment:
             raise ConfigError(f"{held[0]} is held or known in this study, and has no error to plan")
         return Criterion(name, np.array(entries), scale, free)
 
+    def left_out(self, criterion: Criterion) -> list[str]:
+        """Return the parameters that are not wanted, among those without an answer yet."""
+        rest = sorted(set(np.flatnonzero(criterion.free)) - set(criterion.wanted))
+        return [self.names[i] for i in rest]
+
     def _known_name(self, name: str, names: Sequence[str]) -> str:
         require_known(name, names, f"parameters: got '{name}'")
         return name
@@ -224,14 +230,17 @@ class Experiment:
         return []
 
     def _everywhere(self, p: np.ndarray) -> np.ndarray:
-        """Return which parameters belong to all places: not the noise of single sensors."""
-        gamma = torch.from_numpy(p[self.problem.d_alpha :])
+        """Return which parameters belong to all places: not the noise of single sensors.
+
+        The signal counts as one, since noise that grows with it vanishes where it is zero.
+        """
+        problem, known = self.problem, self.arms[0].known
+        gamma = torch.from_numpy(p[problem.d_alpha :])
+        signal = torch.ones(len(known), self.count, dtype=gamma.dtype)
+        change = noise_moments(problem, gamma, signal, known.covariates)[1][:, problem.d_alpha :]
+        touched = (change.abs() > 0).any(dim=3).any(dim=0).numpy()
         everywhere = np.ones(len(p), dtype=bool)
-        moments = self.moments(0, p, 1)
-        for k in range(len(gamma)):
-            change = moments.of_noise[0, self.problem.d_alpha + k]
-            touched = (change.abs() > 0).any(dim=1)
-            everywhere[self.problem.d_alpha + k] = bool(touched.all())
+        everywhere[problem.d_alpha :] = touched.all(axis=1) | ~touched.any(axis=1)
         return everywhere
 
     def _varies(self, p: np.ndarray) -> np.ndarray:

@@ -51,8 +51,8 @@ from popinv.seeds import generator
 _STEP, _LAW_STEP, _NOISE_STEP = 1e-3, 1e-4, 1e-4
 # Largest departure of x from an affine function of omega, in standard deviations of x.
 _AFFINE = 1e-6
-# Standard deviation of an observation given the others, as a share of its own, below which it is
-# the same observation. Kernels add 1e-8 to the variance at equal places.
+# Standard deviation of the noise of an observation given the others, as a share of its own, below
+# which it is the same observation. Kernels add 1e-8 to the variance at equal places.
 _SAME = 1e-3
 # Largest number of entries of the derivatives of all covariances.
 _NUMBERS = 2**25
@@ -122,13 +122,14 @@ class LocalMoments:
         of_noise = _square(self.of_noise, places).movedim(2, 1)
         covariance = _square(self.signal, places) + noise / replicates
         change = _square(self.of_signal, places).movedim(2, 1) + of_noise / replicates
-        root, repeated = _factor(covariance)
+        root, singular = _factor(covariance)
+        # Precise places are far from independent, and yet no repetition: their noise tells.
+        of_one, repeated = _factor(noise, _SAME)
         white = torch.linalg.solve_triangular(root, of_mean.mT, upper=False)
         total = white.mT @ white + 0.5 * _products(root, change)
         if replicates > 1:
-            of_one, same = _factor(noise)
             total = total + 0.5 * (replicates - 1) * _products(of_one, of_noise)
-            repeated = repeated | same
+        repeated = repeated | singular
         found = total.mean(dim=0)
         found[repeated] = torch.nan
         return found.numpy()
@@ -156,7 +157,7 @@ class LocalMoments:
         eye = torch.eye(X.shape[2], dtype=X.dtype)
         for one in torch.from_numpy(places):
             F = self.factor[:, one]
-            root, repeated = _factor(_square(self.noise, one[None]))
+            root, repeated = _factor(_square(self.noise, one[None]), _SAME)
             root = root[:, 0]
             white = torch.linalg.solve_triangular(root, F, upper=False)
             precision = eye + replicates * white.mT @ white
@@ -173,12 +174,15 @@ def _square(matrices: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     return matrices[..., places[:, :, None], places[:, None, :]]
 
 
-def _factor(covariance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the factors of covariances (K, B, m, m), and which sets B repeat an observation."""
+def _factor(covariance: torch.Tensor, least: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the factors of covariances (K, B, m, m), and which sets B repeat an observation.
+
+    An observation repeats others if its deviation given them is at most this share of its own.
+    """
     root, fault = torch.linalg.cholesky_ex(covariance)
     deviation = torch.sqrt(covariance.diagonal(dim1=-2, dim2=-1))
     left = root.diagonal(dim1=-2, dim2=-1) / deviation
-    repeated = (fault > 0) | ~(left > _SAME).all(dim=-1)
+    repeated = (fault > 0) | ~(left > least).all(dim=-1)
     # The factor of a set that repeats an observation is not used.
     eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
     return torch.where(repeated[..., None, None], eye, root), repeated.any(dim=0)
@@ -258,7 +262,7 @@ def local_moments(problem: Problem, p: np.ndarray, omega: torch.Tensor) -> Local
         F = slope @ spread
         of_factor = torch.einsum("kdx,ikxq->kidq", slope, of_spread)
         half = of_factor @ F.mT[:, None]
-        noise, of_noise = _noise(problem, gamma, signal, known.covariates)
+        noise, of_noise = noise_moments(problem, gamma, signal, known.covariates)
         return LocalMoments(
             of_mean=torch.einsum("kdx,ikx->kid", slope, of_mean_x),
             signal=F @ F.mT,
@@ -392,7 +396,7 @@ def _linearised(
     return signal.double(), slope.double()
 
 
-def _noise(
+def noise_moments(
     problem: Problem, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the covariance of the noise (K, d, d) given signals (K, d), and its derivatives."""
