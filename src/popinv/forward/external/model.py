@@ -196,8 +196,9 @@ class ExternalModel:
     def _repeats_itself(self) -> bool:
         """Whether the answer of a system follows from its parameters and its seed."""
         section = self._section
-        seeded = isinstance(section, MayBeRandom) and section.is_given_seeds()
-        return seeded or not section.is_random()
+        if not section.is_random():
+            return True
+        return isinstance(section, MayBeRandom) and section.is_given_seeds()
 
     def _limit(self, question: str) -> CallLimit:
         own = CallLimit(self._section.time_limit, self._section.longest_call())
