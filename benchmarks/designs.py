@@ -51,7 +51,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import simulated
 from popinv.planning.check import observed_problem
-from popinv.planning.design import Row
+from popinv.planning.design import DesignRow
 from popinv.planning.information import local_moments
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.unstructured import IsotropicNoise
@@ -167,7 +167,7 @@ def _synthetic(section: Mapping[str, Any], known: Mapping[str, Any] | None = Non
 class Populations:
     """Synthetic populations that observe a row's design, and their fits."""
 
-    def __init__(self, plan: PlannedDesign, row: Row, solver: Any) -> None:
+    def __init__(self, plan: PlannedDesign, row: DesignRow, solver: Any) -> None:
         self.experiment, self.row = plan.design.experiment, row
         self.parts = [observed_problem(self.experiment, g, row.replicates) for g in row.groups]
         true = self.experiment

@@ -58,7 +58,7 @@ def test_methods_and_baselines_take_known_quantities():
     [
         ({}, {}, "missing: dose, age"),
         ({**KNOWN, "mass": {"uniform": [0, 1]}}, {}, "mass"),
-        ({**KNOWN, "dose": {}}, {}, "either 'uniform' or 'normal'"),
+        ({**KNOWN, "dose": {}}, {}, "must be one of 'uniform', 'normal' or 'values'"),
         (KNOWN, {"downstream": {"mwgrad": {}}}, "not for systems with known .* observed alike"),
     ],
 )

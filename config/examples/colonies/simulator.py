@@ -22,7 +22,7 @@ def after(cells, rate, step, rng):
 def solve(z, seeds):
     """Return the cells (n, 4) of colonies with log rates z (n, 1), drawn from their seeds."""
     y = np.empty((len(z), len(TIMES)))
-    for i, (log_rate, seed) in enumerate(zip(z[:, 0], seeds)):
+    for i, (log_rate, seed) in enumerate(zip(z[:, 0], seeds, strict=True)):
         rng, cells = np.random.default_rng(seed), CELLS
         for j, step in enumerate(np.diff(TIMES, prepend=0.0)):
             y[i, j] = cells = after(cells, np.exp(log_rate), step, rng)

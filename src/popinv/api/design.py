@@ -22,7 +22,7 @@ from popinv.config.study import Study
 from popinv.errors import ConfigError, require_known
 from popinv.figures.designs import design_figures
 from popinv.planning.criteria import CriterionName
-from popinv.planning.design import Costs, Design, Row, Width, Wishes, designed, intervals
+from popinv.planning.design import BestDesigns, Costs, DesignRow, Width, Wishes, designed, intervals
 from popinv.population.model import Model
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
@@ -47,7 +47,7 @@ class PlannedDesign:
 
     Attributes
     ----------
-    design : Design
+    design : BestDesigns
         The search: its experiment, all rows, the chosen row, and the regular design.
     model : Model
         Forward model at all candidates, law and noise.
@@ -57,13 +57,13 @@ class PlannedDesign:
         Name of the study.
     """
 
-    design: Design
+    design: BestDesigns
     model: Model
     sections: Mapping[str, Any]
     name: str
 
     @property
-    def chosen(self) -> Row:
+    def chosen(self) -> DesignRow:
         """The chosen row of the table."""
         return self.design.chosen
 

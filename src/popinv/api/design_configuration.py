@@ -12,7 +12,7 @@ from popinv.api.functions import OwnFunction
 from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
-from popinv.planning.design import Design
+from popinv.planning.design import BestDesigns
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.sections.base import Section, plain
@@ -22,7 +22,7 @@ _HELDOUT = 100
 
 
 def configuration_of(
-    design: Design, model: Model, sections: Mapping[str, Any], name: str
+    design: BestDesigns, model: Model, sections: Mapping[str, Any], name: str
 ) -> dict[str, Any]:
     """Return the configuration of a synthetic study with the chosen design.
 
@@ -118,7 +118,9 @@ def _observed_at(forward: ForwardSection, places: Sequence[int], seed: int) -> F
     return type(forward).model_validate({**plain(forward), **changes})
 
 
-def _given_quantities(design: Design, model: Model, known: Mapping[str, Any]) -> dict[str, Any]:
+def _given_quantities(
+    design: BestDesigns, model: Model, known: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the design of the systems of a file or of a finished study, to be taken in turns."""
     columns = design.experiment.arms[0].known.design.numpy().T
     return {
@@ -128,7 +130,7 @@ def _given_quantities(design: Design, model: Model, known: Mapping[str, Any]) ->
     }
 
 
-def _chosen_quantities(design: Design) -> dict[str, Any]:
+def _chosen_quantities(design: BestDesigns) -> dict[str, Any]:
     """Return the chosen known quantities as systems take them in turns."""
     arms = design.experiment.arms
     names = list(arms[0].values)

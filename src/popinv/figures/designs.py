@@ -19,7 +19,7 @@ from popinv.charts.description import (
     Sheet,
 )
 from popinv.charts.style import DATA, LIGHT, MODEL, SYSTEMS, axis_label
-from popinv.planning.design import Design, Row
+from popinv.planning.design import BestDesigns, DesignRow
 from popinv.planning.information import systems_of_law
 from popinv.population.known import inputs
 from popinv.population.model import Model
@@ -30,7 +30,7 @@ _FACTORS = np.geomspace(0.25, 4.0, 9)
 _SYSTEMS, _CURVES = 40, 6
 
 
-def design_figures(design: Design, model: Model) -> dict[str, Sheet]:
+def design_figures(design: BestDesigns, model: Model) -> dict[str, Sheet]:
     """Return the figures by name: ``criterion``, ``places``, and ``errors`` of the parameters."""
     found = {"criterion": draw_criterion(design), "places": draw_places(design, model)}
     if design.criterion.name != "systems":
@@ -38,7 +38,7 @@ def design_figures(design: Design, model: Model) -> dict[str, Sheet]:
     return found
 
 
-def draw_criterion(design: Design) -> Sheet:
+def draw_criterion(design: BestDesigns) -> Sheet:
     """Return the typical standard error over numbers of systems and places.
 
     A curve has the places of its design, and any number of systems in the same shares.
@@ -109,7 +109,7 @@ def draw_criterion(design: Design) -> Sheet:
     return Sheet("What a design tells", 6.8, 4.6, Grid([panel]))
 
 
-def _curve(design: Design, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
+def _curve(design: BestDesigns, rows: list[DesignRow]) -> tuple[np.ndarray, np.ndarray]:
     """Return numbers of systems, and the criterion there with the design of the nearest row."""
     low, high = rows[0].systems * _FACTORS[0], rows[-1].systems * _FACTORS[-1]
     n = np.geomspace(max(1.0, low), high, 30)
@@ -120,7 +120,7 @@ def _curve(design: Design, rows: list[Row]) -> tuple[np.ndarray, np.ndarray]:
     return n, np.exp(values)
 
 
-def draw_places(design: Design, model: Model) -> Sheet:
+def draw_places(design: BestDesigns, model: Model) -> Sheet:
     """Return the chosen places among the candidates, with observations of some systems."""
     experiment = design.experiment
     described = model.forward.observed(experiment.problem.seed)
@@ -182,7 +182,7 @@ def _plane(coordinates: np.ndarray, chosen: list[int], names: tuple[str, ...], t
     return Panel(Axis(names[0]), Axis(names[1]), marks, title, equal=True)
 
 
-def _signals(design: Design, arm: int) -> np.ndarray:
+def _signals(design: BestDesigns, arm: int) -> np.ndarray:
     """Return the noise-free observations of some systems at all candidates."""
     problem = design.experiment.of_arm(arm)
     omega = systems_of_law(problem, _SYSTEMS, "design/picture")
@@ -193,7 +193,7 @@ def _signals(design: Design, arm: int) -> np.ndarray:
     return found
 
 
-def draw_errors(design: Design) -> Sheet:
+def draw_errors(design: BestDesigns) -> Sheet:
     """Return the standard errors of all parameters, of the chosen and of the regular design."""
     names = design.experiment.names
     regular = design.regular.errors

@@ -90,7 +90,7 @@ class Wishes:
 
 
 @dataclass(frozen=True)
-class Row:
+class DesignRow:
     """One combination of numbers, with its best design.
 
     Attributes
@@ -122,7 +122,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Checked:
+class SimulatedErrors:
     """The standard errors by simulation of the likelihood's scores.
 
     Attributes
@@ -142,32 +142,32 @@ class Checked:
 
 
 @dataclass(frozen=True)
-class Design:
+class BestDesigns:
     """The best designs for some numbers of systems and places, and the chosen one.
 
     Attributes
     ----------
-    rows : tuple of Row
-    chosen : Row
-    regular : Row
+    rows : tuple of DesignRow
+    chosen : DesignRow
+    regular : DesignRow
         As many systems and places as chosen, the places at equal distances, the arms equally often.
-    checked : Checked
+    checked : SimulatedErrors
     """
 
     experiment: Experiment
     wishes: Wishes
     criterion: Criterion
-    rows: tuple[Row, ...]
-    chosen: Row
-    regular: Row
-    checked: Checked
+    rows: tuple[DesignRow, ...]
+    chosen: DesignRow
+    regular: DesignRow
+    checked: SimulatedErrors
 
     @property
     def errors(self) -> np.ndarray:
         """Standard errors of the chosen design: by simulation, or else by linearisation."""
         return self.chosen.errors if self.checked.errors is None else self.checked.errors
 
-    def value_of(self, row: Row, systems: float) -> float:
+    def value_of(self, row: DesignRow, systems: float) -> float:
         """Return the criterion, linearised, with the places of a row and a number of systems."""
         whole = self.experiment.before + systems / row.systems * row.told
         return float(self.criterion.of_information(whole))
@@ -190,7 +190,7 @@ def intervals(experiment: Experiment, errors: np.ndarray) -> tuple[np.ndarray, n
 
 def designed(
     experiment: Experiment, wishes: Wishes, said: Callable[[str], object] | None = None
-) -> Design:
+) -> BestDesigns:
     """Return the best designs for what is asked.
 
     Raises
@@ -211,7 +211,7 @@ def designed(
         for i, p in enumerate(points)
     ]
     reported = experiment.scenario(experiment.p, criterion, REPORTED)
-    rows: list[Row] = []
+    rows: list[DesignRow] = []
     for replicates in wishes.replicates:
         search = Search(scenarios, replicates)
         exact = Search([reported], replicates)
@@ -231,17 +231,17 @@ def designed(
                 f"the simulation, which cost {chosen.cost:g}; allow a larger width or budget"
             )
     regular = _row(experiment, wishes, exact, _regular(experiment, chosen), chosen.replicates)
-    checked = Checked(reason=reason)
+    checked = SimulatedErrors(reason=reason)
     if found is not None:
         say("simulating the regular design")
         other, reason = _simulated(experiment, wishes, regular)
-        checked = Checked(
+        checked = SimulatedErrors(
             found.errors(experiment, criterion, chosen.groups),
             None if other is None else other.errors(experiment, criterion, regular.groups),
             found.precision(criterion),
             reason,
         )
-    return Design(experiment, wishes, criterion, tuple(rows), chosen, regular, checked)
+    return BestDesigns(experiment, wishes, criterion, tuple(rows), chosen, regular, checked)
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,9 @@ class _Simulated:
         return float(max(found)) / 2
 
 
-def _simulated(experiment: Experiment, wishes: Wishes, row: Row) -> tuple[_Simulated | None, str]:
+def _simulated(
+    experiment: Experiment, wishes: Wishes, row: DesignRow
+) -> tuple[_Simulated | None, str]:
     """Return the informations of a design by simulation, or the reason why there are none."""
     if not wishes.checked or wishes.criterion == "systems":
         return None, "it was left out"
@@ -333,7 +335,7 @@ def _rows(
     exact: Search,
     replicates: int,
     say: Callable[[str], object],
-) -> Iterator[Row]:
+) -> Iterator[DesignRow]:
     """Yield the best design for each number of places and systems."""
     last: tuple[Group, ...] | None = None
     for sensors in sorted(set(wishes.sensors)):
@@ -391,7 +393,7 @@ def _row(
     exact: Search,
     groups: tuple[Group, ...],
     replicates: int,
-) -> Row:
+) -> DesignRow:
     """Return a design with the errors that the linearisation predicts."""
     scenario = exact.scenarios[0]
     groups = _merged(groups)
@@ -407,7 +409,7 @@ def _row(
     if exact.of_systems:
         shares = exact.total(groups)[0]
     errors = _errors(scenario.before + told, criterion.free, criterion.scale)
-    return Row(sensors, replicates, groups, cost, value, errors, told, shares)
+    return DesignRow(sensors, replicates, groups, cost, value, errors, told, shares)
 
 
 def _errors(whole: np.ndarray, free: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -424,7 +426,7 @@ def _errors(whole: np.ndarray, free: np.ndarray, scale: np.ndarray) -> np.ndarra
     return errors
 
 
-def _wide(experiment: Experiment, wishes: Wishes, exact: Search, row: Row) -> Row:
+def _wide(experiment: Experiment, wishes: Wishes, exact: Search, row: DesignRow) -> DesignRow:
     """Return the design with the fewest systems that reach the wished width."""
     scenario = exact.scenarios[0]
     informations = [
@@ -472,8 +474,8 @@ def fewest_systems(
 
 
 def _chosen(
-    experiment: Experiment, wishes: Wishes, criterion: Criterion, rows: Sequence[Row]
-) -> Row:
+    experiment: Experiment, wishes: Wishes, criterion: Criterion, rows: Sequence[DesignRow]
+) -> DesignRow:
     """Return the row that is best under the budget, or cheapest with the wished width."""
     if not rows:
         each = min(
@@ -507,7 +509,7 @@ def _too_wide(experiment: Experiment, criterion: Criterion) -> ConfigError:
     )
 
 
-def _reaches(experiment: Experiment, wishes: Wishes, criterion: Criterion, row: Row) -> bool:
+def _reaches(experiment: Experiment, wishes: Wishes, criterion: Criterion, row: DesignRow) -> bool:
     if row.systems >= _MOST_SYSTEMS:
         return False
     assert wishes.width is not None
@@ -517,7 +519,7 @@ def _reaches(experiment: Experiment, wishes: Wishes, criterion: Criterion, row: 
     return bool(((upper - lower)[criterion.wanted] <= wished * (1 + 1e-9)).all())
 
 
-def _regular(experiment: Experiment, chosen: Row) -> tuple[Group, ...]:
+def _regular(experiment: Experiment, chosen: DesignRow) -> tuple[Group, ...]:
     places = regular_places(experiment.count, chosen.sensors)
     arms = len(experiment.arms)
     one = tuple(Group(i, places, 1) for i in range(min(arms, chosen.systems)))

@@ -259,9 +259,10 @@ class SharedDiscrepancy(WrappedNoise):
         e: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise about its mean; see the noise within."""
-        return self._noise.sample_given(self.within(gamma), e, signal, covariates)
+        return self._noise.sample_given(self.within(gamma), e, signal, covariates, scale)
 
     def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise about its mean."""
