@@ -449,7 +449,7 @@ class _Draws:
                 signal = signal.clone()
                 for b, own in _by_place(places, len(places)):
                     gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
-                    signal[own] += self._noise.shift(gamma)
+                    signal[own] += self._noise.shift(gamma, known.covariates[own])
         clean = signal.numpy()
         if self.errors is None:
             return np.asarray(clean)
