@@ -9,14 +9,17 @@
 - ``own``: lines with an error of each system, by one or two replicates, 40 data sets each.
 - ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
 - ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
+- ``porous``: 100 porous samples with sensors at places of their own, and scores of 200 others,
+  for a right simulator and for one that errs.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.machine import ROOT, confine
 
@@ -26,9 +29,13 @@ if __name__ == "__main__":
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 
 import popinv
 from benchmarks.measured_rows import write_rows
+from popinv.config.loading import load
+from popinv.inference.build import descent_problem, start
+from popinv.inference.conditions import heldout_observations
 from popinv.inference.discrepancy_bands import discrepancy_dataset
 from popinv.inference.discrepancy_size import settled, with_uncertain_size
 from popinv.inference.estimate import Estimate
@@ -39,13 +46,17 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem, replicated_simulator
 from popinv.inference.result import estimate_dataset, estimate_of
+from popinv.inference.solver import SolverSimulator
 from popinv.judgement.files import read_metrics
 from popinv.population.laws.gaussian import lognormal_law, normal_law
+from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import replicated_noise
+from popinv.population.stages.draw_population import draw_population
+from popinv.population.synthetic_observed import observed_systems
 
 TIMES = np.linspace(0.5, 8.0, 12)
 _T = torch.from_numpy(TIMES)
@@ -305,10 +316,92 @@ def valves() -> list[dict[str, Any]]:
     return rows
 
 
+# Seeds of the data sets of porous samples, and the numbers of samples fitted and held out.
+_SEEDS, _FITTED, _HELD = (1,), 100, 200
+# The error of the simulator at place x, up to one standard deviation of the noise.
+ERRORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "errs": lambda x: 0.1 * np.sin(2 * np.pi * x),
+    "right": np.zeros_like,
+}
+
+
+def porous_study(seed: int, kernel: str | None) -> Any:
+    """Return the example of porous samples, smaller, with a discrepancy or without one."""
+    text = (ROOT / "config/examples/porous_samples.yaml").read_text(encoding="utf-8")
+    study = yaml.safe_load(text)["studies"]["porous_samples_1"]
+    for key in ("downstream", "evidence"):
+        del study[key]
+    study["seed"] = seed
+    study["observations"] |= {"count": _FITTED, "heldout": _HELD}
+    if kernel:
+        study["noise"] |= {"discrepancy": {"shared": {"kernel": kernel}}}
+    return load({"studies": {"samples": study}}).studies["samples"]
+
+
+def porous_samples(seed: int, error: Callable[[np.ndarray], np.ndarray]) -> Any:
+    """Return the observations of porous samples, to which the error of the simulator is added."""
+    study = porous_study(seed, None)
+    model = Model(study.forward, study.law, study.noise)
+    stated = study.synthetic()
+    law = study.law.replace(start=stated.truth.law, prior=None)
+    z = draw_population(study.forward, law, stated, seed=seed, samples=_FITTED + _HELD)["z"].values
+    clean = study.forward.model(seed).solve(z, "truth").observations
+    seen = observed_systems(model, stated, clean, seed=seed, stage="truth", heldout=_HELD)
+    names = [str(name) for name in seen["design_name"].values]
+    sensors = [i for i, name in enumerate(names) if name.startswith("x_")]
+    for end in ("", "_heldout"):
+        seen[f"y{end}"] = seen[f"y{end}"] + error(seen[f"design{end}"].values[:, sensors])
+    return seen
+
+
+def porous_answer(seed: int, seen: Any, kernel: str | None) -> tuple[Problem, np.ndarray]:
+    """Return the problem of porous samples through the solver, and the pseudo-likelihood's maximum.
+
+    Each sample has moments of its own, from 64 draws.
+    """
+    study = porous_study(seed, kernel)
+    model, solver = Model(study.forward, study.law, study.noise), study.forward.model(seed)
+    problem = descent_problem(model, seen, cast(Any, SolverSimulator(solver)), seed, "discrepancy")
+
+    def fit(p: np.ndarray) -> Estimate:
+        return fit_pseudo_likelihood(problem, [p], draws=64)
+
+    return problem, settled(problem, fit(start(model, problem)), fit).p
+
+
+def porous() -> list[dict[str, Any]]:
+    """Return the log scores of held-out porous samples, a row for each sample."""
+    rows: list[dict[str, Any]] = []
+    for name, error in ERRORS.items():
+        for seed in _SEEDS:
+            seen = porous_samples(seed, error)
+            for model in ("none", "smooth"):
+                problem, p = porous_answer(seed, seen, MODELS[model] or None)
+                y, conditions = heldout_observations(seen, problem.conditions)
+                held = replace(problem, data=y, conditions=conditions)
+                near = likelihood_near(held, p, MarginalSettings(draws=64, scores=False))
+                found = near.here.log_likelihood
+                gamma = torch.from_numpy(p[problem.d_alpha :])
+                wrong: Any = ""
+                if isinstance(problem.noise, SharedDiscrepancy):
+                    knots = problem.noise.coordinates[:, 0]
+                    b = problem.noise.values(gamma).numpy()
+                    wrong = round(float(np.sqrt(np.mean((b - error(knots)) ** 2))), 5)
+                noise = round(float(problem.noise.to_natural(gamma.numpy())[0]), 5)
+                print(name, seed, model, found.sum(), noise, wrong, flush=True)
+                rows += [
+                    {"data": name, "model": model, "seed": seed, "system": n}
+                    | {"score": round(float(value), 5), "noise": noise, "error": wrong}
+                    for n, value in enumerate(found)
+                ]
+    return rows
+
+
 PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "recovery": recovery,
     "right": right,
     "scores": scores,
+    "porous": porous,
     "valves": valves,
     "own": own,
 }

@@ -365,7 +365,8 @@ def repeats() -> None:
                     seed=seed,
                     whitening=np.eye(3) / 0.2,
                 )
-                surrogate = MeanAndFactor(train(TrainingData(z, y), settings, progress=False)[0])
+                trained = train(TrainingData(z, y), settings, progress=False)[0]
+                surrogate = MeanAndFactor.of_training(trained, z)
                 signal = surrogate.predict(tested)
                 learned = surrogate.factor.covariance(torch.from_numpy(signal[:, 3:])).numpy()
                 white = np.linalg.solve(roots, (signal[:, :3] - mean)[..., None])

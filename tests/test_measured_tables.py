@@ -42,6 +42,7 @@ MEASURED = [
     kept.FOLDER / "discrepancy_scores.csv",
     kept.FOLDER / "discrepancy_valves.csv",
     kept.FOLDER / "discrepancy_own.csv",
+    kept.FOLDER / "discrepancy_porous.csv",
 ]
 BLOCKS = re.compile(rf"^<!-- ({'|'.join(TABLES)}) (\w+) -->$", re.MULTILINE)
 

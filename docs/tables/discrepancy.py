@@ -141,10 +141,30 @@ def scores() -> Iterator[str]:
     yield from ("", _told(rows))
 
 
+def porous() -> Iterator[str]:
+    """Yield the log scores of held-out porous samples, and what the discrepancy adds."""
+    rows, cells = _rows("porous"), []
+    told = {"right": "none", "errs": "0.1 sin(2 π x)"}
+    for (data, model), group in rows.items():
+        values = [float(row["score"]) for row in group]
+        plain = [float(row["score"]) for row in rows[data, "none"]]
+        gain = ""
+        if model != "none":
+            mean, error = _mean([a - b for a, b in zip(values, plain, strict=True)])
+            gain = f"{len(values) * mean:+.1f} ± {len(values) * error:.1f}"
+        noise, wrong = float(group[0]["noise"]), group[0]["error"]
+        own = [f"{noise:.4f}", f"{float(wrong):.3f}" if wrong else ""]
+        cells.append([told[data], _MODELS[model], f"{sum(values):.1f}", gain, *own])
+    heads = ["error", "discrepancy", "log score, sum", "gain", "noise", "error of b"]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "recovery": recovery,
     "scores": scores,
     "right": right,
     "valves": valves,
     "own": own,
+    "porous": porous,
 }

@@ -144,6 +144,16 @@ def test_a_random_function_is_recognised_without_the_key():
         popinv.fit(data(), unseeded, **QUICK)
 
 
+def test_random_numbers_that_rows_share_are_refused():
+    def shared(z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
+        e = np.random.default_rng(seeds[0]).standard_normal((len(z), 1))
+        return z[:, :1] + z[:, 1:] * TIMES + e
+
+    with pytest.raises(SolverError, match="The seed of the row was the same") as error:
+        popinv.fit(data(), shared, stochastic=True, **QUICK)
+    assert "forward.stochastic" not in str(error.value)
+
+
 def test_censored_values_are_refused():
     with pytest.raises(ConfigError, match="states limits"):
         popinv.fit(data(), walks, stochastic=True, censored_below=0.0, **QUICK)

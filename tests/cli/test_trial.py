@@ -131,7 +131,7 @@ def test_a_random_simulator_is_recognised():
     Path("simulator.py").write_text(RANDOM)
     configure(rows_per_call=100)
     told = attempt("--systems", "3")
-    assert "it is random: the same parameters gave another answer" in told
+    assert "the same parameters gave another answer" in told
     assert PROPOSED in told
     configure(rows_per_call=100, stochastic=True)
     told = attempt("--systems", "3")
@@ -146,7 +146,42 @@ def test_a_simulator_that_is_not_random_needs_no_key():
     assert "random" not in attempt("--systems", "3")
     configure(rows_per_call=100, stochastic=True)
     told = attempt("--systems", "3")
-    assert "the same parameters gave the same answer again: leave the key out" in told
+    assert "gave the same answer again in 3 systems: draw the random numbers" in told
+
+
+def test_random_numbers_without_seeds_cannot_be_repeated():
+    unseeded = RANDOM.replace(", seeds", "").replace(
+        "np.array([np.random.default_rng(each).standard_normal(3) for each in seeds])",
+        "np.random.default_rng().standard_normal((len(z), 3))",
+    )
+    Path("simulator.py").write_text(unseeded)
+    configure(rows_per_call=100, stochastic=True)
+    told = attempt("--systems", "3")
+    assert "no run can be repeated: take an argument 'seeds'" in told
+    Path("simulator.py").write_text(RANDOM)
+    assert "can be repeated" not in attempt("--systems", "3")
+
+
+@pytest.mark.parametrize("of_call", ["1", "seeds[0]"])
+def test_random_numbers_that_rows_share_are_refused(of_call):
+    shared = RANDOM.replace(
+        "np.array([np.random.default_rng(each).standard_normal(3) for each in seeds])",
+        f"np.random.default_rng({of_call}).standard_normal((len(z), 3))",
+    )
+    Path("simulator.py").write_text(shared)
+    configure(rows_per_call=100, stochastic=True)
+    done = CliRunner().invoke(popinv, ["try", "mine.yaml", "--systems", "5"])
+    assert done.exit_code != 0
+    words = " ".join(done.output.split())
+    assert "The seed of the row was the same" in words
+    assert "default_rng(seeds[i])" in words
+    assert "leave the key out" not in words
+
+
+def test_a_random_simulator_needs_many_solves_for_each_system():
+    Path("simulator.py").write_text(RANDOM)
+    configure(rows_per_call=100, stochastic=True)
+    assert "solves_per_round: 200}" in attempt("--systems", "3")
 
 
 def test_quick_solves_leave_their_time_for_the_plan():

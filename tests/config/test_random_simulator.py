@@ -58,6 +58,12 @@ def test_the_averages_of_lorenz_96_may_be_random():
             "forward.derivatives deriv",
         ),
         ({"noise": {"kind": "full"}}, "noise.kind got 'full', which can take the place"),
+        ({"noise": {"kind": "channels"}}, "noise.kind got 'channels' at one time, which is a free"),
+        ({"polish": {"solver_seconds": 60.0}}, "polish.solver_seconds got 60, but the last step"),
+        (
+            {"polish": {"seconds_per_solve": 0.1}},
+            "polish.seconds_per_solve got 0.1, but the last step",
+        ),
         (
             {"noise": {"kind": "isotropic", "errors": {"tails": "student"}}},
             "noise.errors not with 'forward.stochastic'",
@@ -88,6 +94,20 @@ def test_what_would_be_wrong_is_refused_with_the_reason(changes, told):
     with pytest.raises(ConfigError) as error:
         loaded(**changes)
     assert told in words_of(error)
+
+
+def test_without_surrogate_the_surrogate_alone_is_refused():
+    with pytest.raises(ConfigError) as error:
+        loaded(surrogate={"kind": "none"})
+    assert "surrogate.kind" in words_of(error)
+    assert "active_learning" not in words_of(error)
+
+
+def test_channels_at_several_times_and_the_surrogate_in_the_last_step_are_taken():
+    several = {"times": [1.0, 2.0, 3.0], "count": 2}
+    forward = {**STUDY["forward"], "observations": several}
+    assert loaded(forward=forward, noise={"kind": "channels"}).noise.kind == "channels"
+    assert loaded(polish={"solver_seconds": 0}).polish.solver_seconds == 0
 
 
 def test_posteriors_of_single_systems_are_those_of_the_whole_covariance():

@@ -98,9 +98,8 @@ def test_the_gradient_of_a_training_step_is_that_of_its_loss():
 def learned() -> MeanAndFactor:
     whitening = np.linalg.inv(0.2 * np.eye(2))
     data = random_line(3000, 1)
-    return MeanAndFactor(
-        train(data, settings(whitening=whitening, max_epochs=60), progress=False)[0]
-    )
+    trained = train(data, settings(whitening=whitening, max_epochs=60), progress=False)[0]
+    return MeanAndFactor.of_training(trained, data.z)
 
 
 def test_mean_and_covariance_are_learned_from_single_solves(learned):
@@ -118,7 +117,9 @@ def test_mean_and_covariance_are_learned_from_single_solves(learned):
 
 def test_the_derivatives_are_those_of_the_signal(learned):
     surrogate = learned.in_double()
-    z, tangents = drawn(6, 2), drawn(3, 6, 2)
+    # The last rows are far outside the training solves.
+    z = drawn(6, 2) * torch.tensor([1, 1, 1, 2, 4, 8], dtype=torch.float64)[:, None]
+    tangents = drawn(3, 6, 2)
     value, change = surrogate.linearise(z, tangents)
     torch.testing.assert_close(value, surrogate(z))
     for tangent, moved in zip(tangents, change, strict=True):
@@ -130,15 +131,32 @@ def test_a_stored_surrogate_is_the_same(learned):
     stored = surrogate_dataset(learned, {}, {})
     again = surrogate_of(stored)
     assert isinstance(again, MeanAndFactor)
-    z = drawn(5, 2)
+    # Within the training solves and outside.
+    z = torch.cat([drawn(5, 2), 20 * drawn(5, 2)])
     assert torch.equal(again(z), learned(z))
+
+
+def test_an_answer_is_bounded_outside_the_training_solves_alone(learned):
+    data = random_line(3000, 1)
+    inside = torch.from_numpy(data.z)
+    outputs = learned.inner.standardised(inside)
+    assert torch.equal(learned.trained.bounded(outputs), outputs)
+    directions = drawn(200, 2)
+    far = 1e3 * directions / directions.norm(dim=1, keepdim=True)
+    free = natural_outputs(learned.inner.standardised(far), learned.factor)[1]
+    assert not free.abs().max() < 1e30
+    deviations = learned.factor.covariance(learned(far)[:, 2:]).diagonal(dim1=1, dim2=2).sqrt()
+    # The solves have means within 7 and deviations up to 2. Beyond them, half of the range of the
+    # arcsinh of a mean and of a log deviation is added.
+    assert deviations.max() < 1e3
+    assert learned(far)[:, :2].abs().max() < 1e3
 
 
 def test_units_of_answers_do_not_matter():
     data, factors = random_line(200, 3), np.array([1e4, 1e-3])
     other = TrainingData(data.z, 5.0 + factors * data.y)
     one, two = (
-        MeanAndFactor(train(each, settings(max_epochs=3), progress=False)[0])
+        MeanAndFactor.of_training(train(each, settings(max_epochs=3), progress=False)[0], each.z)
         for each in (data, other)
     )
     z = drawn(4, 2)
@@ -156,7 +174,8 @@ def test_a_broad_design_with_answers_of_any_size_is_learned():
     rng = np.random.default_rng(5)
     z = rng.normal(0, 3, (2000, 1))
     y = np.exp(2 * z + 0.1 * rng.standard_normal((2000, 1)))
-    surrogate = MeanAndFactor(train(TrainingData(z, y), settings(), progress=False)[0])
+    trained = train(TrainingData(z, y), settings(), progress=False)[0]
+    surrogate = MeanAndFactor.of_training(trained, z)
     tested = np.linspace(-2, 4, 13)[:, None]
     found = surrogate.predict(tested)[:, 0]
     # The answers lie between 0.02 and 3000, and those of the design between 1e-9 and 1e9.

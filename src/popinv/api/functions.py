@@ -76,6 +76,10 @@ class OwnFunction(ExternalSection):
         """Return whether the function has an argument ``times``."""
         return takes(self.function, "times")
 
+    def takes_seeds(self) -> bool:
+        """Return whether the function has an argument for seeds."""
+        return takes(self.function, "seeds" if self.vectorised else "seed")
+
     def of_inputs(self) -> Function:
         """Return the function of a table of the inputs, the parameters and then the design.
 

@@ -38,11 +38,14 @@ from popinv.population.model import covariate_names
 from popinv.population.synthetic import broad_parameters
 from popinv.population.synthetic_observed import synthetic_known
 from popinv.seeds import generator
+from popinv.workflow.rounds import solve_count
 
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
 # Systems that are solved again, and the share of two solves by which rounding may part them.
 _SOLVED_AGAIN, _ROUNDING = 5, 1e-6
+# Solves of a random simulator after the first round, for each system.
+_SOLVES_OF_SYSTEM = 10
 # Steps of the likelihood, about, and the cost of a solve with its gradient in solves.
 _STEPS, _WITH_ADJOINT = 50, 3
 
@@ -132,6 +135,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)
+    lines += _solves_of_random(study, observed)
     calls = sum(count for count, _ in solves_of(study))
     lines += study_costs(study, seconds)
     if without := _no_surrogate(study, seconds, observed, len(population.names)):
@@ -150,11 +154,20 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
 def _solved_again(study: Study, model: ForwardModel, z: np.ndarray) -> Solutions | None:
     """Return other solves of a few systems, with other random numbers, of what may be random.
 
-    A simulator that takes no seed has been solved twice already, and a difference was refused.
+    A simulator that is not said to be random and takes no seed has been solved twice already, and
+    a difference was refused.
     """
-    if not (isinstance(study.forward, MayBeRandom) and study.forward.takes_seeds()):
+    forward = study.forward
+    if not isinstance(forward, MayBeRandom):
         return None
-    return model.solve(z[:_SOLVED_AGAIN], "again")
+    if not (forward.is_random() or forward.takes_seeds()):
+        return None
+    if forward.is_random():
+        # The first solves compared single calls. Another model compares a row among others with
+        # the row alone, so that random numbers which rows share are found.
+        model = forward.model(study.seed or 0)
+    with session(model):
+        return model.solve(z[:_SOLVED_AGAIN], "again")
 
 
 def _randomness(study: Study, solutions: Solutions, again: Solutions | None) -> list[str]:
@@ -170,16 +183,44 @@ def _randomness(study: Study, solutions: Solutions, again: Solutions | None) -> 
     random = bool((apart > _ROUNDING * size).any())
     if random and not study.forward.is_random():
         return [
-            "it is random: the same parameters gave another answer with other random numbers. This "
-            "variation would count as measurement noise. To learn it and to tell it apart from the "
-            "noise, set 'forward.stochastic: true'"
+            "set 'forward.stochastic: true': the simulator is random, as the same parameters gave "
+            "another answer with other random numbers. The study then learns this variation and "
+            "tells it apart from the measurement noise, as which it would count otherwise"
         ]
-    if study.forward.is_random() and not random:
+    if not study.forward.is_random():
+        return []
+    if not random:
         return [
-            "'forward.stochastic' is true, but the same parameters gave the same answer again: "
-            "leave the key out, or draw the random numbers from 'seeds'"
+            f"'forward.stochastic' is true, but the same parameters gave the same answer again in "
+            f"{both.sum()} systems: draw the random numbers of each system from its own seed, or, "
+            "if nothing in the simulator is random, leave the key out"
         ]
-    return []
+    lines = []
+    assert isinstance(study.forward, MayBeRandom)
+    if not study.forward.is_given_seeds():
+        lines.append(
+            "its random numbers do not come from seeds that popinv gives, so that no run can be "
+            "repeated: take an argument 'seeds' ('seed' without 'vectorised'; 'pass_seed: true' "
+            "for a program), and draw the random numbers of each system from its own"
+        )
+    return lines
+
+
+def _solves_of_random(study: Study, observed: int) -> list[str]:
+    """Return a line if a random simulator has fewer solves than its mean and covariance need."""
+    if not study.forward.is_random():
+        return []
+    learning = study.active_learning
+    solves, wanted = (learning.rounds - 1) * solve_count(study, "1"), _SOLVES_OF_SYSTEM * observed
+    if solves >= wanted:
+        return []
+    each = -(-wanted // (learning.rounds - 1))
+    return [
+        f"mean and covariance are learned from the {solves} solves after the first round, fewer "
+        f"than {_SOLVES_OF_SYSTEM} for each of the {observed} systems: the error of the learned "
+        "mean may count beside the uncertainty of the law. Set 'active_learning: "
+        f"{{solves_per_round: {each}}}' if the time allows"
+    ]
 
 
 def _known(study: Study, seed: int, table: ObservationTable | None, systems: int) -> Known | None:

@@ -13,11 +13,14 @@ from popinv.config.study_sections import Sections
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import wants_likelihood
 from popinv.observation_files.limit_keys import states_limits
+from popinv.population.noise.discrepancy_section import Discrepancy, SharedProcess, own_sensors
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.messages import ConfigProblem
 
 # The place of the key in a study.
 _AT = ("noise", "discrepancy")
+# The kernels whose process a spline through knots gives.
+SMOOTH = ("matern52", "squared_exponential")
 
 
 def discrepancy_problems(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProblem]:
@@ -52,11 +55,40 @@ def _of_noise(noise: NoiseSection, forward: ForwardSection | None) -> Iterator[C
             "the observations are of several quantities, and a discrepancy has one amplitude for "
             "all of them, in one unit. Observe one quantity, or leave it out.",
         )
-    if getattr(forward, "own_sensors", lambda: False)():
+    if own_sensors(forward):
+        yield from _of_own_sensors(noise.discrepancy, forward)
+
+
+def _of_own_sensors(
+    discrepancy: Discrepancy | None, forward: ForwardSection
+) -> Iterator[ConfigProblem]:
+    """Yield what sensors at places of each system's own do not allow."""
+    assert discrepancy is not None
+    where = "each system has sensors at places of its own ('forward.design')"
+    if discrepancy.own is not None:
         yield ConfigProblem(
-            _AT,
-            "each system has sensors at places of its own ('forward.design'), so that no two "
-            "observations share a value of the discrepancy; leave it out.",
+            (*_AT, "own"),
+            f"not where {where}: its covariance would differ from system to system; leave it out.",
+        )
+    if discrepancy.shared == "free":
+        yield ConfigProblem(
+            (*_AT, "shared"),
+            f"got 'free', but {where}, so that no two observations share a value of the "
+            "discrepancy; choose a smooth one, 'shared: {kernel: matern52}'.",
+        )
+    if not isinstance(discrepancy.shared, SharedProcess):
+        return
+    if discrepancy.shared.kernel not in SMOOTH:
+        yield ConfigProblem(
+            (*_AT, "shared", "kernel"),
+            f"got '{discrepancy.shared.kernel}', but {where}, and its process is too rough to be "
+            f"interpolated from knots; choose {' or '.join(map(repr, SMOOTH))}.",
+        )
+    if getattr(forward, "dimension", 1) > 1:
+        yield ConfigProblem(
+            (*_AT, "shared"),
+            f"{where} in the plane, but the discrepancy is interpolated along a line alone; set "
+            "'forward.dimension: 1', or leave it out.",
         )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from popinv.config.observations import FileObservations
 from popinv.config.study_sections import Sections
+from popinv.inference.settings import PolishSettings
 from popinv.observation_files.limit_keys import states_limits
 from popinv.sections.messages import ConfigProblem
 
@@ -43,7 +44,9 @@ def random_problems(sections: Sections) -> Iterator[ConfigProblem]:
             "or not share the random part of its members' answers, which the model does not state. "
             "Leave the key out, or give the effects of a group as covariates.",
         )
-    if sections.active_learning and sections.active_learning.rounds < 2:
+    exact = surrogate is not None and surrogate.kind == "none"
+    # Without a surrogate there are no rounds; the refusal of the surrogate says what to do.
+    if sections.active_learning and sections.active_learning.rounds < 2 and not exact:
         yield ConfigProblem(
             ("active_learning", "rounds"),
             f"got {sections.active_learning.rounds}, but the broad first design of a random "
@@ -75,6 +78,14 @@ def _noise(sections: Sections) -> Iterator[ConfigProblem]:
             f"got '{noise.kind}', which can take the place of most intrinsic variation, so that "
             "the two are not told apart; use 'diagonal', 'isotropic' or 'kernel'.",
         )
+    at_one_time = sections.forward is not None and sections.forward.time_count() in (None, 1)
+    if noise and noise.kind == "channels" and at_one_time:
+        yield ConfigProblem(
+            ("noise", "kind"),
+            "got 'channels' at one time, which is a free covariance of observations: it can take "
+            "the place of most intrinsic variation, so that the two are not told apart. Use "
+            "'diagonal' or 'isotropic', or observe several times.",
+        )
 
 
 def _observations(sections: Sections) -> Iterator[ConfigProblem]:
@@ -90,6 +101,8 @@ def _observations(sections: Sections) -> Iterator[ConfigProblem]:
 
 def _other_parts(sections: Sections) -> Iterator[ConfigProblem]:
     evidence, observations = sections.evidence, sections.observations
+    if sections.polish:
+        yield from _solver_in_last_step(sections.polish)
     if evidence and evidence.design_counts:
         yield ConfigProblem(
             ("evidence", "design_counts"),
@@ -124,3 +137,17 @@ def _other_parts(sections: Sections) -> Iterator[ConfigProblem]:
                 ("downstream", name),
                 f"not for a random simulator ('forward.stochastic'): {reason}; leave it out.",
             )
+
+
+def _solver_in_last_step(polish: PolishSettings) -> Iterator[ConfigProblem]:
+    stated = {
+        "solver_seconds": polish.solver_seconds not in (0, PolishSettings().solver_seconds),
+        "seconds_per_solve": polish.seconds_per_solve is not None,
+    }
+    for key in (key for key, given in stated.items() if given):
+        yield ConfigProblem(
+            ("polish", key),
+            f"got {getattr(polish, key):g}, but the last step of the estimate does not use a "
+            "random simulator itself: it needs mean and covariance, which a solve does not give. "
+            "Leave the key out.",
+        )

@@ -32,9 +32,12 @@ def discrepancy_panel(
     if "discrepancy" not in population:
         return None
     single = len(layout.panels) == 1 and not layout.names
-    count = population["discrepancy"].size
+    count, label = population["discrepancy"].size, layout.x_label if single else NUMBER
     x = layout.panels[0].x if single else np.arange(1.0, count + 1)
     rows = layout.panels[0].rows if single else np.arange(count)
+    if "knot" in population.coords:
+        # Each system has sensors at places of its own.
+        x, rows, label = population["knot"].values, np.arange(count), "x"
 
     def values(end: str) -> np.ndarray:
         return np.asarray(population[f"discrepancy{end}"].values[rows])
@@ -64,7 +67,7 @@ def discrepancy_panel(
     if true is not None:
         marks.append(Line(x, true[rows], "dash", colour=TRUTH, label="true"))
     return Panel(
-        Axis(layout.x_label if single else NUMBER),
+        Axis(label),
         Axis(axis_label("error of the simulator", units), room=0.25),
         marks,
         "Error of the simulator, the same in all systems",

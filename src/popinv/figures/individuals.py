@@ -162,7 +162,7 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
     count, width = len(of_group), y.shape[2]
     signal, within = (each.reshape(count, -1)[:, :width] for each in (signal, within))
     # A discrepancy of the simulator is a part of what is measured.
-    signal = signal + union.noise.of_one.shift(gamma)
+    signal = signal + union.noise.of_one.shift(gamma, union.known.covariates)
     mean, variance = (each.reshape(count, -1)[:, :width] for each in (mean, variance))
     union = union.of_systems(of_group) if members > 1 else union
     about = noise_deviations(union, gamma, torch.from_numpy(mean))

@@ -57,6 +57,11 @@ class Observations:
         return len(self.coordinates)
 
     @property
+    def own_sensors(self) -> bool:
+        """Whether each system has sensors at places of its own, which stand in its design."""
+        return tuple(self.coordinate_names) == ("sensor",)
+
+    @property
     def time_count(self) -> int | None:
         """Number of different times, None if the entries have none."""
         times = self.coordinates[:, -1] if self.coordinate_names[-1] == "t" else None

@@ -96,6 +96,10 @@ class MayBeRandom(Section):
         """Return whether the model may draw its random numbers from seeds that it is given."""
         return True
 
+    def is_given_seeds(self) -> bool:
+        """Return whether each system of a call has a seed, which decides on its random numbers."""
+        return self.takes_seeds()
+
 
 class ForwardSection(Kind):
     """The section of a forward model, and its interface to the rest of a study."""

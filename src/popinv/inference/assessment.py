@@ -374,7 +374,11 @@ def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorD
         finite(float(population[f"noise{end}"].values[size])) for end in ("_lower", "_upper")
     )
     return SimulatorDiscrepancy(
-        places=tuple(_places(observations)),
+        places=tuple(
+            [f"x = {place:.3g}" for place in population["knot"].values]
+            if "knot" in population.coords
+            else _places(observations)
+        ),
         values=values(""),
         lower=values("_lower"),
         upper=values("_upper"),

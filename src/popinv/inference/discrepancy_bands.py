@@ -55,7 +55,8 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     Dataset
-        ``discrepancy`` (observation,) in the unit of the observations; the pointwise
+        ``discrepancy`` (observation,), or (knot,) with the places ``knot`` if each system has
+        sensors at places of its own, in the unit of the observations; the pointwise
         ``discrepancy_lower`` and ``discrepancy_upper``; the joint band ``discrepancy_joint_lower``
         and ``discrepancy_joint_upper``; and ``discrepancy_determined``, the share of the prior
         variance that the observations remove, given the size. The attribute
@@ -92,9 +93,10 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
             "share of the discrepancy's prior variance that the observations remove",
         ),
     }
-    found = xr.Dataset(
-        {f"discrepancy{end}": variable("observation", *each) for end, each in told.items()}
-    )
+    dim = "observation" if noise.sensors is None else "knot"
+    found = xr.Dataset({f"discrepancy{end}": variable(dim, *each) for end, each in told.items()})
+    if noise.sensors is not None:
+        found = found.assign_coords(knot=variable("knot", noise.sensors.knots, "place of the knot"))
     confounded = {
         name.removeprefix(WIDENS): round(float(ratio), 2)
         for name, ratio in answer.attrs.items()

@@ -130,8 +130,9 @@ class SizeEvidence:
         apart = distance[distance > 0]
         if not len(apart):
             return np.zeros(2)
-        longest = max(_LONGEST * apart.max(), apart.min())
-        return np.linspace(np.log(apart.min()), np.log(longest), _LENGTHS)
+        shortest = self.noise.shortest_length
+        longest = max(_LONGEST * apart.max(), shortest)
+        return np.linspace(np.log(shortest), np.log(longest), _LENGTHS)
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
@@ -190,7 +191,8 @@ def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     problem = problem.of_moments
     # In the coordinates b themselves, the information needs no inverse of a smooth kernel.
     plain = SharedDiscrepancy(
-        noise.centred, noise.coordinates, None, noise.replicates, noise.own_places
+        *(noise.centred, noise.coordinates, None, noise.replicates, noise.own_places),
+        sensors=noise.sensors,
     )
     first = problem.d_alpha + len(noise.centred.names)
     b = noise.to_natural(p[problem.d_alpha :])[-len(noise.coordinates) :]

@@ -318,7 +318,10 @@ class Problem:
         if self.noise.shifts:
             # A discrepancy is a part of what is measured, so that the noise may grow with it.
             signal = signal + self.noise.shift(gamma, covariates)
-        noise = self.noise.sample_given(gamma, e, signal, covariates)
+        scale = None
+        if systems is not None and self.conditions.scaled:
+            scale = torch.from_numpy(self.conditions.scale[systems])
+        noise = self.noise.sample_given(gamma, e, signal, covariates, scale)
         return self.seen_through(signal, noise, systems)
 
     def seen_through(

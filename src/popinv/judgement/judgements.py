@@ -252,7 +252,7 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
         text = (
             f"The simulator errs alike in all systems: by {found.values[worst]:.3g}{units} at "
             f"{found.places[worst]}, and the joint band excludes zero at {len(seen)} of {count} "
-            "observations."
+            "places."
         )
     elif errs:
         short = "the simulator errs, by less than its joint band at each observation"

@@ -3,11 +3,15 @@
 The design is a further input of the forward model, such as a dose, a load or a geometry. Covariates
 shift the law of the parameters, or scale the noise. Simulated systems take both from observed ones.
 Where each system has its own places, both contain these places (:mod:`popinv.population.places`).
+The places of sensors that each system has of its own are inputs of the forward model. Along a line,
+they stand after the covariates too, for a discrepancy that is a function of the place
+(:mod:`popinv.population.noise.knots`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,8 +98,26 @@ def known_of(observations: xr.Dataset, ending: str = "") -> Known:
     none = np.empty((count, 0))
     found = [observations.get(f"{name}{ending}") for name in ("design", "covariate")]
     # Those of the members of a group stand side by side.
-    arrays = (none if each is None else each.values.reshape(count, -1) for each in found)
-    return Known.of_arrays(*arrays)
+    design, covariates = (
+        none if each is None else each.values.reshape(count, -1) for each in found
+    )
+    if "observation_sensor" in observations.coords and "member" not in observations.dims:
+        names = list(map(str, observations["design_name"].values))
+        covariates = with_sensors(covariates, design, names)
+    return Known.of_arrays(design, covariates)
+
+
+def with_sensors(
+    covariates: np.ndarray, design: np.ndarray, design_names: Sequence[str]
+) -> np.ndarray:
+    """Return covariates (n, k) with the places x_1, ..., x_m of own sensors after them.
+
+    Sensors in the plane, x_1, y_1, ..., do not join the covariates.
+    """
+    if "y_1" in design_names:
+        return covariates
+    columns = [i for i, name in enumerate(design_names) if re.fullmatch(r"x_\d+", name)]
+    return np.concatenate([covariates, design[:, columns]], axis=1)
 
 
 def inputs(law: Law, alpha: torch.Tensor, omega: torch.Tensor, known: Known) -> torch.Tensor:

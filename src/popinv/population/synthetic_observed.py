@@ -16,6 +16,7 @@ from popinv.forward.datasets import law_and_noise_coordinates
 from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import stated_limits
+from popinv.population.known import with_sensors
 from popinv.population.limits import limits_of
 from popinv.population.members import of_replicates
 from popinv.population.model import Model, covariate_names
@@ -90,7 +91,11 @@ def observed_systems(
         of_systems = known.covariates
     repeated = of_replicates(clean, replicates, members)
     if each.shifts:
-        repeated = repeated + each.shift(torch.from_numpy(gamma)).numpy()
+        places = None
+        if known is not None and description.own_sensors:
+            names = model.forward.design_names()
+            places = torch.from_numpy(with_sensors(known.covariates, known.design, names))
+        repeated = repeated + each.shift(torch.from_numpy(gamma), places).numpy()
     scales, limits = observations.noise_scale, None
     if states_limits(observations):
         ends = stated_limits(observations, description, len(clean), replicates)

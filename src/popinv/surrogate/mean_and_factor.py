@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from popinv.errors import DataError
 from popinv.forward.tangents import linearised
 from popinv.population.noise.intrinsic import Factor
 from popinv.surrogate.networks import MLP
@@ -41,6 +42,9 @@ KIND = "mean_and_factor"
 _USUAL = 30.0
 # Standard deviations of the noise of the loss in the first round, in units of the spread of solves.
 _FIRST_NOISE = 0.05
+# The least room of outputs beyond their range at the training solves, and the names under which the
+# range is stored.
+_LEAST_ROOM, _RANGE = 0.5, ("answer_lower", "answer_upper")
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,57 @@ def _pulled_back(
 
 
 @dataclass(frozen=True)
+class OutputRange:
+    r"""The range of the outputs of a network at its training solves, and a bound beyond it.
+
+    An output x in [a, b] is left as it is. Beyond b it becomes ``b + c tanh((x - b) / c)``, and
+    below a accordingly. This is twice continuously differentiable, and between ``a - c`` and
+    ``b + c``. The room c is half of the range, and at least 0.5. Mean and factor grow exponentially
+    in the outputs, so that without a bound they overflow a few deviations outside the solves.
+
+    Parameters
+    ----------
+    lower, upper : ndarray of shape (d + k,)
+        a and b of each output.
+
+    Examples
+    --------
+    >>> import numpy as np, torch
+    >>> own = OutputRange(np.array([-1.0]), np.array([3.0]))
+    >>> own.bounded(torch.tensor([[2.5], [1000.0], [-1000.0]])).flatten()
+    tensor([ 2.5000,  5.0000, -3.0000])
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def of(cls, network: Surrogate, z: np.ndarray) -> OutputRange:
+        """Return the range of the outputs at training inputs z (n, d_z)."""
+        with torch.no_grad():
+            parts = torch.as_tensor(z, dtype=torch.float64).split(4096)
+            outputs = torch.cat([network.standardised(part) for part in parts]).numpy()
+        return cls(outputs.min(axis=0), outputs.max(axis=0))
+
+    def bounded(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the bounded outputs (..., d + k)."""
+        nearest, beyond, room = self._apart(outputs)
+        return torch.where(beyond == 0, outputs, nearest + room * torch.tanh(beyond))
+
+    def slope(self, outputs: torch.Tensor) -> torch.Tensor:
+        """Return the derivatives (..., d + k) of the bounded outputs."""
+        # 1 / cosh^2, which does not overflow.
+        return 1 - torch.tanh(self._apart(outputs)[1]) ** 2
+
+    def _apart(self, outputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the nearest value in the range, the distance from it in rooms, and the room."""
+        lower, upper = (torch.from_numpy(x).to(outputs) for x in (self.lower, self.upper))
+        room = ((upper - lower) / 2).clamp(min=_LEAST_ROOM)
+        nearest = torch.minimum(torch.maximum(outputs.detach(), lower), upper)
+        return nearest, (outputs - nearest) / room, room
+
+
+@dataclass(frozen=True)
 class MeanAndFactor:
     """A trained network of mean and factor in physical units.
 
@@ -170,9 +225,17 @@ class MeanAndFactor:
     ----------
     inner : Surrogate
         Its network has d + k outputs, and its units belong to the d observations.
+    trained : OutputRange
+        The outputs at the training solves, which bound the outputs elsewhere.
     """
 
     inner: Surrogate
+    trained: OutputRange
+
+    @classmethod
+    def of_training(cls, inner: Surrogate, z: np.ndarray) -> MeanAndFactor:
+        """Return the surrogate of a network that was trained at inputs z (n, d_z)."""
+        return cls(inner, OutputRange.of(inner, z))
 
     @property
     def network(self) -> nn.Module:
@@ -201,11 +264,16 @@ class MeanAndFactor:
         """Rebuild the surrogate from :meth:`to_arrays` and its hyperparameters."""
         d = len(arrays["output_mean"])
         outputs = d + Factor(d).size
-        return cls(Surrogate.from_arrays(arrays, hyperparameters["inner"], outputs))
+        inner = Surrogate.from_arrays(arrays, hyperparameters["inner"], outputs)
+        missing = [name for name in _RANGE if name not in arrays]
+        if missing:
+            raise DataError(f"the surrogate lacks the arrays {', '.join(missing)}; train it again")
+        return cls(inner, OutputRange(*(np.array(arrays[name]) for name in _RANGE)))
 
     def __call__(self, z: torch.Tensor) -> torch.Tensor:
         """Map inputs (n, d_z) to signals (n, d + k), differentiably."""
-        parts = natural_outputs(self.inner.standardised(z), self.factor)
+        outputs = self.trained.bounded(self.inner.standardised(z))
+        parts = natural_outputs(outputs, self.factor)
         centre, scale = self._units(z)
         return centre + scale * torch.cat(parts, dim=-1)
 
@@ -215,7 +283,8 @@ class MeanAndFactor:
         """Return signals, and their derivatives along tangents (k, n, d_z)."""
         if not isinstance(self.network, MLP):
             return linearised(self, z, tangents)
-        answer, change = self.inner.standardised_tangents(z, tangents)
+        outputs, change = self.inner.standardised_tangents(z, tangents)
+        answer, change = self.trained.bounded(outputs), self.trained.slope(outputs) * change
         centre, scale = self._units(z)
         signal = centre + scale * torch.cat(natural_outputs(answer, self.factor), dim=-1)
         return signal, scale * _moved(answer, change, self.factor)
@@ -232,7 +301,8 @@ class MeanAndFactor:
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything but the hyperparameters."""
-        return self.inner.to_arrays()
+        bounds = zip(_RANGE, (self.trained.lower, self.trained.upper), strict=True)
+        return self.inner.to_arrays() | dict(bounds)
 
     def _units(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return centre and scale of the entries of a signal, (d + k,) each."""

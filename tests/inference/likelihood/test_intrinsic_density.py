@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.intrinsic_density import intrinsic_density
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.modes import find_modes
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.intrinsic import IntrinsicNoise
@@ -132,6 +133,97 @@ def test_the_log_likelihood_is_differentiable_in_noise_and_signal():
     wanted = torch.autograd.grad(by_torch(problem, gamma, signal[:, None]).sum(), (gamma, signal))
     for one, other in zip(own, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("bad", [torch.inf, 1e200, torch.nan])
+def test_a_covariance_without_factor_has_no_density_and_leaves_the_others_alone(bad):
+    density = intrinsic_density(problem_of(), GAMMA)
+    signal = drawn(COUNT, 4, D + NOISE.factor.size)
+    good, wrong = density.at(signal), signal.clone()
+    wrong[1, 2, D] = bad
+    at = density.at(wrong)
+    others = torch.ones(COUNT, 4, dtype=torch.bool)
+    others[1, 2] = False
+    assert at.log[1, 2] == -torch.inf
+    assert not at.slope[1, 2].any()
+    assert torch.equal(at.log[others], good.log[others])
+    assert torch.equal(at.slope[others], good.slope[others])
+    for one, other in zip(at.noise_scores(), good.noise_scores(), strict=True):
+        assert torch.equal(one[others], other[others])
+        assert one[1, 2] == 0
+
+
+@dataclass(frozen=True)
+class Overflowing:
+    """Signals whose variation overflows where a standard normal number is beyond 5."""
+
+    trials: list[float]
+
+    def rows(self, index: torch.Tensor) -> Overflowing:
+        return self
+
+    def __call__(self, omega: torch.Tensor) -> torch.Tensor:
+        self.trials.append(float(omega.max()))
+        return overflowing(omega)
+
+    def linearise(self, omega: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        tangent = torch.ones_like(omega)
+        signal, change = torch.autograd.functional.jvp(overflowing, omega, tangent)
+        return signal, change[..., None]
+
+
+def overflowing(omega: torch.Tensor) -> torch.Tensor:
+    """Return a mean sinh(omega) and deviations 0.1, which are infinite from omega = 5 on."""
+    size = torch.where(omega < 5, 0.1, torch.inf).expand(-1, D)
+    rest = omega.new_zeros((len(omega), NOISE.factor.size - D))
+    return torch.cat([torch.sinh(omega).expand(-1, D), size, rest], dim=1)
+
+
+def test_a_trial_point_without_density_is_refused_for_its_system_alone():
+    # The first step of the second system is to omega = 20.
+    data = np.sinh([[0.5] * D, [3.0] * D])
+    data[1] = 20.0
+    noise = torch.full((D,), np.log(0.05), dtype=torch.float64)
+    problem = replace(problem_of(), data=data, conditions=Conditions.stated((2, D)))
+    density = intrinsic_density(problem, noise)
+    signals = Overflowing([])
+    found = find_modes(signals, density, torch.zeros((2, 1), dtype=torch.float64), 50)
+    assert max(signals.trials) > 5
+    assert found.arrived.all()
+    assert torch.isfinite(found.hessian).all()
+    # The prior moves the modes little.
+    np.testing.assert_allclose(found.omega[:, 0], np.arcsinh(data[:, 0]), atol=0.01)
+
+
+def test_draws_have_the_covariance_of_the_density_with_scales():
+    problem, count = problem_of("scales"), 40_000
+    signal = drawn(COUNT, D + NOISE.factor.size)
+    systems = np.repeat(np.arange(COUNT), count)
+    e = torch.from_numpy(np.random.default_rng(3).standard_normal((COUNT * count, D)))
+    y = problem.observed(GAMMA, signal[systems], e, systems).reshape(COUNT, count, D)
+    noise = torch.diag(torch.exp(2 * GAMMA))
+    for row in range(COUNT):
+        scale = float(problem.conditions.scale[row])
+        assert abs(scale - 1) > 0.02
+        covariance = NOISE.factor.covariance(signal[row, D:]) + scale**2 * noise
+        root = torch.linalg.cholesky(covariance)
+        white = torch.linalg.solve_triangular(root, (y[row] - signal[row, :D]).T, upper=False)
+        # The standard error of a variance of 40,000 draws is 0.7 %.
+        torch.testing.assert_close(
+            white @ white.T / count, torch.eye(D, dtype=torch.float64), rtol=0, atol=0.035
+        )
+
+
+def test_a_draw_without_a_factor_is_no_number_and_leaves_the_others_alone():
+    signal, e = drawn(4, D + NOISE.factor.size), drawn(4, D)
+    good, wrong = NOISE.sample_given(GAMMA, e, signal), signal.clone()
+    wrong[2, D] = torch.inf
+    found = NOISE.sample_given(GAMMA, e, wrong.requires_grad_(True))
+    kept = torch.tensor([0, 1, 3])
+    assert torch.isnan(found[2]).all()
+    torch.testing.assert_close(found[kept].detach(), good[kept])
+    (slope,) = torch.autograd.grad(found[kept].sum(), wrong)
+    assert torch.isfinite(slope[kept]).all()
 
 
 # A line y = a + b t whose variation has one size for all systems, or a size that depends on b.

@@ -185,6 +185,7 @@ def evaluate(
     journal: Journal | None = None,
     told: Callable[[int, float], None] | None = None,
     compared: bool = True,
+    random: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Call the simulators, each in a thread of its own, for all systems.
 
@@ -211,6 +212,8 @@ def evaluate(
         again in other calls, and its seconds. Never called twice at a time.
     compared : bool
         Whether two systems are solved twice, and their answers compared.
+    random : bool
+        Whether the answers are known to be random, each by its own seed.
 
     Returns
     -------
@@ -229,7 +232,7 @@ def evaluate(
         or another result for a system alone than for the same system among others, or for a
         system that is solved again.
     """
-    batches = _Batches(z, seeds, width, rows_per_call, retries, limit, journal, told)
+    batches = _Batches(z, seeds, width, rows_per_call, retries, limit, journal, told, random)
     free: queue.SimpleQueue[RunningSimulator] = queue.SimpleQueue()
     for simulator in simulators:
         free.put(simulator)
@@ -278,6 +281,7 @@ class _Batches:
     limit: CallLimit
     journal: Journal | None = None
     told: Callable[[int, float], None] | None = None
+    random: bool = False
     stopped: bool = False
     succeeded: bool = False
     compared: bool = False
@@ -364,9 +368,20 @@ class _Batches:
             return
         entry = _differing_entry(alone, self.values[row], table)
         if entry is not None:
-            raise SolverError(
+            found = (
                 f"the simulator gives another answer {others} (entry {entry}, counted from 0, is "
-                f"{alone[entry]:.9g} and {self.values[row, entry]:.9g}). Each row must depend on "
+                f"{alone[entry]:.9g} and {self.values[row, entry]:.9g}). "
+            )
+            if self.random:
+                raise SolverError(
+                    found + "The seed of the row was the same. The random numbers of each row "
+                    "must come from its own seed alone, as from numpy.random.default_rng(seeds[i]) "
+                    "for row i: one generator for all rows of a call, a generator with a fixed "
+                    "seed, or numbers that depend on earlier calls give the rows random numbers "
+                    "in common, or results that cannot be repeated."
+                )
+            raise SolverError(
+                found + "Each row must depend on "
                 "its own parameters only; a simulator that draws random numbers must draw them "
                 "from the seed that it is given for each row, and a server from a fixed seed (see "
                 "config/README.md). If the answer is random by nature, set 'forward.stochastic: "

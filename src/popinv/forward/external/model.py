@@ -14,6 +14,7 @@ from popinv.forward.base import Solutions
 from popinv.forward.checks import checked_rows, finished
 from popinv.forward.external.evaluation import CallLimit, RunningSimulator, evaluate
 from popinv.forward.external.section import ExternalSection
+from popinv.forward.section import MayBeRandom
 from popinv.seeds import generator
 from popinv.workers import alone
 
@@ -185,11 +186,19 @@ class ExternalModel:
                     self._told if solving else None,
                     compared=bool(question)
                     and question not in self._compared
-                    and not self._section.is_random(),
+                    and self._repeats_itself(),
+                    random=self._section.is_random(),
                 )
             if compared:
                 self._compared.add(question)
         return finished(values, reasons)
+
+    def _repeats_itself(self) -> bool:
+        """Whether the answer of a system follows from its parameters and its seed."""
+        section = self._section
+        if not section.is_random():
+            return True
+        return isinstance(section, MayBeRandom) and section.is_given_seeds()
 
     def _limit(self, question: str) -> CallLimit:
         own = CallLimit(self._section.time_limit, self._section.longest_call())

@@ -77,6 +77,12 @@ class PythonFunction(LocalSimulator):
         """Return whether the word seed stands in the function's code; nothing is imported."""
         return any("seed" in file.read_text(errors="replace") for file in self.code_files())
 
+    def is_given_seeds(self) -> bool:
+        """Return whether the function has an argument for seeds; its module is imported."""
+        from popinv.forward.python.worker import loaded, takes
+
+        return takes(loaded(self.function, self.path), "seeds" if self.vectorised else "seed")
+
     def solver_modules(self) -> tuple[str, ...]:
         """Return the modules of any simulator, and the one that differentiates torch functions."""
         torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()

@@ -12,6 +12,9 @@ over the entries that were observed. The intrinsic variation is thus integrated 
     a^T W b = a_m^T V^{-1} b_m + \tfrac12 \operatorname{tr} V^{-1} A\, V^{-1} B ,
 
 with ``A = a_F F^T + F a_F^T`` the change of V along a, and B that along b.
+
+A surrogate may extrapolate to an F so large that V is not finite, or not positive definite by
+rounding. The density there is taken as zero, without slope or information.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ import torch
 from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import AtSignal, Density, VariateField
 from popinv.inference.problem import Problem
-from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.population.noise.intrinsic import IntrinsicNoise, rooted
 
 # Steps of gamma, for derivatives of control variates by central differences.
 _STEP = 1e-4
@@ -140,26 +143,41 @@ class _IntrinsicAt(AtSignal):
         return self.factor[:, None] * self.density.louder_by**2
 
     @cached_property
-    def root(self) -> torch.Tensor:
-        """The Cholesky factor of V (n, ..., d, d), with 1 on the diagonal of unseen entries."""
+    def _rooted(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The Cholesky factor of V, 1 where there is none, and where there is one (n, ...).
+
+        Entries that are not observed have 1 on the diagonal.
+        """
         density, factor = self.density, self.factor
         seen = density.there[:, :, None] & density.there[:, None]
         own = torch.where(seen, density.covariance * density.scale[:, None, None] ** 2, 0.0)
         variance = (factor @ factor.mT + density.along(own, self.signal)) * density.louder_by**2
         missing = torch.diag_embed((~density.there).to(variance.dtype))
-        return torch.linalg.cholesky(variance + density.along(missing, self.signal))
+        return rooted(variance + density.along(missing, self.signal))
+
+    @property
+    def root(self) -> torch.Tensor:
+        """The Cholesky factor of V (n, ..., d, d), 1 where V has none."""
+        return self._rooted[0]
+
+    @property
+    def possible(self) -> torch.Tensor:
+        """Where the density is positive, bool (n, ...)."""
+        mean = self.signal[..., : self.density.noise.factor.d]
+        return self._rooted[1] & torch.isfinite(mean).all(dim=-1)
 
     @cached_property
     def inverse(self) -> torch.Tensor:
         """V^{-1} (n, ..., d, d), zero where nothing is observed."""
-        there = self.density.along(self.density.there, self.signal)
+        there = self.density.along(self.density.there, self.signal) & self.possible[..., None]
         return torch.cholesky_inverse(self.root) * (there[..., None] & there[..., None, :])
 
     @cached_property
     def difference(self) -> torch.Tensor:
-        """Y - m (n, ..., d), zero where nothing is observed."""
+        """Y - m (n, ..., d), zero where nothing is observed or the density is zero."""
         density = self.density
         y, there = (density.along(x, self.signal) for x in (density.data, density.there))
+        there = there & self.possible[..., None]
         return torch.where(there, y - self.signal[..., : density.noise.factor.d], 0.0)
 
     @cached_property
@@ -177,13 +195,16 @@ class _IntrinsicAt(AtSignal):
     def log(self) -> torch.Tensor:
         logdet = torch.log(self.root.diagonal(dim1=-2, dim2=-1)).sum(dim=-1)
         seen = self.density.along(self.density.seen, self.signal).to(logdet.dtype)
-        return -0.5 * (self.residual**2).sum(dim=-1) - logdet - 0.5 * seen * math.log(2 * math.pi)
+        log = -0.5 * (self.residual**2).sum(dim=-1) - logdet - 0.5 * seen * math.log(2 * math.pi)
+        return torch.where(self.possible, log, -torch.inf)
 
     @cached_property
     def slope(self) -> torch.Tensor:
         q = self._weighed
         of_variance = q[..., None] * q[..., None, :] - self.inverse
-        of_factor = (of_variance @ self.factor) * self.density.louder_by**2
+        # A product of zero and infinity is not a number.
+        factor = torch.where(self.possible[..., None, None], self.factor, 0.0)
+        of_factor = (of_variance @ factor) * self.density.louder_by**2
         return torch.cat([q, self.density.noise.factor.entries(of_factor)], dim=-1)
 
     def change(self, entries: torch.Tensor) -> torch.Tensor:

@@ -449,7 +449,7 @@ class _Draws:
                 signal = signal.clone()
                 for b, own in _by_place(places, len(places)):
                     gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
-                    signal[own] += self._noise.shift(gamma)
+                    signal[own] += self._noise.shift(gamma, known.covariates[own])
         clean = signal.numpy()
         if self.errors is None:
             return np.asarray(clean)
@@ -477,7 +477,9 @@ class _Draws:
             g = torch.from_numpy(signal[rows])
             covariates = known.covariates.expand(len(rows), -1)
             with torch.no_grad():
-                fresh = noise.sample_given(gamma, torch.from_numpy(e[rows]), g, covariates)
+                scales = torch.full((len(rows),), scale, dtype=g.dtype)
+                own = torch.from_numpy(e[rows])
+                fresh = noise.sample_given(gamma, own, g, covariates, scales)
             found[rows] = scale * fresh.numpy()
             if joint:
                 assert entries is not None

@@ -167,6 +167,7 @@ class NoiseModel(Parameterised, ABC):
         e: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows.
 
@@ -176,6 +177,9 @@ class NoiseModel(Parameterised, ABC):
         e, signal : Tensor of shape (n, d_y)
         covariates : Tensor of shape (n, k), optional
             Covariates of the rows, for noise that depends on them.
+        scale : Tensor of shape (n,), optional
+            The noise scales s of the rows, 1 by default. An observation adds s times the result.
+            It matters where a part of the result does not grow with s.
         """
         return self.sample(gamma, e)
 

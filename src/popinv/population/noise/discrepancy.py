@@ -13,7 +13,9 @@ process. It cannot be told apart from the parameters of one system. Many systems
 
 .. math:: b \sim N(0, A^2 R), \qquad R_{ij} = k(|x_i - x_j| / \ell),
 
-or has independent values, R = I. Its coordinates are the standard normal numbers
+or has independent values, R = I. Where each system has sensors at places of its own, b is a
+process at knots, and its values at the sensors are interpolated
+(:mod:`popinv.population.noise.knots`). Its coordinates are the standard normal numbers
 :math:`\beta`, with :math:`b = A L \beta` and :math:`R = L L^T`. They are parameters of the noise
 with a standard normal prior. The amplitude A and the length :math:`\ell` are hyperparameters, which
 the estimates hold, and which the evidence of the observations chooses
@@ -37,6 +39,7 @@ from popinv.population.constraints import POSITIVE, REAL, Constraint
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import WrappedNoise
 from popinv.population.noise.kernel import KERNELS, KernelNoise
+from popinv.population.noise.knots import SensorKnots
 
 PREFIX = "discrepancy"
 """The names of the parameters of a discrepancy begin with this."""
@@ -106,7 +109,7 @@ class SharedDiscrepancy(WrappedNoise):
     noise : NoiseModel
         The noise about its mean.
     coordinates : ndarray of shape (d, k)
-        Places and times of the observations.
+        Places and times of the observations, or the knots.
     kernel : str or None
         One of :data:`popinv.population.noise.kernel.KERNELS`; None for independent values.
     replicates : int
@@ -114,6 +117,8 @@ class SharedDiscrepancy(WrappedNoise):
     own_places : int
         m, the number of observations of each replicate of a system that has places of its own: the
         last m covariates. Zero if all systems have all places.
+    sensors : SensorKnots, optional
+        The sensors of each system, if they have places of their own. ``coordinates`` are the knots.
     """
 
     discrepant = True
@@ -126,10 +131,12 @@ class SharedDiscrepancy(WrappedNoise):
         kernel: str | None,
         replicates: int = 1,
         own_places: int = 0,
+        sensors: SensorKnots | None = None,
     ) -> None:
         self.coordinates = np.asarray(coordinates, dtype=float)
         self.kernel, self.replicates = kernel, replicates
-        self.own_places, count = own_places, len(self.coordinates)
+        self.own_places, self.sensors = own_places, sensors
+        count = len(self.coordinates)
         sizes = ("amplitude", "length")[: 1 if kernel is None else 2]
         added: dict[str, Constraint] = {f"{PREFIX}_{name}": POSITIVE for name in sizes}
         self._sizes = len(added)
@@ -148,7 +155,7 @@ class SharedDiscrepancy(WrappedNoise):
         """Return the same discrepancy with other noise about it."""
         count = self.replicates if replicates is None else replicates
         own = self.own_places if own_places is None else own_places
-        return SharedDiscrepancy(noise, self.coordinates, self.kernel, count, own)
+        return SharedDiscrepancy(noise, self.coordinates, self.kernel, count, own, self.sensors)
 
     @property
     def centred(self) -> NoiseModel:
@@ -181,6 +188,14 @@ class SharedDiscrepancy(WrappedNoise):
     def default_length(self) -> float:
         """A quarter of the largest distance between two places; 1 for a single place."""
         return _LENGTH * float(self.distance.max()) or 1.0
+
+    @property
+    def shortest_length(self) -> float:
+        """The shortest length of the kernel: the smallest distance, or what the knots resolve."""
+        if self.sensors is not None:
+            return self.sensors.shortest
+        apart = self.distance[self.distance > 0]
+        return float(apart.min()) if len(apart) else 1.0
 
     def correlation_root(self, length: float) -> torch.Tensor:
         """Return L with L L^T = R, shape (d, d)."""
@@ -225,10 +240,14 @@ class SharedDiscrepancy(WrappedNoise):
         return self._placed(rows, covariates)
 
     def _placed(self, rows: torch.Tensor, covariates: torch.Tensor | None) -> torch.Tensor:
-        if not self.own_places:
+        if not self.own_places and self.sensors is None:
             return rows.repeat(*[1] * (rows.ndim - 1), self.replicates)
         if covariates is None:
             raise ValueError("the discrepancy depends on the places of the systems")
+        if self.sensors is not None:
+            weights = self.sensors.weights(covariates, self.own_places)
+            values = torch.einsum("nmk,...k->n...m", weights.to(rows.dtype), rows)
+            return values.repeat(*[1] * (values.ndim - 1), self.replicates)
         own = covariates[:, -self.own_places :].long().repeat(1, self.replicates)
         return rows[..., own].movedim(-2, 0)
 
@@ -240,9 +259,10 @@ class SharedDiscrepancy(WrappedNoise):
         e: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise about its mean; see the noise within."""
-        return self._noise.sample_given(self.within(gamma), e, signal, covariates)
+        return self._noise.sample_given(self.within(gamma), e, signal, covariates, scale)
 
     def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise about its mean."""
@@ -342,7 +362,7 @@ class SharedDiscrepancy(WrappedNoise):
         count = len(self.coordinates)
         given = np.asarray(values.get(PREFIX, np.zeros(count)), dtype=float)
         if given.shape != (count,):
-            raise ValueError(f"'{PREFIX}' needs {count} values, one for each observation")
+            raise ValueError(f"'{PREFIX}' needs {count} values, one for each of its places")
         within = self._noise._by_name(rest)
         own = {f"{PREFIX}_{i + 1}": value for i, value in enumerate(given.tolist())} | own
         if f"{PREFIX}_amplitude" not in own:

@@ -23,6 +23,18 @@ MOST_OBSERVATIONS = 200
 FEWEST_OBSERVATIONS = 3
 
 
+def own_sensors(forward: ForwardSection) -> bool:
+    """Return whether each system has sensors at places of its own."""
+    return forward.observed(0).own_sensors
+
+
+def _values(forward: ForwardSection) -> int:
+    """Return the number of values of a shared discrepancy."""
+    from popinv.population.noise.knots import KNOTS
+
+    return KNOTS if own_sensors(forward) else forward.observation_count()
+
+
 class SharedProcess(Section):
     """A Gaussian process over the places and times of the observations."""
 
@@ -105,11 +117,11 @@ class Discrepancy(Section):
                 yield ConfigProblem(
                     (name,), f"got {value}, but it must be a list, a number for each observation."
                 )
-            elif forward is not None and len(value) != (count := forward.observation_count()):
+            elif forward is not None and len(value) != (count := _values(forward)):
+                told = "knots" if own_sensors(forward) else "observations of each system"
                 yield ConfigProblem(
                     (name,),
-                    f"got {len(value)} numbers, but there are {count} observations of each "
-                    "system; give one for each.",
+                    f"got {len(value)} numbers, but there are {count} {told}; give one for each.",
                 )
 
     def with_own(self, noise: NoiseModel, observations: Observations) -> NoiseModel:
@@ -122,14 +134,27 @@ class Discrepancy(Section):
         process = KernelNoise(observations.coordinates, self.own.kernel, nugget=False)
         return OwnDiscrepancy(noise, process)
 
-    def with_shared(self, noise: NoiseModel, observations: Observations) -> NoiseModel:
-        """Return noise with the discrepancy that systems share, if there is one."""
+    def with_shared(
+        self, noise: NoiseModel, observations: Observations, covariates: int = 0
+    ) -> NoiseModel:
+        """Return noise with the discrepancy that systems share, if there is one.
+
+        Parameters
+        ----------
+        covariates : int
+            Number of covariates, which the places of own sensors follow
+            (:func:`popinv.population.known.known_of`).
+        """
         from popinv.population.noise.discrepancy import SharedDiscrepancy
+        from popinv.population.noise.knots import SensorKnots
 
         if self.shared is None:
             return noise
         kernel = self.shared.kernel if isinstance(self.shared, SharedProcess) else None
-        return SharedDiscrepancy(noise, observations.coordinates, kernel)
+        if not observations.own_sensors:
+            return SharedDiscrepancy(noise, observations.coordinates, kernel)
+        sensors = SensorKnots(covariates, len(observations))
+        return SharedDiscrepancy(noise, sensors.knots[:, None], kernel, sensors=sensors)
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield conflicts with the forward model, with paths that begin at the section."""

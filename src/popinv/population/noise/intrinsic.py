@@ -91,6 +91,22 @@ class Factor:
         return factor @ factor.mT
 
 
+def rooted(covariance: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the Cholesky factors of matrices (..., d, d), and which have one, bool (...).
+
+    The factor of another matrix, which has entries that are not finite or is not positive definite
+    by rounding, is the unit matrix. Gradients of the other rows remain finite.
+    """
+    with torch.no_grad():
+        finite = torch.isfinite(covariance).all(dim=-1).all(dim=-1)
+        eye = torch.eye(covariance.shape[-1], dtype=covariance.dtype)
+        tried = torch.where(finite[..., None, None], covariance, eye)
+        good = finite & (torch.linalg.cholesky_ex(tried)[1] == 0)
+    if good.all():
+        return torch.linalg.cholesky(covariance), good
+    return torch.linalg.cholesky(torch.where(good[..., None, None], covariance, eye)), good
+
+
 class IntrinsicNoise(WrappedNoise):
     """Intrinsic variation of a random simulator and measurement noise, about the simulator's mean.
 
@@ -177,12 +193,21 @@ class IntrinsicNoise(WrappedNoise):
         e: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Map standard normal e (n, d_y) to intrinsic variation and noise together, (n, d_y)."""
+        """Map standard normal e (n, d_y) to intrinsic variation and noise together, (n, d_y).
+
+        A row has the covariance ``C / s^2 + Gamma``: times s, that of an observation. It is NaN
+        where this covariance is not finite, or not positive definite by rounding.
+        """
         own = self.measured.of_one.covariance(self.within(gamma))
-        factor = torch.linalg.cholesky(self.intrinsic(signal) + own)
+        variation = self.intrinsic(signal)
+        if scale is not None:
+            variation = variation / scale[:, None, None, None] ** 2
+        factor, good = rooted(variation + own)
         each = e.unflatten(-1, (-1, self.factor.d))[..., None]
-        return (factor @ each)[..., 0].flatten(-2)
+        drawn = (factor @ each)[..., 0]
+        return torch.where(good[..., None], drawn, torch.nan).flatten(-2)
 
     def mean_covariance(
         self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None

@@ -210,7 +210,7 @@ class NoiseSection(Kind):
         if self.errors is not None:
             noise = self.errors.noise(noise, covariates)
         if self.discrepancy is not None:
-            noise = self.discrepancy.with_shared(noise, observations)
+            noise = self.discrepancy.with_shared(noise, observations, len(covariates))
         return noise
 
     def covariate_names(self) -> tuple[str, ...]:

@@ -167,6 +167,7 @@ class VaryingNoise(WrappedNoise):
         e: torch.Tensor,
         signal: torch.Tensor,
         covariates: torch.Tensor | None = None,
+        scale: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows."""
         tails = self.tails(gamma)

@@ -108,7 +108,7 @@ def train_surrogate(
     if training.random:
         from popinv.surrogate.mean_and_factor import MeanAndFactor
 
-        made = MeanAndFactor(trained)
+        made = MeanAndFactor.of_training(trained, data.z)
     elif summary is not None:
         made = Summarised(trained, summary)
     return surrogate_dataset(made, history, {"converged": 0})
