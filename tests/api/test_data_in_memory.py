@@ -36,6 +36,7 @@ def seen(data: Any, simulator: Any = level, **keywords: Any) -> xr.Dataset:
         inputs=None,
         observations=keywords.pop("observations", {}),
         vectorised=True,
+        stochastic=False,
         sections={},
         seed=1,
     )

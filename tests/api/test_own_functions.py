@@ -14,8 +14,11 @@ from popinv.forward.base import DifferentiableModel
 from popinv.forward.datasets import proposals, reasons_of
 from popinv.forward.section import forward_section
 from popinv.forward.stages.solve_chunk import solve_chunk
+from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 from popinv.population.datatree import observed_data
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.observe import observations_dataset
 from popinv.sections.base import plain
 from popinv.surrogate.exact import ExactSimulator
@@ -136,12 +139,11 @@ def test_nothing_is_corrected_where_there_is_no_surrogate():
     assert is_exact(exact)
     assert not is_exact(lambda z: z)
 
-    class Problem:
-        simulate = exact
-
+    law, noise = normal_law(["a", "b"]), IsotropicNoise(2)
+    problem = Problem(np.zeros((1, 2)), exact, law, noise, np.ones(5), stage="test")
     estimate = object()
     fresh = FreshSolves(Z, Z)
-    assert corrected(Problem(), estimate, None, fresh, "test") is estimate
+    assert corrected(problem, estimate, None, fresh, "test") is estimate
 
 
 def test_logarithms_are_undone_in_what_users_read():
