@@ -9,12 +9,14 @@ from typing import Any, Literal
 from popinv.judgement.answer import (
     DescentArrival,
     EstimatorChoice,
-    HeldOutDistance,
     ObservedSizes,
     ParameterEstimate,
     RecoveredParameter,
-    SolverCosts,
     StudyAnswer,
+)
+from popinv.judgement.measures import (
+    HeldOutDistance,
+    SolverCosts,
     SurrogateError,
     TruthErrors,
     WeakestDirection,

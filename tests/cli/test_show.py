@@ -20,7 +20,8 @@ from click.testing import CliRunner
 from popinv.cli.commands import popinv
 from popinv.cli.show import main, systems, table
 from popinv.errors import DataError
-from popinv.judgement.answer import HeldOutDistance, PartTest, RecoveredParameter
+from popinv.judgement.answer import RecoveredParameter
+from popinv.judgement.measures import HeldOutDistance, PartTest
 
 
 def words(text: str) -> str:

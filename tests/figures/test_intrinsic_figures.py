@@ -15,8 +15,8 @@ from popinv.figures.draws import noise_free_covariance
 from popinv.figures.intrinsic import variance_panels, variance_parts
 from popinv.inference.intrinsic_share import intrinsic_variation
 from popinv.inference.problem import Problem
-from popinv.judgement.answer import IntrinsicVariation
 from popinv.judgement.judgements import judgements
+from popinv.judgement.measures import IntrinsicVariation
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.unstructured import DiagonalNoise

@@ -11,19 +11,16 @@ import pytest
 from answers import ANSWER, TRUE, estimate, write
 
 from popinv.errors import DataError
-from popinv.judgement.answer import (
-    EstimatorValue,
+from popinv.judgement.answer import EstimatorValue, LikelihoodValue, RecoveredParameter, StudyAnswer
+from popinv.judgement.files import is_answer, read_answer
+from popinv.judgement.measures import (
     FeatureTest,
     IntrinsicVariation,
     LeastNoise,
-    LikelihoodValue,
     PartTest,
-    RecoveredParameter,
     SamplingErrorShare,
     SimulatorDiscrepancy,
-    StudyAnswer,
 )
-from popinv.judgement.files import is_answer, read_answer
 
 SOURCE = Path(__file__).parents[2] / "src" / "popinv"
 # Everything that an answer may have.

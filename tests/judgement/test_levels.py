@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from answers import TRUE
 
-from popinv.judgement.answer import HeldOutDistance, PartTest
 from popinv.judgement.judgements import judgements
 from popinv.judgement.levels import levels
+from popinv.judgement.measures import HeldOutDistance, PartTest
 
 
 @pytest.mark.parametrize(

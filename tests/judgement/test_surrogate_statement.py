@@ -10,8 +10,8 @@ import xarray as xr
 from answers import ANSWER
 
 from popinv.inference.surrogate_bias import AnswerShift
-from popinv.judgement.answer import surrogate_statement
 from popinv.judgement.judgements import judgements
+from popinv.judgement.measures import surrogate_statement
 from popinv.report.trust_charts import estimator_chart
 
 # The third parameter is not determined, so that its shift has no error to be compared with.

@@ -24,17 +24,15 @@ from popinv.charts.saving import save
 from popinv.config.loading import as_mapping, load
 from popinv.errors import DataError
 from popinv.figures.draws import law_draws
-from popinv.judgement.answer import (
-    DescentArrival,
-    EstimatorChoice,
+from popinv.judgement.answer import DescentArrival, EstimatorChoice, ObservedSizes
+from popinv.judgement.judgements import judgements
+from popinv.judgement.measures import (
     HeldOutDistance,
     LeastNoise,
-    ObservedSizes,
     PartTest,
     SurrogateError,
     TruthErrors,
 )
-from popinv.judgement.judgements import judgements
 from popinv.report.answer_charts import law_charts
 from popinv.report.describing import described, question_of
 from popinv.report.folder import found_studies

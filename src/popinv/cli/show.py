@@ -18,7 +18,7 @@ from popinv.cli.programs import program
 from popinv.cli.show_numbers import aligned, numbers_block, uses_lines, wrapped
 from popinv.config.loading import load_file
 from popinv.errors import DataError
-from popinv.judgement.answer import SimulatorDiscrepancy, StudyAnswer, TruthErrors
+from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.comparison import BASELINE_NAMES, explained, rows_of
 from popinv.judgement.files import (
     METRICS_FILE,
@@ -28,6 +28,7 @@ from popinv.judgement.files import (
     understood,
 )
 from popinv.judgement.judgements import judgements
+from popinv.judgement.measures import SimulatorDiscrepancy, TruthErrors
 
 
 def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:

@@ -30,21 +30,23 @@ from popinv.judgement.answer import (
     DescentArrival,
     EstimatorChoice,
     EstimatorValue,
-    FeatureTest,
-    HeldOutDistance,
     LikelihoodValue,
     ObservedSizes,
     ParameterEstimate,
-    PartTest,
     RecoveredParameter,
+    StudyAnswer,
+    finite,
+)
+from popinv.judgement.measures import (
+    FeatureTest,
+    HeldOutDistance,
+    PartTest,
     SamplingErrorShare,
     SimulatorDiscrepancy,
     SolverCosts,
-    StudyAnswer,
     SurrogateError,
     TruthErrors,
     WeakestDirection,
-    finite,
 )
 from popinv.population.model import Model
 from popinv.population.units import Described, law_parameters, noise_parameters

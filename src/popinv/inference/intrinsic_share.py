@@ -21,7 +21,7 @@ import torch
 import xarray as xr
 
 from popinv.inference.problem import Problem
-from popinv.judgement.answer import IntrinsicVariation
+from popinv.judgement.measures import IntrinsicVariation
 from popinv.population.noise.intrinsic import IntrinsicNoise
 
 

@@ -16,7 +16,7 @@ import xarray as xr
 
 from popinv.forward.datasets import observation_names
 from popinv.inference.problem import Problem
-from popinv.judgement.answer import LeastNoise
+from popinv.judgement.measures import LeastNoise
 from popinv.store.rows import row_blocks
 
 

@@ -18,7 +18,7 @@ import xarray as xr
 
 from popinv.errors import SolverError
 from popinv.inference.result import relative_frobenius_error
-from popinv.judgement.answer import SamplingErrorShare
+from popinv.judgement.measures import SamplingErrorShare
 from popinv.store.variables import variable
 
 

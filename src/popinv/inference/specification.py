@@ -49,7 +49,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.inference.surrogate_bias import solver_residuals
-from popinv.judgement.answer import FeatureTest, Part, PartTest
+from popinv.judgement.measures import FeatureTest, Part, PartTest
 from popinv.sections.systems import FEWEST_TESTED
 from popinv.seeds import generator
 

@@ -37,7 +37,7 @@ from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
 from popinv.inference.settings import FEWEST_GROUPS
-from popinv.judgement.answer import SurrogateTreatment
+from popinv.judgement.measures import SurrogateTreatment
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.known import inputs
 from popinv.population.members import members_together
@@ -424,7 +424,7 @@ class AnswerShift:
         included in the intervals; through the surrogate, if the answer does not use it. In standard
         errors of the answer, and zero for parameters that are held or not determined.
     treatment : str
-        One of `popinv.judgement.answer.SurrogateTreatment`.
+        One of `popinv.judgement.measures.SurrogateTreatment`.
     """
 
     shift: np.ndarray

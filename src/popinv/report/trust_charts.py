@@ -15,7 +15,7 @@ from popinv.figures.solver import Plane, round_panels
 from popinv.figures.surrogate import predictions_panel
 from popinv.inference.surrogate_bias import AnswerShift
 from popinv.inference.surrogate_intervals import HeldOutSolves
-from popinv.judgement.answer import surrogate_statement
+from popinv.judgement.measures import surrogate_statement
 from popinv.report.formats import rounded
 
 
