@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from popinv_papers.kit.claims import Measured, measured
 
-__all__ = ["interval", "line", "mean_of", "number", "ratio_of", "span", "table"]
+__all__ = [
+    "interval",
+    "line",
+    "mean_of",
+    "measured_rows",
+    "measured_table",
+    "number",
+    "ratio_of",
+    "recorded",
+    "span",
+    "table",
+]
+
+_DATA = Path(__file__).resolve().parent / "data"
+
+
+def measured_rows(name: str) -> list[Mapping[str, str]]:
+    """Return the rows of a measured file."""
+    with (_DATA / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
+        return list(csv.DictReader(lines))
 
 
 def line(cells: Sequence[str]) -> str:
@@ -21,6 +42,19 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield line(heads)
     yield line(["---"] * len(heads))
     yield from map(line, rows)
+
+
+def recorded(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return the commits and the machines of measured rows, as text within a sentence."""
+    commits, machines = (sorted({row[key] for row in rows}) for key in ("commit", "machine"))
+    return f"{', '.join(commits)} on {', '.join(machines)}"
+
+
+def measured_table(name: str, heads: Mapping[str, str]) -> Iterator[str]:
+    """Yield some columns of a measured file, each with its head in the table, and its record."""
+    rows = measured_rows(name)
+    yield from table(list(heads.values()), [[row[key] for key in heads] for row in rows])
+    yield from ("", f"*Recorded at {recorded(rows)}.*")
 
 
 def number(value: object, digits: int = 2) -> str:

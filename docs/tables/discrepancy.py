@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tables.cells import table
-from tables.kept import FOLDER
+from tables.cells import measured_rows, recorded, table
 
 __all__ = ["TABLES"]
 
@@ -22,9 +20,8 @@ _MODELS = {"none": "none", "free": "`shared: free`", "smooth": "`{kernel: matern
 def _rows(name: str) -> dict[tuple[str, str], list[Row]]:
     """Return the rows of a file by data and model, in the order of the file."""
     found: dict[tuple[str, str], list[Row]] = {}
-    with (FOLDER / f"discrepancy_{name}.csv").open(newline="", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            found.setdefault((row.get("data", ""), row["model"]), []).append(row)
+    for row in measured_rows(f"discrepancy_{name}"):
+        found.setdefault((row.get("data", ""), row["model"]), []).append(row)
     return found
 
 
@@ -40,12 +37,16 @@ def _percent(values: Sequence[float]) -> str:
     return f"{100 * mean:.0f} ± {100 * error:.0f}"
 
 
+def _gain(values: Sequence[float], without: Sequence[Row]) -> str:
+    """Return the sum of the scores above those without a discrepancy, with its standard error."""
+    plain = [float(row["score"]) for row in without]
+    mean, error = _mean([a - b for a, b in zip(values, plain, strict=True)])
+    return f"{len(values) * mean:+.1f} ± {len(values) * error:.1f}"
+
+
 def _told(rows: Mapping[tuple[str, str], Sequence[Row]]) -> str:
     every = [row for group in rows.values() for row in group]
-    commits, machines = (
-        ", ".join(sorted({r[key] for r in every})) for key in ("commit", "machine")
-    )
-    return f"*Recorded at {commits} on {machines}.*"
+    return f"*Recorded at {recorded(every)}.*"
 
 
 def _judged(name: str) -> Iterator[str]:
@@ -82,8 +83,7 @@ def right() -> Iterator[str]:
 
 def own() -> Iterator[str]:
     """Yield how the error of each system is told apart from the noise."""
-    with (FOLDER / "discrepancy_own.csv").open(newline="", encoding="utf-8") as lines:
-        rows = list(csv.DictReader(lines))
+    rows = measured_rows("discrepancy_own")
     names = {
         "standard_deviation": ("noise", 0.1),
         "discrepancy_own_amplitude": ("amplitude", 0.15),
@@ -130,11 +130,7 @@ def scores() -> Iterator[str]:
     rows, cells = _rows("scores"), []
     for (data, model), group in rows.items():
         values = [float(row["score"]) for row in group]
-        plain = [float(row["score"]) for row in rows[data, "none"]]
-        gain = ""
-        if model != "none":
-            mean, error = _mean([a - b for a, b in zip(values, plain, strict=True)])
-            gain = f"{len(values) * mean:+.1f} ± {len(values) * error:.1f}"
+        gain = "" if model == "none" else _gain(values, rows[data, "none"])
         cells.append([data, str(len(values)), _MODELS[model], f"{sum(values):.1f}", gain])
     heads = ["data", "systems", "discrepancy", "log score, sum", "gain"]
     yield from table(heads, cells)
@@ -147,11 +143,7 @@ def porous() -> Iterator[str]:
     told = {"right": "none", "errs": "0.1 sin(2 π x)"}
     for (data, model), group in rows.items():
         values = [float(row["score"]) for row in group]
-        plain = [float(row["score"]) for row in rows[data, "none"]]
-        gain = ""
-        if model != "none":
-            mean, error = _mean([a - b for a, b in zip(values, plain, strict=True)])
-            gain = f"{len(values) * mean:+.1f} ± {len(values) * error:.1f}"
+        gain = "" if model == "none" else _gain(values, rows[data, "none"])
         noise, wrong = float(group[0]["noise"]), group[0]["error"]
         own = [f"{noise:.4f}", f"{float(wrong):.3f}" if wrong else ""]
         cells.append([told[data], _MODELS[model], f"{sum(values):.1f}", gain, *own])

@@ -6,37 +6,25 @@ machine.
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from tables.cells import table
-from tables.kept import FOLDER
+from tables.cells import measured_rows, measured_table, recorded, table
 
 __all__ = ["TABLES"]
 
 Row = Mapping[str, str]
 
 
-def _rows(name: str) -> list[Row]:
-    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
-        return list(csv.DictReader(lines))
-
-
 def _told(rows: Sequence[Row]) -> str:
     """Return the number of data sets, the commits and the machines of rows."""
-    counts, commits, machines = (
-        sorted({row[key] for row in rows}) for key in ("data sets", "commit", "machine")
-    )
-    return (
-        f"*{' or '.join(counts)} data sets for each number of systems, recorded at "
-        f"{', '.join(commits)} on {', '.join(machines)}.*"
-    )
+    counts = " or ".join(sorted({row["data sets"] for row in rows}))
+    return f"*{counts} data sets for each number of systems, recorded at {recorded(rows)}.*"
 
 
 def coverage() -> Iterator[str]:
     """Yield the coverage, the width and the estimate by each kind of interval."""
-    rows = _rows("few_systems")
+    rows = measured_rows("few_systems")
     told: dict[tuple[str, str, str], list[str]] = defaultdict(list)
     for row in rows:
         told[row["systems"], row["parameter"], row["interval"]] += [
@@ -51,7 +39,7 @@ def coverage() -> Iterator[str]:
 
 def ranks() -> Iterator[str]:
     """Yield the number of truths in each tenth of the ranks."""
-    rows = _rows("law_posterior_ranks")
+    rows = measured_rows("law_posterior_ranks")
     tenths = [f"tenth {i}" for i in range(1, 11)]
     heads = ["systems", "data sets", "parameter", *map(str, range(1, 11)), "p", "coverage, %"]
     keys = ["systems", "data sets", "parameter", *tenths, "p-value", "coverage, %"]
@@ -61,14 +49,9 @@ def ranks() -> Iterator[str]:
 
 def joint() -> Iterator[str]:
     """Yield means and quantiles by the posterior of the law and by the joint model."""
-    rows = _rows("law_posterior_joint")
     keys = ["data set", "systems", "parameter", "of", "posterior of the law", "joint model"]
     keys += ["error of both", "difference, errors"]
-    yield from table(keys, [[row[key] for key in keys] for row in rows])
-    commits, machines = (
-        ", ".join(sorted({row[key] for row in rows})) for key in ("commit", "machine")
-    )
-    yield from ("", f"*Recorded at {commits} on {machines}.*")
+    yield from measured_table("law_posterior_joint", {key: key for key in keys})
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
