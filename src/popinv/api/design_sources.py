@@ -15,6 +15,7 @@ import xarray as xr
 from pydantic import ValidationError
 
 from popinv.api.functions import OwnFunction
+from popinv.config.observations import states_noise_scales
 from popinv.config.study import Study
 from popinv.errors import ConfigError, require_known
 from popinv.forward.external.section import ExternalSection, LocalSimulator
@@ -23,8 +24,9 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.stages.run_rounds import solve_round
+from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.section import FileObservations
-from popinv.planning.experiment import Arm, Experiment
+from popinv.planning.experiment import NO_LEVELS, NO_LIMITS, NO_SCALES, Arm, Experiment
 from popinv.population.known import Known, known_of
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model, covariate_names
@@ -53,11 +55,6 @@ _SPREAD, _NOISE_SPREAD = 0.2, 0.3
 _MOST_KNOWN = 500
 _SOURCE = "the candidates"
 _KERNEL = "choose noise of kind 'kernel' with 'kernel: exponential', or leave the candidates out"
-# Keys of files that state limits of quantification.
-_LIMITS = (
-    *("censored_below", "censored_above", "not_below", "not_above"),
-    *("censoring_column", "limit_column"),
-)
 
 
 def experiment_of_study(
@@ -417,40 +414,18 @@ def _known_of_study(study: Study, seed: int) -> Known:
     """Return design and covariates of the study's systems, or of some of a synthetic study."""
     names = study.forward.design_names(), covariate_names(study.law, study.noise)
     if study.law.level_names():
-        raise ConfigError(
-            "a design has no levels: the members of a group share effects, and the information of "
-            "a group is not that of its members; plan with a law without 'levels'"
-        )
+        raise ConfigError(NO_LEVELS)
     section = study.observations
+    if states_limits(section):
+        raise ConfigError(NO_LIMITS)
+    if states_noise_scales(section):
+        raise ConfigError(NO_SCALES)
     if isinstance(section, FileObservations):
-        states = section.model_dump()
-        if section.noise_scale_column is not None:
-            raise ConfigError(
-                "observations.noise_scale_column: systems with noise scales of their own differ in "
-                "what they tell; plan without it, for systems of scale 1"
-            )
-        for key in _LIMITS:
-            if states.get(key) is not None:
-                raise ConfigError(
-                    f"observations.{key}: observations with limits lose information where they are "
-                    "censored, which this prediction does not count; plan without it"
-                )
         if not any(names):
             return Known.nothing(1)
         with redirect_stdout(io.StringIO()):
             read = import_observations(study.forward, study.law, section, study.noise, seed=seed)
         return known_of(read)
-    if section.censored_below is not None or section.censored_above is not None:
-        raise ConfigError(
-            "observations.censored_below, censored_above: observations with limits lose "
-            "information where they are censored, which this prediction does not count; plan "
-            "without them"
-        )
-    if section.noise_scale is not None:
-        raise ConfigError(
-            "observations.noise_scale: systems with noise scales of their own differ in what they "
-            "tell; plan without it, for systems of scale 1"
-        )
     model = Model(study.forward, study.law, study.noise)
     columns = known_of_systems(model, section, seed, min(section.count, _MOST_KNOWN))
     if columns is None:

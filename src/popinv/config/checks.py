@@ -16,7 +16,7 @@ from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
 from popinv.config.discrepancy_checks import discrepancy_problems
 from popinv.config.evidence import evidence_problems
 from popinv.config.numerics import Assessment
-from popinv.config.observations import FileObservations, SyntheticObservations
+from popinv.config.observations import FileObservations, SyntheticObservations, states_noise_scales
 from popinv.config.random_simulator import random_problems
 from popinv.config.special_systems import (
     error_problems,
@@ -182,12 +182,13 @@ def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[Con
     yield from downstream.problems(needed)
     observations, forward = sections.observations, sections.forward
     if isinstance(observations, SyntheticObservations):
-        irregular, gone = observations.noise_scale is not None, len(observations.without)
+        irregular, gone = states_noise_scales(observations), len(observations.without)
         observed = ObservedSystems(irregular, observations.count - gone, observations.heldout)
         yield from downstream.data_problems(observed, forward)
     if isinstance(observations, FileObservations):
-        irregular = observations.noise_scale_column is not None
-        yield from downstream.data_problems(ObservedSystems(irregular), forward)
+        yield from downstream.data_problems(
+            ObservedSystems(states_noise_scales(observations)), forward
+        )
 
 
 def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[ConfigProblem]:

@@ -8,7 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from popinv.config.observations import FileObservations, SyntheticObservations
+from popinv.config.observations import (
+    FileObservations,
+    states_noise_scales,
+    states_replicates,
+)
 from popinv.config.study_sections import Sections
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import wants_likelihood
@@ -130,24 +134,14 @@ def _of_own(noise: NoiseSection, sections: Sections) -> Iterator[ConfigProblem]:
             "not with censored observations, whose probability is computed for the noise of the "
             "measurement alone; leave one of the two out.",
         )
-    scaled = (
-        observations.noise_scale is not None
-        if isinstance(observations, SyntheticObservations)
-        else observations.noise_scale_column is not None
-    )
-    if scaled:
+    if states_noise_scales(observations):
         yield ConfigProblem(
             at,
             "not with noise scales, which multiply the noise of the measurement and not the "
             "discrepancy; leave one of the two out.",
         )
     asked = sections.downstream and sections.downstream.posterior  # type: ignore[attr-defined]
-    several = (
-        observations.replicates > 1
-        if isinstance(observations, SyntheticObservations)
-        else observations.replicated
-    )
-    if asked and several:
+    if asked and states_replicates(observations):
         yield ConfigProblem(
             ("downstream", "posterior"),
             "not for 'noise.discrepancy.own' with replicates, which share the discrepancy of a "
@@ -186,7 +180,7 @@ def _of_computations(study: Mapping[str, Any], sections: Sections) -> Iterator[C
         yield ConfigProblem(
             ("evidence",),
             "not for noise with a 'discrepancy': each data set would need a new discrepancy; leave "
-            "it out ('python -m benchmarks discrepancy' measures the coverage).",
+            "it out ('python -m benchmarks.discrepancy' measures the coverage).",
         )
     observations = sections.observations
     if isinstance(observations, FileObservations) and observations.additions:

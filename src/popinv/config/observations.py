@@ -12,7 +12,14 @@ from popinv.errors import DataError
 from popinv.observation_files.section import FileObservations
 from popinv.population.sections import SyntheticObservations
 
-__all__ = ["FileObservations", "Observations", "SyntheticObservations", "with_observed_times"]
+__all__ = [
+    "FileObservations",
+    "Observations",
+    "SyntheticObservations",
+    "states_noise_scales",
+    "states_replicates",
+    "with_observed_times",
+]
 
 
 def _source(value: Any) -> str | None:
@@ -35,6 +42,20 @@ Observations = Annotated[
         "parameters) or 'file' (your own observations), and not both",
     ),
 ]
+
+
+def states_replicates(observations: SyntheticObservations | FileObservations) -> bool:
+    """Return whether systems have, or may have, several replicates."""
+    if isinstance(observations, SyntheticObservations):
+        return observations.replicates > 1
+    return observations.replicated
+
+
+def states_noise_scales(observations: SyntheticObservations | FileObservations) -> bool:
+    """Return whether systems have noise scales of their own."""
+    if isinstance(observations, SyntheticObservations):
+        return observations.noise_scale is not None
+    return observations.noise_scale_column is not None
 
 
 def with_observed_times(study: Mapping[str, Any]) -> dict[str, Any]:

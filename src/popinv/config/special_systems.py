@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from popinv.config.observations import FileObservations, SyntheticObservations
+from popinv.config.observations import FileObservations, SyntheticObservations, states_replicates
 from popinv.config.study_sections import Sections
 from popinv.forward.inputs.shape import is_of_inputs
 from popinv.forward.section import ForwardSection
@@ -45,11 +45,7 @@ def replicate_problems(
     observations: SyntheticObservations | FileObservations, sections: Sections
 ) -> Iterator[ConfigProblem]:
     """Yield parts of a study that do not take systems with several replicates."""
-    if isinstance(observations, SyntheticObservations):
-        several = observations.replicates > 1
-    else:
-        several = observations.replicated
-    if several:
+    if states_replicates(observations):
         yield from _not_for(sections, "systems with replicates")
 
 

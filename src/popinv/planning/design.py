@@ -57,7 +57,7 @@ class Width:
 
 @dataclass(frozen=True)
 class Wishes:
-    """What is asked of a design.
+    """The wishes that a design has to meet.
 
     Attributes
     ----------

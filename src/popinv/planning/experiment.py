@@ -25,6 +25,20 @@ from popinv.planning.information import (
 from popinv.planning.search import Scenario
 from popinv.population.known import Known
 
+NO_LEVELS = (
+    "a design has no levels: the members of a group share effects, and the information of a group "
+    "is not that of its members; plan with a law without 'levels'"
+)
+NO_LIMITS = (
+    "observations with limits ('censored_below', 'censored_above', 'not_below', 'not_above', "
+    "'censoring_column') lose information where they are censored, which this prediction does not "
+    "count; plan without them"
+)
+NO_SCALES = (
+    "systems with noise scales of their own ('noise_scale', 'noise_scale_column') differ in what "
+    "they tell; plan without them, for systems of scale 1"
+)
+
 # Systems about which the simulator is linearised: for the search, and for the standard errors.
 SEARCHED, REPORTED = 64, 256
 MOST_CANDIDATES = 400
@@ -89,10 +103,7 @@ class Experiment:
         problem, law, noise = self.problem, self.problem.law, self.problem.noise
         conditions = problem.conditions
         if problem.members > 1:
-            raise ConfigError(
-                "a design has no levels: the members of a group share effects, and the information "
-                "of a group is not that of its members; plan with a law without 'levels'"
-            )
+            raise ConfigError(NO_LEVELS)
         if noise.unrestricted:
             raise ConfigError(
                 "noise of kind 'full' has a parameter for each pair of places, so that it says "
@@ -110,15 +121,9 @@ class Experiment:
                 "are no aim of a design; plan with a normal or lognormal law, or a mixture"
             )
         if conditions.limited:
-            raise ConfigError(
-                "observations with limits lose information where they are censored, which this "
-                "prediction does not count; plan without 'censored_below' and 'censored_above'"
-            )
+            raise ConfigError(NO_LIMITS)
         if conditions.scaled:
-            raise ConfigError(
-                "systems with noise scales of their own differ in what they tell; plan without "
-                "'noise_scale', for systems of scale 1"
-            )
+            raise ConfigError(NO_SCALES)
         d = problem.data.shape[1]
         if d > MOST_CANDIDATES:
             raise ConfigError(

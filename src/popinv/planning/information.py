@@ -406,9 +406,7 @@ def noise_moments(
     def at(c: torch.Tensor) -> torch.Tensor:
         if not noise.varies:
             return noise.covariance(c)[None]
-        d = noise.deviations(c, signal, covariates)  # type: ignore[attr-defined]
-        correlation = noise.correlation(c, covariates)  # type: ignore[attr-defined]
-        return correlation * d[:, :, None] * d[:, None, :]
+        return noise.covariance_given(c, signal, covariates)
 
     here = at(gamma)
     change = here.new_zeros(len(here), len(free), *here.shape[1:])

@@ -14,7 +14,7 @@ distances, and the better result counts. It is a local optimum of exchanges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -165,7 +165,6 @@ class Search:
         systems: int,
         apart: int = 1,
         start: Sequence[Group] | None = None,
-        said: Callable[[str], object] | None = None,
     ) -> tuple[Group, ...]:
         """Return the best design that the exchange finds.
 
@@ -177,8 +176,6 @@ class Search:
             Number of groups of each arm whose places may differ; with 1, all systems share them.
         start : sequence of Group, optional
             A design with fewer places, or as many, from which the search starts.
-        said : callable, optional
-            Receives a word about each step.
         """
         if start is None:
             start = self._started(systems, apart)
@@ -187,8 +184,6 @@ class Search:
         while len(groups[sets[0][0]].places) < places:
             for own in sets:
                 groups = self._added(groups, own)
-            if said is not None:
-                said(f"{len(groups[sets[0][0]].places)} of {places}")
         found = [self._improved(groups, sets)]
         if apart == 1:
             regular = regular_places(self.count, places)

@@ -483,7 +483,9 @@ class _Draws:
             found[rows] = scale * fresh.numpy()
             if joint:
                 assert entries is not None
-                covariance = scale**2 * _covariance(noise, gamma, g, covariates).numpy()
+                with torch.no_grad():
+                    given = noise.covariance_given(gamma, g, covariates).numpy()
+                covariance = scale**2 * given
                 given = entries.given(signal[rows], found[rows], covariance, rng)
                 found[rows] = np.where(entries.seen, found[rows], given)
         return found
@@ -571,18 +573,6 @@ class _SeenEntries:
         gain = np.linalg.solve(own, covariance[:, held]).transpose(0, 2, 1)
         free = (factor @ rng.standard_normal((*noise.shape, 1)))[..., 0]
         return np.asarray(free + (gain @ (r - free[:, held])[..., None])[..., 0])
-
-
-def _covariance(
-    noise: NoiseModel, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor
-) -> torch.Tensor:
-    """Return the covariance (S, d, d) of noise about signals (S, d)."""
-    with torch.no_grad():
-        if not noise.varies:
-            return noise.covariance(gamma).expand(len(signal), -1, -1)
-        d = noise.deviations(gamma, signal, covariates)  # type: ignore[attr-defined]
-        correlation = noise.correlation(gamma, covariates)  # type: ignore[attr-defined]
-        return torch.as_tensor(correlation * d[:, :, None] * d[:, None, :])
 
 
 def _by_place(places: np.ndarray, most: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -149,6 +149,12 @@ class NoiseModel(Parameterised, ABC):
         """Return Gamma of all systems (d_y, d_y), or of each by its covariates (n, d_y, d_y)."""
         return self.covariance(gamma)
 
+    def covariance_given(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the covariance (n, d_y, d_y) of the noise about each signal (n, d_y)."""
+        return self.covariance(gamma).expand(len(signal), -1, -1)
+
     def penalty(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the divergence of unlikely noise, times ``shrinkage``; zero without shrinkage."""
         return torch.zeros((), dtype=gamma.dtype)

@@ -274,6 +274,12 @@ class SharedDiscrepancy(WrappedNoise):
         """Return the mean of the noise's covariance over signals (n, d_y), shape (d_y, d_y)."""
         return self._noise.mean_covariance(self.within(gamma), signal, covariates)
 
+    def covariance_given(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the covariance (n, d_y, d_y) of the noise within, about signals (n, d_y)."""
+        return self._noise.covariance_given(self.within(gamma), signal, covariates)
+
     def covariances(
         self, gamma: torch.Tensor, covariates: torch.Tensor | None = None
     ) -> torch.Tensor:

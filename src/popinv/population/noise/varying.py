@@ -184,11 +184,18 @@ class VaryingNoise(WrappedNoise):
         self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the mean of D R D over signals (n, d_y), shape (d_y, d_y)."""
-        d = self.deviations(gamma, signal, covariates)
         correlation = self.correlation(gamma, covariates)
         if correlation.ndim == 2:
+            d = self.deviations(gamma, signal, covariates)
             return correlation * (d.T @ d / len(d))
-        return (correlation * d[:, :, None] * d[:, None, :]).mean(dim=0)
+        return self.covariance_given(gamma, signal, covariates).mean(dim=0)
+
+    def covariance_given(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return D R D about each signal (n, d_y), shape (n, d_y, d_y)."""
+        d = self.deviations(gamma, signal, covariates)
+        return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
 
     def covariances(
         self, gamma: torch.Tensor, covariates: torch.Tensor | None = None
@@ -198,8 +205,7 @@ class VaryingNoise(WrappedNoise):
             return self.covariance(gamma)
         self._refuse_growth()
         signal = torch.zeros((len(covariates), self.d_y), dtype=gamma.dtype)
-        d = self.deviations(gamma, signal, covariates)
-        return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
+        return self.covariance_given(gamma, signal, covariates)
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return the base's covariance, for a system whose covariates are at their mean.
