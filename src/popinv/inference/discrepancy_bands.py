@@ -24,6 +24,7 @@ from popinv.inference.discrepancy_size import WIDENS
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.priors.prior import square_root
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -113,8 +114,7 @@ def _joint_factor(covariance: np.ndarray, seed: int) -> float:
     deviations = np.sqrt(np.diag(covariance))
     if not np.all(deviations > 0):
         return 1.0
-    values, vectors = np.linalg.eigh(covariance / np.outer(deviations, deviations))
-    half = vectors * np.sqrt(np.maximum(values, 0.0))
+    half = square_root(covariance / np.outer(deviations, deviations))
     draws = generator(seed, "discrepancy/band").standard_normal((_DRAWS, len(half))) @ half.T
     largest = np.quantile(np.abs(draws).max(axis=1), _LEVEL)
     return float(largest / ndtri(0.5 + _LEVEL / 2))

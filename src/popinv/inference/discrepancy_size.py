@@ -44,6 +44,7 @@ from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
 from popinv.inference.stated_values import read_names
 from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.priors.prior import nonnegative
 
 # Places of the grid of amplitudes and of lengths.
 _AMPLITUDES, _LENGTHS = 48, 13
@@ -180,8 +181,7 @@ class SizeEvidence:
             own, spread = self.law(place)
             moved = self.root(place) @ own - centre
             total = total + weight * (spread + np.outer(moved, moved))
-        values, vectors = np.linalg.eigh((total + total.T) / 2)
-        return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
+        return nonnegative((total + total.T) / 2)
 
 
 def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
@@ -225,9 +225,7 @@ def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     spread = float(np.sqrt(np.nanvar(seen, axis=0).mean()))
     if not np.isfinite(curvature).all() or not spread > 0:
         raise DivergenceError("the observations do not vary, so that no discrepancy can be told")
-    curvature = (curvature + curvature.T) / 2
-    values, vectors = np.linalg.eigh(curvature)
-    curvature = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    curvature = nonnegative((curvature + curvature.T) / 2)
     widening = np.ones(first)
     if len(rest):
         every, of_rest = restricted_inverse(information, own.free), np.diag(inverse)

@@ -24,6 +24,7 @@ from popinv.inference.likelihood.profile import ill_determined, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import by_information, has_robust_errors
+from popinv.population.priors.prior import nonnegative
 from popinv.seeds import generator
 
 
@@ -268,7 +269,7 @@ class _Errors:
         return cls(bread, half @ half.T, definite)
 
 
-def _nonnegative(curvature: np.ndarray, free: np.ndarray) -> np.ndarray:
+def _without_negative(curvature: np.ndarray, free: np.ndarray) -> np.ndarray:
     """Return a curvature (n_p, n_p) without the negative eigenvalues that its draws leave.
 
     Some directions of a discrepancy are told from the law by its prior alone. Their curvature is
@@ -276,10 +277,9 @@ def _nonnegative(curvature: np.ndarray, free: np.ndarray) -> np.ndarray:
     """
     inner = np.ix_(free, free)
     size = sizes(curvature[inner])
-    values, vectors = np.linalg.eigh(curvature[inner] / np.outer(size, size))
+    scales = np.outer(size, size)
     found = curvature.copy()
-    positive = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    found[inner] = positive * np.outer(size, size)
+    found[inner] = nonnegative(curvature[inner] / scales) * scales
     return found
 
 
@@ -323,7 +323,7 @@ def estimate_at(
         curvature = curvature_at(problem, curved, state.point, evaluation, squares)
     if curvature is not None:
         if problem.noise.shifts:
-            curvature = _nonnegative(curvature, free)
+            curvature = _without_negative(curvature, free)
         information = curvature + penalty.observed
     if restriction is not None:
         information = information + restriction.curvature
