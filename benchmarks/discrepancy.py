@@ -8,6 +8,8 @@
   one.
 - ``own``: lines with an error of each system, by one or two replicates, 40 data sets each.
 - ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
+- ``unlike``: tanks as in this example with an error that looks like larger first pressures, 10 data
+  sets.
 - ``scores``: log densities of held-out systems of real data, by folds whose answers never saw them.
 - ``porous``: 100 porous samples with sensors at places of their own, and scores of 200 others,
   for a right simulator and for one that errs.
@@ -316,6 +318,41 @@ def valves() -> list[dict[str, Any]]:
     return rows
 
 
+def unlike() -> list[dict[str, Any]]:
+    """Return the first pressures of tanks whose error is unlike its prior, by each model."""
+    text = (ROOT / "config/examples/late_valves.yaml").read_text(encoding="utf-8")
+    study = yaml.safe_load(text)["studies"]["valves_right"]
+    times, rows = np.array(study["forward"]["observations"]["times"]), []
+
+    def simulate(z: torch.Tensor, times: Any) -> torch.Tensor:
+        return z[:, :1] * torch.exp(-z[:, 1:] * torch.as_tensor(times))
+
+    error = 0.3 * np.exp(-((times / 1.5) ** 2))
+    for seed in range(10):
+        rng = np.random.default_rng([47, seed])
+        z = np.array([3.0, 0.5]) * np.exp(np.array([0.2, 0.3]) * rng.standard_normal((120, 2)))
+        clean = simulate(torch.from_numpy(z), times).numpy()
+        seen = clean + error + 0.05 * rng.standard_normal(clean.shape)
+        for model in ("none", "smooth"):
+            kernel = {"discrepancy": {"shared": {"kernel": MODELS[model]}}}
+            result = popinv.fit(
+                seen,
+                simulate,
+                law=study["law"],
+                noise={**study["noise"], **(kernel if MODELS[model] else {})},
+                parameters=list(study["law"]["start"]),
+                times=times,
+                tests=False,
+                progress=False,
+            )
+            row = {"model": model, "seed": seed}
+            for end in ("", "_lower", "_upper"):
+                row[f"first_median{end}"] = round(result.metrics[f"summary_first_median{end}"], 5)
+            print(row, flush=True)
+            rows.append(row)
+    return rows
+
+
 # Seeds of the data sets of porous samples, and the numbers of samples fitted and held out.
 _SEEDS, _FITTED, _HELD = (1,), 100, 200
 # The error of the simulator at place x, up to one standard deviation of the noise.
@@ -403,6 +440,7 @@ PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "scores": scores,
     "porous": porous,
     "valves": valves,
+    "unlike": unlike,
     "own": own,
 }
 

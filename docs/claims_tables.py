@@ -15,6 +15,7 @@ When the site is built, a table takes the place of each line that names it:
 - ``<!-- trust NAME -->``: a table of :mod:`tables.trust`;
 - ``<!-- efficiency NAME -->``: a table of :mod:`tables.efficiency`;
 - ``<!-- few NAME -->``: a table of :mod:`tables.few_systems`;
+- ``<!-- levels r -->``: laws with levels beside R;
 - ``<!-- stochastic NAME -->``: a table of :mod:`tables.stochastic`;
 - ``<!-- discrepancy NAME -->``: a table of :mod:`tables.discrepancy`;
 - ``<!-- combinations NAME -->``: a table of :mod:`tables.combinations`;
@@ -27,6 +28,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -44,6 +46,7 @@ from tables import (
     trust,
     uses,
 )
+from tables.cells import measured_table
 
 from popinv_papers.kit.claims import claim_cells
 
@@ -52,6 +55,7 @@ PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
     DOCS / "how_well_it_works.md",
+    DOCS / "laws.md",
     DOCS / "stochastic.md",
     *sorted((DOCS / "configuration").glob("*.md")),
     DOCS / "combinations.md",
@@ -61,12 +65,17 @@ TITLES = {
     "headline": "Headlines of the paper:",
     "reconstruction": "What was derived anew, against independent computation:",
 }
+_LEVELS = (
+    *("data", "levels", "method", "parameters", "log likelihood", "by R"),
+    *("largest difference, standard errors", "of"),
+)
 TABLES: Mapping[str, Mapping[str, Callable[[], Iterable[str]]]] = {
     "use": uses.TABLES,
     "check": checks.TABLES,
     "trust": trust.TABLES,
     "efficiency": efficiency.TABLES,
     "few": few_systems.TABLES,
+    "levels": {"r": partial(measured_table, "levels", {head: head for head in _LEVELS})},
     "stochastic": stochastic.TABLES,
     "discrepancy": discrepancy.TABLES,
     "combinations": combinations.TABLES,

@@ -125,6 +125,23 @@ def valves() -> Iterator[str]:
     yield from ("", _told(rows))
 
 
+def unlike() -> Iterator[str]:
+    """Yield the first pressures of tanks whose error is unlike its prior."""
+    rows, cells, true = _rows("unlike"), [], 3.0
+    for (_, model), group in rows.items():
+        median, low, high = (
+            [float(row[f"first_median{end}"]) for row in group] for end in ("", "_lower", "_upper")
+        )
+        mean, error = _mean(median)
+        ends = f"{_mean(low)[0]:.2f} to {_mean(high)[0]:.2f}"
+        held = sum(a <= true <= b for a, b in zip(low, high, strict=True))
+        counts = [str(len(group)), f"{mean:.3f} ± {error:.3f}", ends, str(held)]
+        cells.append([_MODELS[model], *counts])
+    heads = ["discrepancy", "data sets", "first median, bar", "mean interval", "intervals with 3 bar"]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
+
+
 def scores() -> Iterator[str]:
     """Yield the log scores of held-out systems, and the differences from no discrepancy."""
     rows, cells = _rows("scores"), []
@@ -157,6 +174,7 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "scores": scores,
     "right": right,
     "valves": valves,
+    "unlike": unlike,
     "own": own,
     "porous": porous,
 }

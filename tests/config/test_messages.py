@@ -96,6 +96,16 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "noise.kind",
         ['"diagnal"', "isotropic, diagonal, kernel", "Did you mean 'diagonal'?"],
     ),
+    "a choice of a key within, given as the kind": (
+        set_at("noise", "kind", "proportional"),
+        "noise.kind",
+        ["isotropic, diagonal, kernel", "Did you mean 'errors: {grows: proportional}'?"],
+    ),
+    "a key of a section within": (
+        set_at("noise", "grows", "combined"),
+        "noise.grows",
+        ["unknown key", '"combined"', "Did you mean 'errors: {grows: ...}'?"],
+    ),
     "missing kind": (
         replace("noise", start={}),
         "noise.kind",

@@ -255,15 +255,15 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
             "places."
         )
     elif errs:
-        short = "the simulator errs, by less than its joint band at each observation"
+        short = "the simulator errs, by less than its joint band at each place"
         text = (
             "The simulator errs alike in all systems, by the evidence. The joint band holds zero "
-            "at every observation, since a part of the error looks like a change of the law."
+            "at every place, since a part of the error looks like a change of the law."
         )
     else:
         short = f"no error of the simulator is seen; it is below {most:.2g}{units}"
         text = (
-            "The joint band of the simulator's error holds zero at every observation. No interval "
+            "The joint band of the simulator's error holds zero at every place. No interval "
             f"reaches beyond {most:.2g}{units}."
         )
     if found.gain is None:

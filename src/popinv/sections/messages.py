@@ -165,15 +165,18 @@ def _problem(details: ErrorDetails, root: Any) -> ConfigProblem | None:
     if kind == "extra_forbidden":
         _, parent = _locate(root, details["loc"][:-1])
         allowed = list(_fields(parent))
-        hint = nearest(str(path[-1]), allowed)
+        hint = _inside(parent, str(path[-1])) or nearest(str(path[-1]), allowed)
         return ConfigProblem(
             path, f"unknown key (given {shown(given)}).{hint} Allowed here: {listed(allowed)}."
         )
     if kind == "missing":
         return ConfigProblem(path, f"is missing. {_description(root, details['loc'])}".rstrip())
     if kind in ("union_tag_not_found", "union_tag_invalid"):
-        allowed = [tag for member in _members(annotation) for tag in _tags(member)]
-        return _wrong_kind((*path, "kind"), given, [*allowed, "module:Class"])
+        members = _members(annotation)
+        allowed = [tag for member in members for tag in _tags(member)]
+        named = str(given.get("kind")) if isinstance(given, dict) else str(given)
+        hint = next(filter(None, (_inside(member, named) for member in members)), "")
+        return _wrong_kind((*path, "kind"), given, [*allowed, "module:Class"], hint)
     if kind == "outside":
         return ConfigProblem(path, f"got {shown(given)}, but {details['msg']}.")
     if kind == "literal_error":
@@ -190,17 +193,32 @@ def _problem(details: ErrorDetails, root: Any) -> ConfigProblem | None:
     return ConfigProblem(path, f"got {shown(given)}; {details['msg']}.")
 
 
-def _wrong_kind(path: Path, given: Any, allowed: list[str]) -> ConfigProblem:
+def _wrong_kind(path: Path, given: Any, allowed: list[str], hint: str) -> ConfigProblem:
     if isinstance(given, dict) and "kind" in given:
-        return ConfigProblem(path, _not_allowed(given["kind"], allowed))
+        return ConfigProblem(path, _not_allowed(given["kind"], allowed, hint))
     if isinstance(given, dict):
         return ConfigProblem(path, f"is missing. Allowed: {listed(allowed)}.")
     return ConfigProblem(path[:-1], f"got {shown(given)}, but it must be {_EXPECTED['dict']}.")
 
 
-def _not_allowed(given: Any, allowed: list[str]) -> str:
-    hint = nearest(given, allowed) if isinstance(given, str) else ""
+def _not_allowed(given: Any, allowed: list[str], hint: str = "") -> str:
+    hint = hint or (nearest(given, allowed) if isinstance(given, str) else "")
     return f"got {shown(given)}, but it must be one of: {listed(allowed)}.{hint}"
+
+
+def _inside(model: Any, name: str) -> str:
+    """Return a sentence if a section of this model has a key, or a choice, of this name."""
+    for key, field in _fields(_bare(model)).items():
+        section = _fields(_bare(field.annotation))
+        chosen = [inner for inner, own in section.items() if name in _choices(own.annotation)]
+        if chosen or name in section:
+            stated = f"{chosen[0]}: {name}" if chosen else f"{name}: ..."
+            return f" Did you mean '{key}: {{{stated}}}'?"
+    return ""
+
+
+def _choices(annotation: Any) -> tuple[Any, ...]:
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
 
 
 def _description(root: Any, location: tuple[str | int, ...]) -> str:
@@ -274,4 +292,4 @@ def _tags(member: Any) -> tuple[str, ...]:
     if get_origin(member) is Annotated:
         return tuple(part.tag for part in member.__metadata__ if isinstance(part, Tag))
     kind = getattr(member, "model_fields", {}).get("kind")
-    return get_args(kind.annotation) if kind and get_origin(kind.annotation) is Literal else ()
+    return _choices(kind.annotation) if kind else ()

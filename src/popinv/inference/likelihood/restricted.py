@@ -41,9 +41,11 @@ from popinv.inference.problem import Problem
 
 # Steps of differences in standard errors, and the longest step of an entry without unit.
 _STEP, _LONGEST = 0.1, 0.1
-# The maximum over beta is reached if Newton's step promises less than this gain in the log
-# likelihood; most steps to it.
-_CLOSE, _MOST_INNER = 1e-6, 8
+# The maximum over beta is reached if a step promises less than this gain in the log likelihood; most
+# steps to it.
+_CLOSE, _MOST_INNER = 1e-6, 24
+# Steps with one curvature.
+_KEPT_CURVATURE = 4
 # Predicted gain at the end of the ascent, which starts near its end; most steps of it.
 _TOLERANCE, _MOST_STEPS = 1e-6, 40
 # A logarithm with a larger standard error may belong to a number near zero. The restricted
@@ -103,25 +105,40 @@ class Restriction:
             If the likelihood has no maximum in beta near p.
         """
         point, means, p = point_at(self.problem, self.likelihood), self.means, p.copy()
-        errors = np.sqrt(np.diag(restricted_inverse(self.information, self.problem.free)))[means]
-        steps = _STEP * np.where(errors > 0, errors, self.problem.scale[means])
-        for _ in range(_MOST_INNER):
-            up, down = self._changes(p, memory, np.diag(steps)).swapaxes(0, 1)
-            curvature = (down - up)[:, means] / (2 * steps[:, None])
-            curvature = (curvature + curvature.T) / 2
-            if not len(means):
-                return p, curvature
-            if not (np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature)[0] > 0):
-                raise DivergenceError(
-                    f"the likelihood is not concave in the law's means at {p}, so that they cannot "
-                    "be integrated"
-                )
+        if not len(means):
+            return p, np.zeros((0, 0))
+        # The information is near J, so that its steps arrive soon, at one evaluation each.
+        curvature = self.information[np.ix_(means, means)]
+        for inner in range(1, _MOST_INNER + 1):
             score = point(p, memory).gradient[means]
             step = np.linalg.solve(curvature, score)
             p[means] += step
             if score @ step / 2 < _CLOSE:
-                return p, curvature
+                return p, self._curvature_of_means(p, memory)
+            if inner % _KEPT_CURVATURE == 0:
+                curvature = self._curvature_of_means(p, memory)
         raise DivergenceError(f"the law's means have no maximum near {p}")
+
+    def _curvature_of_means(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return J (q, q) at p.
+
+        Raises
+        ------
+        DivergenceError
+            If the likelihood is not concave in beta there.
+        """
+        means = self.means
+        errors = np.sqrt(np.diag(restricted_inverse(self.information, self.problem.free)))[means]
+        steps = _STEP * np.where(errors > 0, errors, self.problem.scale[means])
+        up, down = self._changes(p, memory, np.diag(steps)).swapaxes(0, 1)
+        curvature = (down - up)[:, means] / (2 * steps[:, None])
+        curvature = (curvature + curvature.T) / 2
+        if not (np.isfinite(curvature).all() and np.linalg.eigvalsh(curvature)[0] > 0):
+            raise DivergenceError(
+                f"the likelihood is not concave in the law's means at {p}, so that they cannot "
+                "be integrated"
+            )
+        return curvature
 
     def _value(self, curvature: np.ndarray) -> float:
         log_det = float(np.linalg.slogdet(curvature)[1])
