@@ -92,6 +92,11 @@ def test_labels_take_the_place_of_systems(answer):
     assert result.metrics["bic"] == pytest.approx(twice + 4 * np.log(6))
 
 
+def test_one_system_cannot_be_left_out(answer):
+    with pytest.raises(DataError, match="all observations are of one system"):
+        answer[1].influence()
+
+
 def test_tests_that_need_several_systems_say_so(answer):
     if answer[0] == "reml":
         pytest.skip("the fit has no tests")

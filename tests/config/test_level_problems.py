@@ -53,6 +53,16 @@ SYNTHETIC = {"members": {"specimen": 4}, "truth": TRUTH}
             ("law", "crossed"),
             "give two levels that follow each other",
         ),
+        (
+            {"law": STUDY["law"] | {"levels": {"batch": ["rate"], "y": ["rate"]}}},
+            ("law", "levels", "y"),
+            "'observations.value_column' has this column",
+        ),
+        (
+            {"observations": STUDY["observations"] | {"replicate_column": "specimen"}},
+            ("law", "levels", "specimen"),
+            "'observations.replicate_column' has this column",
+        ),
         ({"downstream": {"groups": {}}}, ("downstream", "groups"), "the members of two groups"),
         ({"downstream": {"federated": {}}}, ("downstream", "federated"), "share effects"),
         ({"downstream": {"certificate": {}}}, ("downstream", "certificate"), "share effects"),
@@ -74,6 +84,11 @@ def test_a_surrogate_and_the_methods_of_single_systems_take_groups(observations)
 def test_levels_without_their_parameters_are_refused_with_the_form():
     (problem,) = value_problems(["batch", "specimen"], Levels)
     assert problem.text.endswith("vary at it: {batch: [PARAMETER], specimen: [PARAMETER]}.")
+
+
+def test_a_level_that_is_stated_twice_is_named():
+    (problem,) = value_problems([{"batch": ["a"]}, {"batch": ["b"]}], Levels)
+    assert problem.text.endswith("'batch' comes up twice; name each level once.")
 
 
 def test_a_study_without_levels_has_none_of_these_problems():

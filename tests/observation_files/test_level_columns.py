@@ -69,6 +69,17 @@ def test_levels_of_text_and_of_counts(tmp_path):
     assert layout_of_table(deeper, tmp_path).levels == ("batch", "piece", "cut")
 
 
+def test_occasions_with_times_are_levels(tmp_path):
+    occasions = rows().rename(columns={"piece": "occasion"}).replace({"occasion": {"a": 1, "b": 2}})
+    assert layout_of_table(occasions, tmp_path).levels == ("batch", "occasion")
+    stated = layout_of_table(occasions, tmp_path, Given(replicate="occasion"))
+    assert not stated.levels
+    # Without times they may be replicates as well.
+    once = occasions.query("t < 2").drop(columns="t")
+    with pytest.raises(DataError, match="State --"):
+        layout_of_table(once, tmp_path)
+
+
 def test_quantities_are_no_levels(tmp_path):
     # By their sizes, by a usual name, by interleaved rows, and by the user's word.
     assert layout_of_table(rows(apart=50), tmp_path).named("label") == "piece"

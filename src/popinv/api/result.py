@@ -194,7 +194,8 @@ class Result:
         Raises
         ------
         DataError
-            If the noise has too many parameters for the influence to be known.
+            If the noise has too many parameters for the influence to be known, or if there is one
+            system, as most often with crossed levels.
         """
         from popinv.api.tables import influence
 

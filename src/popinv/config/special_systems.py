@@ -56,6 +56,8 @@ def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProble
         yield from _members(levels, observations, sections)
     if not levels:
         return
+    if isinstance(observations, FileObservations):
+        yield from _columns_of_others(levels, observations)
     if sections.noise and sections.noise.covariate_names():
         yield ConfigProblem(
             ("noise", "errors", "covariates"),
@@ -65,6 +67,18 @@ def level_problems(law: LawSection, sections: Sections) -> Iterator[ConfigProble
     yield from _not_for_groups(sections)
     if law.level_columns().crossed:
         yield from _not_for_crossed(sections)
+
+
+def _columns_of_others(
+    levels: tuple[str, ...], observations: FileObservations
+) -> Iterator[ConfigProblem]:
+    """Yield levels whose column holds something else than labels."""
+    for key, column in observations.model_dump().items():
+        if key.endswith("_column") and key != "system_column" and column in levels:
+            yield ConfigProblem(
+                ("law", "levels", column),
+                f"'observations.{key}' has this column; a level needs a column of its own labels.",
+            )
 
 
 def _not_for_crossed(sections: Sections) -> Iterator[ConfigProblem]:

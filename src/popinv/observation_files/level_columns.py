@@ -35,7 +35,7 @@ _MOST_LEVELS, _FEWEST, _FILLED = 3, 4, 0.7
 _APART = 3.0
 # Names of columns that are no labels of levels.
 _OTHER_USES = (
-    *("time", "value", "occasion", "replicate", "censoring", "limit", "lower_limit"),
+    *("time", "value", "replicate", "censoring", "limit", "lower_limit"),
     *("event", "dose", "quantity"),
 )
 
@@ -113,6 +113,9 @@ def _levels(
     if len(times) > 1 or len(values) != 1 or values[0].numbers is None or values[0].dates:
         return None
     value, time = values[0], times[0] if times else None
+    # Without times, occasions may be replicates or times.
+    if time is None and any(each.named_like("occasion") for each in chosen):
+        return None
     ordered = sorted(chosen, key=lambda each: -len(each.levels))
     if len(ordered[0].levels) < _FEWEST or not _alike(value, ordered[1:]):
         return None

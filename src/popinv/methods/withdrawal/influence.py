@@ -100,9 +100,14 @@ def influence_of(population: xr.Dataset) -> SystemInfluence:
     Raises
     ------
     DataError
-        If the answer has none.
+        If the answer has none, or is of one system.
     """
     each = population["influence"].values
+    if len(each) < 2:
+        raise DataError(
+            "downstream.withdrawal: all observations are of one system, and nothing is left "
+            "without it; crossed levels join all members that share a label. Leave the method out"
+        )
     covariance, bread = population["covariance"].values, population["bread"].values
     if not (np.isfinite(each).all() and np.isfinite(covariance).all()):
         raise DataError(

@@ -77,8 +77,12 @@ def _in_order(value: Any) -> Any:
     """Return levels that are listed, ``[{batch: [a]}, {specimen: [b]}]``, as one mapping."""
     if isinstance(value, list) and all(isinstance(e, dict) and len(e) == 1 for e in value):
         names = [name for each in value for name in each]
-        if len(set(names)) == len(names):
-            return {name: own for each in value for name, own in each.items()}
+        for name in names:
+            if names.count(name) > 1:
+                raise PydanticCustomError(
+                    "levels", "'{name}' comes up twice; name each level once", {"name": name}
+                )
+        return {name: own for each in value for name, own in each.items()}
     if isinstance(value, list) and value and all(isinstance(each, str) for each in value):
         example = ", ".join(f"{name}: [PARAMETER]" for name in value)
         raise PydanticCustomError(
