@@ -7,6 +7,10 @@ import boys
 import numpy as np
 import pytest
 
+from popinv.api.law_posterior import law_posterior_of
+from popinv.errors import ConfigError
+from popinv.inference.law_posterior import ChainSettings
+
 pytest.importorskip("numpyro")
 
 
@@ -36,3 +40,16 @@ def test_the_posterior_of_a_fit_has_the_groups_of_arviz():
     table = arviz.summary(arviz.from_dict({n: posterior[n].values for n in posterior.data_vars}))
     assert list(table.index) == list(summary.index)
     assert "effective sample size" in tree.attrs["reason"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (ChainSettings(chains=0), "chains: got 0, but it must be a whole number of at least 2"),
+        (ChainSettings(kept=2.5), "draws: got 2.5, but it must be a whole number of at least 20"),
+        (ChainSettings(warmup=0), "warmup: got 0, but it must be a whole number of at least 1"),
+    ],
+)
+def test_numbers_of_chains_and_draws_are_checked(settings, told):
+    with pytest.raises(ConfigError, match=told):
+        law_posterior_of(None, None, settings, None)

@@ -93,6 +93,29 @@ def test_a_file_reads_back_as_it_was_written():
     assert type(read.law).model_validate(read.law.model_dump()) == read.law
 
 
+def test_the_order_of_weak_and_other_priors_has_no_meaning():
+    of_mean = {"normal": {"mean": 0, "standard_deviation": 1}}
+    for law_prior in ({"a": "weak", "a_mean": of_mean}, {"a_mean": of_mean, "a": "weak"}):
+        assert stated(law_prior).words == (
+            "law a mean: normal (mean 0, standard deviation 1)",
+            "law a standard deviation: half-Student-t (degrees of freedom 4, scale 0.5)",
+        )
+    for law_prior in (
+        {"correlations": "weak", "a_b_correlation": BETA},
+        {"a_b_correlation": BETA, "correlations": "weak"},
+    ):
+        assert stated(law_prior).words == ("law a b correlation: beta (a 2, b 3)",)
+
+
+def test_a_coefficient_has_no_weak_prior():
+    told = refusal({"a_weight_coefficient": "weak"})
+    assert "law.prior.a_weight_coefficient" in told
+    assert "has no weak prior" in told
+    assert "normal" in told
+    # The word for all leaves it flat.
+    assert not any("coefficient" in word for word in stated("weak").words)
+
+
 def test_weak_priors_take_their_scales_from_the_start():
     found = stated("weak", "weak")
     assert found.words == (

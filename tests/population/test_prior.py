@@ -52,6 +52,16 @@ DENSITIES = {
         POSITIVE,
         stats.truncnorm(9, np.inf, -9, 1).logpdf,
     ),
+    "normal very far below its interval": (
+        normal(-600.0, 10.0, POSITIVE.ends),
+        POSITIVE,
+        stats.truncnorm(60, np.inf, -600, 10).logpdf,
+    ),
+    "normal very far above its interval": (
+        normal(60.0, 1.0, CORRELATION.ends),
+        CORRELATION,
+        stats.truncnorm(-61, -59, 60, 1).logpdf,
+    ),
     "normal correlation": (
         normal(0.3, 0.5, CORRELATION.ends),
         CORRELATION,

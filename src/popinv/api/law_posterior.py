@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from popinv.errors import ConfigError
 from popinv.inference.fitted_samples import CHEAP
 from popinv.inference.law_posterior import ChainSettings, LogPrior
 from popinv.methods.law_posterior.draws import law_draws
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
+
+# Split R-hat and effective sizes need several chains, and some draws of each.
+_LEAST = {"chains": 2, "draws": 20, "warmup": 1}
 
 
 def law_posterior_of(
@@ -22,6 +26,7 @@ def law_posterior_of(
     predictive: bool | None,
 ) -> xr.DataTree:
     """Return the posterior; see :meth:`popinv.api.result.Result.posterior_of_law`."""
+    _check(settings)
     stored = getattr(result.artefacts, "law_posterior", None)
     if stored is not None and prior is None and settings == ChainSettings():
         found: xr.DataTree = stored
@@ -39,3 +44,14 @@ def law_posterior_of(
         predictive = count * result.observations["y"].size <= CHEAP
     predicted = drawn.predicted(count, artefacts["check"]) if predictive else None
     return drawn.tree(predicted)
+
+
+def _check(settings: ChainSettings) -> None:
+    given = {"chains": settings.chains, "draws": settings.kept, "warmup": settings.warmup}
+    for name, value in given.items():
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < _LEAST[name]:
+            raise ConfigError(
+                f"posterior_of_law: {name}: got {value}, but it must be a whole number of at least "
+                f"{_LEAST[name]}"
+            )

@@ -159,7 +159,7 @@ def sample_law(
     except ImportError as error:
         raise ConfigError(
             f"the posterior of the law needs numpyro ({error}). Install it with "
-            "`.venv/bin/python -m pip install -e '.[bayes]'`."
+            "`python -m pip install 'popinv[bayes]'`."
         ) from None
     settings, marginal = settings or ChainSettings(), marginal or MarginalSettings()
     with fixed_threads():

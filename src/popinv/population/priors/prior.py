@@ -56,10 +56,12 @@ _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 def normal(mean: float, deviation: float, ends: tuple[float, float]) -> LogDensity:
     """Return the log density of a normal value, restricted to an interval."""
     low, high = ((end - mean) / deviation for end in ends)
-    # The tails keep their digits on the side of the interval that is nearer to the mean.
+    # The tails keep their digits on the side of the interval that is nearer to the mean, and in
+    # logarithms however far it is.
     side = -1.0 if low > 0 else 1.0
-    mass = np.diff(stats.norm.cdf(sorted([side * low, side * high])))[0]
-    constant = -_LOG_ROOT - math.log(deviation) - math.log(mass)
+    below, mass = stats.norm.logcdf(sorted([side * low, side * high]))
+    mass += np.log1p(-np.exp(below - mass))
+    constant = -_LOG_ROOT - math.log(deviation) - float(mass)
     return lambda x: constant - 0.5 * ((x - mean) / deviation) ** 2
 
 

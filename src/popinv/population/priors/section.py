@@ -46,8 +46,8 @@ class HalfStudentPrior(Section):
 class BetaPrior(Section):
     """A beta density on the interval of the parameter: (-1, 1) for a correlation."""
 
-    a: Positive = Field(description="Exponent at the upper end, plus 1.")
-    b: Positive = Field(description="Exponent at the lower end, plus 1.")
+    a: Positive = Field(description="Exponent at the lower end, plus 1.")
+    b: Positive = Field(description="Exponent at the upper end, plus 1.")
 
 
 class PriorDensity(Section):

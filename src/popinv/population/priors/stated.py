@@ -216,7 +216,14 @@ class _Stated:
             of_parameter = [f"{key}_{_MEAN}", f"{key}_{_DEVIATION}"]
             own = [name for name in self.of.model.names if name in of_parameter]
             for name in own or self.named(path, key):
-                self.add_weak(name)
+                if self.has_weak(name):
+                    self.add_weak(name)
+                else:
+                    self.refuse(
+                        path,
+                        f"'{name}' has no weak prior, as the start does not state its scale; state "
+                        "one, such as 'normal: {mean: 0, standard_deviation: 1}'.",
+                    )
             return
         assert isinstance(density, PriorDensity)
         if density.family == "lkj":
@@ -263,6 +270,12 @@ class _Stated:
                 f"{listed(names)}.",
             )
         return []
+
+    def has_weak(self, name: str) -> bool:
+        """Return whether a parameter has a weak prior, which coefficients do not have."""
+        model, i = self.of.model, self.of.model.names.index(name)
+        own = model.of_shape[i] or i in getattr(model, "hyperparameters", ())
+        return bool(own) or self.weak(name, model.constraints[i]) is not None
 
     def add_weak(self, name: str) -> None:
         """Add the weak prior of a parameter, if it has one and no other is stated."""
@@ -357,7 +370,8 @@ def _stated(of: Prioritised, prior: Any, first: int) -> _Stated:
         return stated
     if prior == WEAK:
         stated.add_all()
-    for path, key, density in densities(prior):
+    # A weak prior gives way to another one, whatever their order.
+    for path, key, density in sorted(densities(prior), key=lambda each: each[2] == WEAK):
         stated.add(path, key, density)
     return stated
 
