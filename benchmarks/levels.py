@@ -56,7 +56,7 @@ class Case:
     fixed
         popinv's names of the fixed effects, in R's order.
     deviations
-        popinv's names of the standard deviations from the outermost level inwards, before the noise.
+        popinv's names of the standard deviations from the outermost level inwards.
     correlations
         popinv's names of the correlations.
     law, columns
@@ -106,7 +106,10 @@ CASES = {
         fixed=_means("intercept slope curve"),
         deviations=[*_spread("intercept slope", "_Dog"), *_spread("intercept", "_Side")],
         correlations=["intercept_slope_Dog_correlation"],
-        law={"correlations": True, "levels": {"Dog": ["intercept", "slope"], "Side": ["intercept"]}},
+        law={
+            "correlations": True,
+            "levels": {"Dog": ["intercept", "slope"], "Side": ["intercept"]},
+        },
         columns={"time_column": "day"},
     ),
     "Machines": Case(

@@ -137,7 +137,7 @@ def unlike() -> Iterator[str]:
         held = sum(a <= true <= b for a, b in zip(low, high, strict=True))
         counts = [str(len(group)), f"{mean:.3f} ± {error:.3f}", ends, str(held)]
         cells.append([_MODELS[model], *counts])
-    heads = ["discrepancy", "data sets", "first median, bar", "mean interval", "intervals with 3 bar"]
+    heads = ["discrepancy", "data sets", "first median, bar", "mean interval", "hold 3 bar"]
     yield from table(heads, cells)
     yield from ("", _told(rows))
 

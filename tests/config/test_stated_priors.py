@@ -14,7 +14,7 @@ from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.priors.prior import CorrelationPriors, EntryPriors, LkjPrior
-from popinv.population.priors.stated import posterior_prior, stated_prior
+from popinv.population.priors.stated import Seen, posterior_prior, stated_prior
 
 EACH = {"mean": 0.5, "standard_deviation": 0.2}
 STUDY = {
@@ -262,6 +262,60 @@ def test_a_posterior_has_weak_priors_of_the_positive_parameters_that_have_none()
         (prior.value(p + s, True) - prior.value(p - s, True)) / 2e-6 for s in 1e-6 * np.eye(13)
     ]
     np.testing.assert_allclose(prior.gradient(p, True), slope, atol=1e-7)
+
+
+KERNEL = {"kind": "kernel", "nugget": True}
+
+
+def scale_of(word: str) -> float:
+    """Return the scale at the end of the words of a half-Student-t density."""
+    return float(word.rstrip(")").rsplit(" ", 1)[1])
+
+
+def words_of_noise(seen: Seen | None, **noise) -> dict[str, float]:
+    """Return the scale of the weak prior of each parameter of the noise, by name."""
+    read = study(None, "weak", noise={**KERNEL, **noise})
+    law, model = read.law.law(read.forward), read.noise.model(read.forward.observed(1), ())
+    found = stated_prior(read.law, read.noise, law, model, seen)
+    return {word.split(":")[0].removeprefix("noise "): scale_of(word) for word in found.words}
+
+
+def test_a_weak_prior_of_the_noise_has_the_unit_of_the_data():
+    # Neither the amplitude nor the length is stated: their defaults say nothing of their sizes.
+    observed = study().forward.observed(1)
+    y = np.random.default_rng(1).normal(3.0, 2.0, (50, len(observed)))
+    y[0, 0] = np.nan
+    extent = np.ptp(observed.coordinates)
+    for unit in (1.0, 1000.0):
+        scales = words_of_noise(Seen.of(unit * y, observed), start={"nugget": 0.2})
+        assert scales["amplitude"] == pytest.approx(2.5 * unit * np.nanstd(y), rel=1e-3)
+        assert scales["length"] == pytest.approx(2.5 * 0.3 * extent, rel=1e-3)
+        # A stated start is a guess in the unit of the data.
+        assert scales["nugget"] == pytest.approx(0.5)
+    # Before there are data, the start serves.
+    assert words_of_noise(None)["amplitude"] == pytest.approx(0.75)
+
+
+def test_the_posterior_of_data_in_another_unit_has_the_same_prior():
+    read = study(noise={"kind": "isotropic"})
+    observed = read.forward.observed(1)
+    law, model = read.law.law(read.forward), read.noise.model(observed, ())
+    y = np.random.default_rng(2).normal(size=(30, len(observed)))
+    p = np.append(law.from_natural([read.law.values(read.law.start)[n] for n in law.names]), -1.0)
+    unit = np.eye(len(p))[-1] * np.log(1000)
+    values = [
+        posterior_prior(read.law, read.noise, law, model, Seen.of(k * y, observed)).value(q, True)
+        for k, q in ((1, p), (1000, p + unit))
+    ]
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+
+
+def test_a_share_of_the_signal_has_no_unit():
+    observed = study().forward.observed(1)
+    y = np.full((4, len(observed)), 1000.0) * np.arange(1, 5)[:, None]
+    errors = {"grows": "proportional"}
+    scales = words_of_noise(Seen.of(y, observed), errors=errors)
+    assert scales["amplitude"] == pytest.approx(0.75)
 
 
 def test_coefficients_of_a_shape_have_a_prior_already():

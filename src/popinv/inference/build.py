@@ -26,7 +26,7 @@ from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
-from popinv.population.priors.stated import stated_prior
+from popinv.population.priors.stated import Seen, stated_prior
 from popinv.store.rows import Rows
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def descent_problem(
     covariates = observations.get("covariate_name")
     names = () if covariates is None else tuple(map(str, covariates.values))
     replicates = replicates_of(observations)
-    one = model.noise.model(model.forward.observed(seed), names)
+    observed = model.forward.observed(seed)
+    one = model.noise.model(observed, names)
     if model.forward.is_random():
         one = IntrinsicNoise(one)
     noise_model = replicated_noise(one, replicates)
@@ -88,6 +89,7 @@ def descent_problem(
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
+    seen = Seen.of(observations["y"].values, observed)
     union = Problem(
         data=data,
         simulate=surrogate,
@@ -98,7 +100,7 @@ def descent_problem(
         stage=stage,
         conditions=conditions,
         replicates=replicates,
-        stated_prior=stated_prior(model.law, model.noise, law, noise_model),
+        stated_prior=stated_prior(model.law, model.noise, law, noise_model, seen),
         members=members,
         fixed=tuple(len(law.names) + i for i in noise_model.hyperparameters),
     ).through(surrogate)

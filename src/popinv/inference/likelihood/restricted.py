@@ -41,8 +41,8 @@ from popinv.inference.problem import Problem
 
 # Steps of differences in standard errors, and the longest step of an entry without unit.
 _STEP, _LONGEST = 0.1, 0.1
-# The maximum over beta is reached if a step promises less than this gain in the log likelihood; most
-# steps to it.
+# The maximum over beta is reached if a step promises less than this gain in the log likelihood;
+# most steps to it.
 _CLOSE, _MOST_INNER = 1e-6, 24
 # Steps with one curvature.
 _KEPT_CURVATURE = 4

@@ -241,10 +241,17 @@ class NoiseSection(Kind):
             return observations.coordinate_units if name == "length" else observations.units
         if name == "length":
             return observations.coordinate_units
-        if not name.startswith(("standard_deviation", "amplitude", "nugget")):
-            return "1"
+        return observations.units if self.has_size(name) else "1"
+
+    def has_size(self, name: str) -> bool:
+        """Return whether a parameter is a size of the noise in the unit of the observations."""
         relative = self.errors is not None and self.errors.grows == "proportional"
-        return "1" if relative else observations.units
+        return name.startswith(("standard_deviation", "amplitude", "nugget")) and not relative
+
+    def starts_at_default(self, name: str) -> bool:
+        """Return whether the study does not state the start of a parameter of the family."""
+        given = self.start.model_fields_set if "start" in self.model_fields_set else ()
+        return not any(name == key or name.startswith(f"{key}_") for key in given)
 
     @abstractmethod
     def noise(self, observations: Observations) -> NoiseModel:

@@ -1,7 +1,9 @@
 """The priors that a study states, from the key ``prior`` of its law and of its noise.
 
 The word `weak` asks for a density whose scale comes from the start of the search, which the study
-states as a guess:
+states as a guess. A size or a length of the noise whose start is not stated has its scale from the
+data instead, so that the answer does not depend on units: a size starts at the standard deviation
+of all observations, and a length at 0.3 of the extent of their places.
 
 - a mean: normal about the start, with ten times the larger one of the standard deviation at the
   start, of all levels together, and the size of the start;
@@ -54,6 +56,7 @@ from popinv.population.priors.section import (
 from popinv.sections.messages import ConfigProblem, listed
 
 if TYPE_CHECKING:
+    from popinv.forward.base import Observations
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
@@ -61,6 +64,8 @@ if TYPE_CHECKING:
 # Scales of weak priors: of a mean, in standard deviations or in means at the start, whichever is
 # larger; of a positive number, in starts.
 _MEAN_SCALE, _SCALE, _FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
+# The start of a length that is not stated, as a share of the extent of the places.
+_LENGTH = 0.3
 # The scale of a mean whose first design has no spread.
 _NO_SPREAD = 1.0
 _TOLERANCE = 1e-8
@@ -73,6 +78,29 @@ _READ = {
     "beta": "beta",
     "lkj": "LKJ",
 }
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Scales of what was observed.
+
+    Attributes
+    ----------
+    size : float
+        Standard deviation of all observations.
+    extent : float
+        Diagonal of the box around the places, or 0 if each system has places of its own.
+    """
+
+    size: float
+    extent: float
+
+    @classmethod
+    def of(cls, y: np.ndarray, observations: Observations) -> Seen:
+        """Return the scales of observations y, in which a missing value is NaN."""
+        places = np.asarray(observations.coordinates, dtype=float)
+        extent = 0.0 if observations.own_sensors else np.linalg.norm(np.ptp(places, axis=0))
+        return cls(float(np.nanstd(y)), float(extent))
 
 
 @dataclass(frozen=True)
@@ -105,16 +133,30 @@ class Prioritised:
         return cls("law", law, start, spread, section.held_names())
 
     @classmethod
-    def of_noise(cls, section: NoiseSection, noise: NoiseModel) -> Prioritised:
-        """Return the noise of a section."""
-        start = noise.to_natural(noise.from_natural(section.start_values()))
-        return cls("noise", noise, dict(zip(noise.names, start.tolist(), strict=True)))
+    def of_noise(
+        cls, section: NoiseSection, noise: NoiseModel, seen: Seen | None = None
+    ) -> Prioritised:
+        """Return the noise of a section, with the scales of what was observed, if it was."""
+        natural = noise.to_natural(noise.from_natural(section.start_values()))
+        start = dict(zip(noise.names, natural.tolist(), strict=True))
+        if seen is not None:
+            for name in filter(section.starts_at_default, noise.names):
+                scale = seen.size if section.has_size(name) else 0.0
+                scale = _LENGTH * seen.extent if name == "length" else scale
+                start[name] = scale or start[name]
+        return cls("noise", noise, start)
 
 
 def stated_prior(
-    law: LawSection, noise: NoiseSection, law_model: Law, noise_model: NoiseModel
+    law: LawSection,
+    noise: NoiseSection,
+    law_model: Law,
+    noise_model: NoiseModel,
+    seen: Seen | None = None,
 ) -> StatedPrior:
     """Return the priors of a study's sections, for the models of law and noise.
+
+    ``seen`` has the scales of the observations, once there are any.
 
     Raises
     ------
@@ -123,11 +165,15 @@ def stated_prior(
     """
     if law.prior is None and noise.prior is None:
         return StatedPrior()
-    return _together(*_of_sections(law, noise, law_model, noise_model))
+    return _together(*_of_sections(law, noise, law_model, noise_model, seen))
 
 
 def posterior_prior(
-    law: LawSection, noise: NoiseSection, law_model: Law, noise_model: NoiseModel
+    law: LawSection,
+    noise: NoiseSection,
+    law_model: Law,
+    noise_model: NoiseModel,
+    seen: Seen | None = None,
 ) -> Prior:
     """Return the prior of a posterior of law and noise.
 
@@ -139,18 +185,23 @@ def posterior_prior(
     ConfigError
         If a prior does not fit its parameter, or the parameters are not known functions of p.
     """
-    found = _of_sections(law, noise, law_model, noise_model)
+    found = _of_sections(law, noise, law_model, noise_model, seen)
     for each in found:
         each.add_positive()
     return Prior.of(law_model, noise_model, _together(*found)).stated
 
 
 def _of_sections(
-    law: LawSection, noise: NoiseSection, law_model: Law, noise_model: NoiseModel
+    law: LawSection,
+    noise: NoiseSection,
+    law_model: Law,
+    noise_model: NoiseModel,
+    seen: Seen | None,
 ) -> list[_Stated]:
+    of_noise = Prioritised.of_noise(noise, noise_model, seen)
     return [
         _stated(Prioritised.of_law(law, law_model), law.prior, 0),
-        _stated(Prioritised.of_noise(noise, noise_model), noise.prior, len(law_model.names)),
+        _stated(of_noise, noise.prior, len(law_model.names)),
     ]
 
 
