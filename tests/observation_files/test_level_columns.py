@@ -80,6 +80,19 @@ def test_occasions_with_times_are_levels(tmp_path):
         layout_of_table(once, tmp_path)
 
 
+def test_a_column_of_systems_is_no_time(tmp_path):
+    # Each type of stool once by each subject, whose numbers increase within each type.
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame(
+        [(f"T{k}", s, round(rng.normal(9 + k, 1), 1)) for k in range(4) for s in range(1, 10)],
+        columns=["Type", "Subject", "effort"],
+    )
+    with pytest.raises(DataError, match="no column increases within each of them"):
+        layout_of_table(table, tmp_path)
+    found = layout_of_table(table, tmp_path, Given(time="Subject"))
+    assert found.named("time") == "Subject"
+
+
 def test_quantities_are_no_levels(tmp_path):
     # By their sizes, by a usual name, by interleaved rows, and by the user's word.
     assert layout_of_table(rows(apart=50), tmp_path).named("label") == "piece"

@@ -174,9 +174,9 @@ def _of_width(added: xr.Dataset, observations: xr.Dataset, file: str) -> xr.Data
     if "member_id" in added.coords:
         raise DataError(
             f"{file}: a member has at most {replicates_of(added) // added.sizes['member']} "
-            f"replicates, and those of the study up to {replicates_of(observations)} in a group of "
-            f"{observations.sizes['member']}; put the rows into the study's own file, and run it "
-            "again"
+            f"replicates, and a member of the study has up to "
+            f"{replicates_of(observations) // observations.sizes['member']}; added groups need a "
+            "member with as many. Put the rows into the study's own file, and run it again"
         )
     padded = added.drop_vars([n for n in added.coords if "observation" in added[n].dims])
     return padded.pad(observation=(0, want - have), constant_values=np.nan)

@@ -128,7 +128,7 @@ def sample_posterior(
     except ImportError as error:
         raise ConfigError(
             f"assessment.baselines requests 'nuts', which needs numpyro ({error}). Install it "
-            "with `.venv/bin/python -m pip install -e '.[bayes]'`, or leave 'nuts' out."
+            "with `python -m pip install 'popinv[bayes]'`, or leave 'nuts' out."
         ) from None
     settings = settings or NutsSettings()
     count = min(settings.systems, len(problem.data))

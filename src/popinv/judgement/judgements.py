@@ -599,8 +599,8 @@ def _few_systems(answer: StudyAnswer) -> Iterator[Judgement]:
         f"With {counted} the intervals of standard deviations hold the truth in less than "
         "95 of 100 cases. The posterior of the law has better ones: 'downstream: {law_posterior: "
         "{}}', or posterior_of_law() of the result in Python.",
-        f"It is recommended with fewer than {POSTERIOR_BELOW} systems. It takes some minutes "
-        "through a surrogate, and seconds for a function of torch.",
+        f"It is recommended with fewer than {POSTERIOR_BELOW} systems. It takes some minutes, "
+        "and seconds if the simulator is linear in its parameters.",
     )
 
 

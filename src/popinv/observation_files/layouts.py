@@ -338,6 +338,8 @@ class _Recognition:
             for second in [time] if time else self._free():
                 if second is first or not self._is_time(second, first):
                     continue
+                if second is not time and second.named_like("system"):
+                    continue
                 if not (system or time or self._is_evidence(first, second)):
                     continue
                 if any(not constant_within(c, first) for c in self._values(first, second)):
