@@ -86,3 +86,17 @@ def test_a_column_that_counts_the_rows_leaves_the_levels():
 
 def test_few_labels_are_counted_in_place_of_groups():
     assert "6 labels of a crossed level are few for a law of 6 parameters" in new("Penicillin")
+
+
+def test_few_systems_are_told_of_the_posterior():
+    new("Pixel")
+    path = Path("mine.yaml")
+    text, key = path.read_text(), "downstream: {law_posterior: {}}"
+    assert f"# {key}" in text
+    path.write_text(text.replace(f"# {key}", key))
+    assert "law_posterior" in load_file(path).studies["mine"].downstream.asked()
+    path.unlink()
+    Path("mine/simulator.py").unlink()
+    # All crossed plates and samples are one system.
+    new("Penicillin")
+    assert key not in path.read_text()

@@ -31,6 +31,7 @@ from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
 from popinv.inference.settings import FEWEST_GROUPS
+from popinv.judgement.judgements import POSTERIOR_BELOW
 from popinv.observation_files.columns import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
@@ -83,6 +84,13 @@ _FEW_SOLVES = """\
     # Is the simulator slow? A Gaussian process learns from about 200 solves. Put it in the place of
     # active_learning:
     # surrogate: {kind: gaussian_process}
+"""
+
+
+_FEW_SYSTEMS = """\
+    # Intervals of fewer than {below} systems are better by the posterior of law and noise, which
+    # takes some minutes more ('popinv docs law_posterior'):
+    # downstream: {{law_posterior: {{}}}}
 """
 
 
@@ -184,6 +192,10 @@ def new_study(
         texts[configuration] += _WHOLE_GROUPS.format(groups=FEWEST_GROUPS, solves=wanted)
     if own and not inputs:
         texts[configuration] += _FEW_SOLVES
+    # Crossed levels are one system, of many labels.
+    crossed = surveyed is not None and surveyed.layout is not None and surveyed.layout.crossed
+    if surveyed and surveyed.systems < POSTERIOR_BELOW and not crossed:
+        texts[configuration] += _FEW_SYSTEMS.format(below=POSTERIOR_BELOW)
     return _written(texts, configuration), surveyed
 
 
