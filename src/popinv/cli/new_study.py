@@ -89,7 +89,7 @@ _FEW_SOLVES = """\
 
 _FEW_SYSTEMS = """\
     # Intervals of fewer than {below} systems are better by the posterior of law and noise, which
-    # takes some minutes more ('popinv docs law_posterior'):
+    # takes some minutes more ('popinv docs methods/law_posterior'):
     # downstream: {{law_posterior: {{}}}}
 """
 
