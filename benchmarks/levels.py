@@ -8,12 +8,11 @@ Bates, Mixed-Effects Models in S and S-PLUS, Springer, 2000) and lme4.
 
 from __future__ import annotations
 
-from benchmarks.machine import ROOT, confine
+from benchmarks.machine import ROOT, by_rscript, confine
 
 if __name__ == "__main__":
     confine()
 
-import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -199,10 +198,8 @@ CASES = {
 
 def by_r(folder: Path) -> dict[tuple[str, str], dict[str, np.ndarray]]:
     """Return the numbers of each case and method by R, and write the data into a folder."""
-    command = ["Rscript", str(ROOT / "docs/tables/levels.R"), str(folder)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {}
-    for line in said.splitlines():
+    for line in by_rscript(str(ROOT / "docs/tables/levels.R"), str(folder)).splitlines():
         name, method, value, *words = line.split()
         numbers: dict[str, list[float]] = {"value": [float(value)]}
         for word in words:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["ROOT", "confine", "cpu_model", "load_average", "missing", "versions"]
+__all__ = ["ROOT", "by_rscript", "confine", "cpu_model", "load_average", "missing", "versions"]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,6 +49,15 @@ def missing(packages: tuple[str, ...]) -> list[str]:
         except metadata.PackageNotFoundError:
             absent.append(package)
     return absent
+
+
+def by_rscript(*arguments: str) -> str:
+    """Return what R prints for these arguments of ``Rscript``."""
+    if shutil.which("Rscript") is None:
+        packages = "r-base-core, r-cran-nlme and r-cran-lme4"
+        sys.exit(f"this measurement needs R with nlme and lme4 (Debian: {packages}).")
+    command = ["Rscript", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def versions(packages: tuple[str, ...]) -> str:

@@ -7,13 +7,12 @@ R runs docs/tables/phenobarbital.R.
 
 from __future__ import annotations
 
-from benchmarks.machine import ROOT, confine
+from benchmarks.machine import ROOT, by_rscript, confine
 
 if __name__ == "__main__":
     confine()
 
 import re
-import subprocess
 import sys
 from typing import Any
 
@@ -67,8 +66,9 @@ def by_r(stated: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 
     These are at the five stated parameters (``popinv``) and at those of nlme.
     """
-    command = ["Rscript", str(ROOT / "docs/tables/phenobarbital.R"), *map(repr, stated.tolist())]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = by_rscript(
+        str(ROOT / "docs/tables/phenobarbital.R"), *(repr(each) for each in stated.tolist())
+    )
     found = {}
     for name in ("quadrature", "nlme"):
         line = re.search(rf"^{name} (.*)$", said, re.MULTILINE)

@@ -36,6 +36,8 @@ import numpy as np
 import pandas as pd
 import torch
 
+from benchmarks.machine import by_rscript
+
 _NODES = 20
 _IN_R = "library(nlme); d <- as.data.frame({name}); write.csv(d, row.names = FALSE)"
 _FIT_IN_R = """library(nlme); d <- as.data.frame({name}); f <- {call}
@@ -126,8 +128,7 @@ CASES = {
 def data_of(name: str) -> pd.DataFrame:
     """Return a data set of nlme, with the columns of its case."""
     script = _IN_R.format(name=name)
-    text = subprocess.run(["Rscript", "-e", script], capture_output=True, text=True, check=True)
-    return pd.read_csv(io.StringIO(text.stdout))[list(CASES[name].columns)]
+    return pd.read_csv(io.StringIO(by_rscript("-e", script)))[list(CASES[name].columns)]
 
 
 def fitted(name: str, data: pd.DataFrame, tests: bool) -> dict[str, float]:
