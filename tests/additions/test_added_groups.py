@@ -63,6 +63,43 @@ def test_members_of_a_group_of_the_study_are_refused(first):
         first.add(large)
 
 
+def read(counts: dict[range, int]) -> pd.DataFrame:
+    """Return readings of 3 samples of some sites, with a number of readings of each sample."""
+    rng, rows = np.random.default_rng(6), []
+    for sites, count in counts.items():
+        for site in sites:
+            of_site = rng.standard_normal()
+            for sample in range(3):
+                level = 5 + of_site + 0.5 * rng.standard_normal()
+                for value in level + 0.3 * rng.standard_normal(count):
+                    rows.append((f"s{site}", f"p{sample}", round(value, 4)))
+    return pd.DataFrame(rows, columns=["site", "sample", "y"])
+
+
+def test_members_with_fewer_readings_join():
+    early, late = range(12), range(12, 18)
+    law = {
+        "kind": "normal",
+        "start": {"level": {"mean": 5, "standard_deviation": 1}},
+        "levels": {"site": ["level"], "sample": ["level"]},
+    }
+    keys = {"law": law, "noise": "isotropic", "tests": False, "progress": False}
+    keys |= {"value_column": "y", "replicates": "rows"}
+    whole = read({early: 3, late: 2})
+    joins = whole["site"].isin([f"s{i}" for i in late])
+    first = popinv.fit(whole[~joins], lambda z: 1.0 * z, **keys)
+    both = first.add(whole[joins], tests=False)
+    once = popinv.fit(whole, lambda z: 1.0 * z, **keys)
+    assert both.metrics["log_likelihood"] == pytest.approx(
+        once.metrics["log_likelihood"], abs=1e-3
+    )
+    apart = both.summary()["estimate"] - once.summary()["estimate"]
+    assert np.all(np.abs(apart) < 0.02 * once.summary()["standard_error"])
+    more = read({range(20, 22): 4})
+    with pytest.raises(DataError, match="more replicates than any in the study"):
+        first.add(more)
+
+
 class Shifted:
     """A solver of single samples whose observations differ from the function's by a constant."""
 

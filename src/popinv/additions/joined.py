@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.forward.datasets import replicates_of
 from popinv.inference.choice import words
 from popinv.observation_files.added_tables import Table, with_added
 from popinv.observation_files.fit import IN_MEMORY, InMemory
@@ -162,8 +161,9 @@ def _check_times(model: Model, section: FileObservations, name: str, table: obje
 
 
 def _of_width(added: xr.Dataset, observations: xr.Dataset, file: str) -> xr.Dataset:
-    """Return added systems with as many replicates as the study has."""
-    have, want = added.sizes["observation"], observations.sizes["observation"]
+    """Return added systems with as many replicates as the study has, of each member of a group."""
+    members = added.sizes.get("member", 1)
+    have, want = (each.sizes["observation"] // members for each in (added, observations))
     if have > want:
         raise DataError(
             f"{file}: holds systems with more replicates than any in the study; put the rows into "
@@ -171,15 +171,12 @@ def _of_width(added: xr.Dataset, observations: xr.Dataset, file: str) -> xr.Data
         )
     if have == want:
         return added
-    if "member_id" in added.coords:
-        raise DataError(
-            f"{file}: a member has at most {replicates_of(added) // added.sizes['member']} "
-            f"replicates, and a member of the study has up to "
-            f"{replicates_of(observations) // observations.sizes['member']}; added groups need a "
-            "member with as many. Put the rows into the study's own file, and run it again"
-        )
+    # The replicates of a member stand one after the other. Those that lack are a missing value.
+    place = np.full((members, want), -1)
+    place[:, :have] = np.arange(members * have).reshape(members, have)
     padded = added.drop_vars([n for n in added.coords if "observation" in added[n].dims])
-    return padded.pad(observation=(0, want - have), constant_values=np.nan)
+    padded = padded.pad(observation=(0, 1), constant_values=np.nan)
+    return padded.isel(observation=place.ravel())
 
 
 def _check_columns(added: xr.Dataset, observations: xr.Dataset, file: str) -> None:
