@@ -90,9 +90,7 @@ def test_members_with_fewer_readings_join():
     first = popinv.fit(whole[~joins], lambda z: 1.0 * z, **keys)
     both = first.add(whole[joins], tests=False)
     once = popinv.fit(whole, lambda z: 1.0 * z, **keys)
-    assert both.metrics["log_likelihood"] == pytest.approx(
-        once.metrics["log_likelihood"], abs=1e-3
-    )
+    assert both.metrics["log_likelihood"] == pytest.approx(once.metrics["log_likelihood"], abs=1e-3)
     apart = both.summary()["estimate"] - once.summary()["estimate"]
     assert np.all(np.abs(apart) < 0.02 * once.summary()["standard_error"])
     more = read({range(20, 22): 4})
