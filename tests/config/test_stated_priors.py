@@ -14,7 +14,7 @@ from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.priors.prior import CorrelationPriors, EntryPriors, LkjPrior
-from popinv.population.priors.stated import Seen, posterior_prior, stated_prior
+from popinv.population.priors.stated import ObservedScales, posterior_prior, stated_prior
 
 EACH = {"mean": 0.5, "standard_deviation": 0.2}
 STUDY = {
@@ -272,7 +272,7 @@ def scale_of(word: str) -> float:
     return float(word.rstrip(")").rsplit(" ", 1)[1])
 
 
-def words_of_noise(seen: Seen | None, **noise) -> dict[str, float]:
+def words_of_noise(seen: ObservedScales | None, **noise) -> dict[str, float]:
     """Return the scale of the weak prior of each parameter of the noise, by name."""
     read = study(None, "weak", noise={**KERNEL, **noise})
     law, model = read.law.law(read.forward), read.noise.model(read.forward.observed(1), ())
@@ -287,7 +287,7 @@ def test_a_weak_prior_of_the_noise_has_the_unit_of_the_data():
     y[0, 0] = np.nan
     extent = np.ptp(observed.coordinates)
     for unit in (1.0, 1000.0):
-        scales = words_of_noise(Seen.of(unit * y, observed), start={"nugget": 0.2})
+        scales = words_of_noise(ObservedScales.of(unit * y, observed), start={"nugget": 0.2})
         assert scales["amplitude"] == pytest.approx(2.5 * unit * np.nanstd(y), rel=1e-3)
         assert scales["length"] == pytest.approx(2.5 * 0.3 * extent, rel=1e-3)
         # A stated start is a guess in the unit of the data.
@@ -304,7 +304,9 @@ def test_the_posterior_of_data_in_another_unit_has_the_same_prior():
     p = np.append(law.from_natural([read.law.values(read.law.start)[n] for n in law.names]), -1.0)
     unit = np.eye(len(p))[-1] * np.log(1000)
     values = [
-        posterior_prior(read.law, read.noise, law, model, Seen.of(k * y, observed)).value(q, True)
+        posterior_prior(read.law, read.noise, law, model, ObservedScales.of(k * y, observed)).value(
+            q, True
+        )
         for k, q in ((1, p), (1000, p + unit))
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-12)
@@ -314,7 +316,7 @@ def test_a_share_of_the_signal_has_no_unit():
     observed = study().forward.observed(1)
     y = np.full((4, len(observed)), 1000.0) * np.arange(1, 5)[:, None]
     errors = {"grows": "proportional"}
-    scales = words_of_noise(Seen.of(y, observed), errors=errors)
+    scales = words_of_noise(ObservedScales.of(y, observed), errors=errors)
     assert scales["amplitude"] == pytest.approx(0.75)
 
 

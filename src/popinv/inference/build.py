@@ -26,7 +26,7 @@ from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
-from popinv.population.priors.stated import Seen, stated_prior
+from popinv.population.priors.stated import ObservedScales, stated_prior
 from popinv.store.rows import Rows
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def descent_problem(
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
-    seen = Seen.of(observations["y"].values, observed)
+    seen = ObservedScales.of(observations["y"].values, observed)
     union = Problem(
         data=data,
         simulate=surrogate,

@@ -39,7 +39,7 @@ from popinv.inference.surrogate_bias import solver_residuals
 from popinv.population import datatree
 from popinv.population.model import Model
 from popinv.population.priors.prior import square_root
-from popinv.population.priors.stated import Seen, posterior_prior
+from popinv.population.priors.stated import ObservedScales, posterior_prior
 from popinv.population.units import Described
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -232,7 +232,7 @@ def law_draws(
     observations, population = stores["observations"], stores["population"]
     problem = descent_problem(model, observations, simulator, seed, STAGE)
     if prior is None:
-        seen = Seen.of(observations["y"].values, model.forward.observed(seed))
+        seen = ObservedScales.of(observations["y"].values, model.forward.observed(seed))
         prior = posterior_prior(model.law, model.noise, problem.law, problem.noise, seen)
     marginal = MarginalSettings(draws=draws_of_answer(population, MarginalSettings().draws))
     found = sample_law(problem, estimate_of(population), prior, settings, marginal)

@@ -81,7 +81,7 @@ _READ = {
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedScales:
     """Scales of what was observed.
 
     Attributes
@@ -96,7 +96,7 @@ class Seen:
     extent: float
 
     @classmethod
-    def of(cls, y: np.ndarray, observations: Observations) -> Seen:
+    def of(cls, y: np.ndarray, observations: Observations) -> ObservedScales:
         """Return the scales of observations y, in which a missing value is NaN."""
         places = np.asarray(observations.coordinates, dtype=float)
         extent = 0.0 if observations.own_sensors else np.linalg.norm(np.ptp(places, axis=0))
@@ -134,7 +134,7 @@ class Prioritised:
 
     @classmethod
     def of_noise(
-        cls, section: NoiseSection, noise: NoiseModel, seen: Seen | None = None
+        cls, section: NoiseSection, noise: NoiseModel, seen: ObservedScales | None = None
     ) -> Prioritised:
         """Return the noise of a section, with the scales of what was observed, if it was."""
         natural = noise.to_natural(noise.from_natural(section.start_values()))
@@ -152,7 +152,7 @@ def stated_prior(
     noise: NoiseSection,
     law_model: Law,
     noise_model: NoiseModel,
-    seen: Seen | None = None,
+    seen: ObservedScales | None = None,
 ) -> StatedPrior:
     """Return the priors of a study's sections, for the models of law and noise.
 
@@ -173,7 +173,7 @@ def posterior_prior(
     noise: NoiseSection,
     law_model: Law,
     noise_model: NoiseModel,
-    seen: Seen | None = None,
+    seen: ObservedScales | None = None,
 ) -> Prior:
     """Return the prior of a posterior of law and noise.
 
@@ -196,7 +196,7 @@ def _of_sections(
     noise: NoiseSection,
     law_model: Law,
     noise_model: NoiseModel,
-    seen: Seen | None,
+    seen: ObservedScales | None,
 ) -> list[_Stated]:
     of_noise = Prioritised.of_noise(noise, noise_model, seen)
     return [
