@@ -160,10 +160,12 @@ def test_processes_end_with_their_parent(how: signal.Signals, idle: bool, tmp_pa
     program.write_text(
         textwrap.dedent(
             """
-            import os, time
+            import os, signal, time
             from popinv import workers
             from popinv.workers import parallel, processes
 
+            # A shell that starts the tests in the background lets them ignore it.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
             workers._LEAST_SECONDS = 0
 
             here, idle = os.getpid(), IDLE
