@@ -229,20 +229,25 @@ def held_out(problem: Problem, p: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
+def with_shared(noise: dict[str, Any], kernel: str | None) -> dict[str, Any]:
+    """Return a section of noise with the shared error of one of the models."""
+    if kernel == "":
+        return noise
+    return {**noise, "discrepancy": {"shared": "free" if kernel is None else {"kernel": kernel}}}
+
+
 def scores() -> list[dict[str, Any]]:
     """Return the log scores of held-out systems of real data, a row for each system."""
     rows = []
     for name, (simulator, law, (system, time)) in REAL.items():
         data = pd.read_csv(ROOT / f"config/examples/real_data/{name}.csv")
         for model, kernel in MODELS.items():
-            noise: dict[str, Any] = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
-            if kernel != "":
-                noise["discrepancy"] = {"shared": "free" if kernel is None else {"kernel": kernel}}
+            noise = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
             result = popinv.fit(
                 data,
                 simulator,
                 law=law,
-                noise=noise,
+                noise=with_shared(noise, kernel),
                 parameters=list(law["start"]),
                 system_column=system,
                 time_column=time,
@@ -320,26 +325,25 @@ def valves() -> list[dict[str, Any]]:
 
 def unlike() -> list[dict[str, Any]]:
     """Return the first pressures of tanks whose error is unlike its prior, by each model."""
+    sys.path.insert(0, str(ROOT / "config/examples/late_valves"))
+    from simulator import solve
+
     text = (ROOT / "config/examples/late_valves.yaml").read_text(encoding="utf-8")
     study = yaml.safe_load(text)["studies"]["valves_right"]
     times, rows = np.array(study["forward"]["observations"]["times"]), []
-
-    def simulate(z: torch.Tensor, times: Any) -> torch.Tensor:
-        return z[:, :1] * torch.exp(-z[:, 1:] * torch.as_tensor(times))
 
     error = 0.3 * np.exp(-((times / 1.5) ** 2))
     for seed in range(10):
         rng = np.random.default_rng([47, seed])
         z = np.array([3.0, 0.5]) * np.exp(np.array([0.2, 0.3]) * rng.standard_normal((120, 2)))
-        clean = simulate(torch.from_numpy(z), times).numpy()
+        clean = solve(torch.from_numpy(z), times).numpy()
         seen = clean + error + 0.05 * rng.standard_normal(clean.shape)
         for model in ("none", "smooth"):
-            kernel = {"discrepancy": {"shared": {"kernel": MODELS[model]}}}
             result = popinv.fit(
                 seen,
-                simulate,
+                solve,
                 law=study["law"],
-                noise={**study["noise"], **(kernel if MODELS[model] else {})},
+                noise=with_shared(study["noise"], MODELS[model]),
                 parameters=list(study["law"]["start"]),
                 times=times,
                 tests=False,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from popinv_papers.kit.claims import Measured, measured
+from tables.kept import FOLDER
 
 __all__ = [
     "interval",
@@ -23,12 +23,10 @@ __all__ = [
     "table",
 ]
 
-_DATA = Path(__file__).resolve().parent / "data"
-
 
 def measured_rows(name: str) -> list[Mapping[str, str]]:
     """Return the rows of a measured file."""
-    with (_DATA / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
+    with (FOLDER / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
         return list(csv.DictReader(lines))
 
 
@@ -50,9 +48,14 @@ def recorded(rows: Sequence[Mapping[str, str]]) -> str:
     return f"{', '.join(commits)} on {', '.join(machines)}"
 
 
-def measured_table(name: str, heads: Mapping[str, str]) -> Iterator[str]:
-    """Yield some columns of a measured file, each with its head in the table, and its record."""
+def measured_table(name: str, heads: Mapping[str, str] | None = None) -> Iterator[str]:
+    """Yield columns of a measured file, each with its head in the table, and its record.
+
+    Without heads, these are all columns but the record's, by their names.
+    """
     rows = measured_rows(name)
+    if heads is None:
+        heads = {key: key for key in rows[0] if key not in ("commit", "machine")}
     yield from table(list(heads.values()), [[row[key] for key in heads] for row in rows])
     yield from ("", f"*Recorded at {recorded(rows)}.*")
 

@@ -11,12 +11,10 @@ from popinv.errors import ConfigError
 from popinv.inference.fitted_samples import CHEAP
 from popinv.inference.law_posterior import ChainSettings, LogPrior
 from popinv.methods.law_posterior.draws import law_draws
+from popinv.methods.law_posterior.method import FEWEST
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
-
-# Split R-hat and effective sizes need several chains, and some draws of each.
-_LEAST = {"chains": 2, "draws": 20, "warmup": 1}
 
 
 def law_posterior_of(
@@ -50,8 +48,8 @@ def _check(settings: ChainSettings) -> None:
     given = {"chains": settings.chains, "draws": settings.kept, "warmup": settings.warmup}
     for name, value in given.items():
         whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < _LEAST[name]:
+        if not whole or value < FEWEST[name]:
             raise ConfigError(
                 f"posterior_of_law: {name}: got {value}, but it must be a whole number of at least "
-                f"{_LEAST[name]}"
+                f"{FEWEST[name]}"
             )

@@ -193,8 +193,8 @@ def new_study(
     if own and not inputs:
         texts[configuration] += _FEW_SOLVES
     # Crossed levels are one system, of many labels.
-    crossed = surveyed is not None and surveyed.layout is not None and surveyed.layout.crossed
-    if surveyed and surveyed.systems < POSTERIOR_BELOW and not crossed:
+    layout = surveyed.layout if surveyed else None
+    if surveyed and surveyed.systems < POSTERIOR_BELOW and not (layout and layout.crossed):
         texts[configuration] += _FEW_SYSTEMS.format(below=POSTERIOR_BELOW)
     return _written(texts, configuration), surveyed
 

@@ -34,7 +34,7 @@ POSTERIOR_BELOW = 24
 Of 200 data sets of a one-way layout (docs/tables/data/few_systems.csv), the intervals of the
 likelihood hold a standard deviation in 89 % with 6 systems, in 91 % with 12 and in 94 % with 24.
 The posterior's intervals hold it in 97, 96 and 94 %, and are narrower. It is not made by default:
-it needs the extra ``bayes``, and takes some minutes through a surrogate.
+it needs the extra ``bayes``, and takes some minutes.
 """
 # Largest number of named mistakes that would hardly be seen.
 _NAMED = 3

@@ -10,6 +10,9 @@ from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megaby
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, CountOrZero, NotBoolean
 
+# Split R-hat and effective sizes need several chains, and some draws of each.
+FEWEST = {"chains": 2, "draws": 20, "warmup": 1}
+
 
 class PosteriorOfLaw(MethodSection):
     """Law and noise given all systems and a prior, for few systems above all."""
@@ -18,10 +21,10 @@ class PosteriorOfLaw(MethodSection):
     condition: ClassVar[str] = "`{}` requests it with the defaults. It needs the extra `bayes`."
     levels: ClassVar[str] = ""
 
-    chains: Annotated[int, Field(ge=2), NotBoolean] = Field(
+    chains: Annotated[int, Field(ge=FEWEST["chains"]), NotBoolean] = Field(
         default=4, description="Chains of the sampler."
     )
-    draws: Annotated[int, Field(ge=20), NotBoolean] = Field(
+    draws: Annotated[int, Field(ge=FEWEST["draws"]), NotBoolean] = Field(
         default=250, description="Draws of each chain."
     )
     warmup: Count = Field(default=200, description="Draws of each chain before these.")

@@ -30,6 +30,7 @@ from popinv.errors import ConfigError, nearest
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.kernel_section import LENGTH
 from popinv.population.priors.prior import (
     CorrelationPriors,
     EntryPriors,
@@ -64,8 +65,6 @@ if TYPE_CHECKING:
 # Scales of weak priors: of a mean, in standard deviations or in means at the start, whichever is
 # larger; of a positive number, in starts.
 _MEAN_SCALE, _SCALE, _FREEDOM, _EXPONENT = 10.0, 2.5, 4.0, 2.0
-# The start of a length that is not stated, as a share of the extent of the places.
-_LENGTH = 0.3
 # The scale of a mean whose first design has no spread.
 _NO_SPREAD = 1.0
 _TOLERANCE = 1e-8
@@ -141,9 +140,10 @@ class Prioritised:
         start = dict(zip(noise.names, natural.tolist(), strict=True))
         if seen is not None:
             for name in filter(section.starts_at_default, noise.names):
-                scale = seen.size if section.has_size(name) else 0.0
-                scale = _LENGTH * seen.extent if name == "length" else scale
-                start[name] = scale or start[name]
+                if section.has_size(name):
+                    start[name] = seen.size or start[name]
+                elif name == "length":
+                    start[name] = LENGTH * seen.extent or start[name]
         return cls("noise", noise, start)
 
 
@@ -324,9 +324,13 @@ class _Stated:
 
     def has_weak(self, name: str) -> bool:
         """Return whether a parameter has a weak prior, which coefficients do not have."""
-        model, i = self.of.model, self.of.model.names.index(name)
-        own = model.of_shape[i] or i in getattr(model, "hyperparameters", ())
-        return bool(own) or self.weak(name, model.constraints[i]) is not None
+        i = self.of.model.names.index(name)
+        return self.shaped(i) or self.weak(name, self.of.model.constraints[i]) is not None
+
+    def shaped(self, i: int) -> bool:
+        """Return whether the model itself gives a parameter its prior."""
+        model = self.of.model
+        return bool(model.of_shape[i]) or i in getattr(model, "hyperparameters", ())
 
     def add_weak(self, name: str) -> None:
         """Add the weak prior of a parameter, if it has one and no other is stated."""
@@ -337,8 +341,8 @@ class _Stated:
                     self.matrices[k] = _EXPONENT
                     self.words.append(self.of_matrix(k))
                 return
-        shaped = model.of_shape[i] or i in getattr(model, "hyperparameters", ())
-        density = None if shaped or i in self.entries else self.weak(name, model.constraints[i])
+        taken = self.shaped(i) or i in self.entries
+        density = None if taken else self.weak(name, model.constraints[i])
         if density is not None:
             self.add_one((), name, density)
 
@@ -395,7 +399,7 @@ class _Stated:
         """Add the prior of one parameter."""
         model, i = self.of.model, self.of.model.names.index(name)
         constraint = model.constraints[i]
-        if isinstance(model, NoiseModel) and (model.of_shape[i] or i in model.hyperparameters):
+        if isinstance(model, NoiseModel) and self.shaped(i):
             text = "the evidence of the observations determines the size of the discrepancy"
             self.refuse(path, f"{text}, which has a prior of its own; leave it out.")
         elif model.of_shape[i]:
