@@ -9,13 +9,20 @@ BIN := $(VENV)/bin
 CORES ?= $(shell nproc)
 SOURCES := src tests benchmarks setup config workflow/scripts docs/claims_tables.py docs/tables
 WORKFLOW := Snakefile workflow
-# One more than the cores of a small machine: a tenth of the time tests wait.
-AT_ONCE := -n 3 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+# What can be computed again, outside the checkout.
+CACHE := $(or $(POPINV_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/popinv)
+export MYPY_CACHE_DIR := $(CACHE)/mypy
+# Without bytecode each process compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+# The tests to run: make test TESTS=tests/papers
+TESTS ?= tests
+BASE ?= HEAD
+TEST := $(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Only what exists: a part that is not there is not an error.
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))
 
-.PHONY: help setup lock doctor run unlock lint format test test-tool test-papers combinations test-slow mutation benchmark docs clean
+.PHONY: help setup lock doctor run unlock lint format test test-changed test-record test-full combinations mutation benchmark docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -48,21 +55,21 @@ format: ## put the sources into the style that lint checks
 	$(BIN)/ruff format $(PYTHON_FILES)
 	$(if $(WORKFLOW_FILES),$(BIN)/snakefmt $(WORKFLOW_FILES))
 
-test: setup lint ## lint, then run the tests
-	$(BIN)/python -m pytest $(AT_ONCE) -m "not slow"
+test: setup lint ## lint, then run the default tier of the tests (TESTS=folder: those alone)
+	$(TEST) -m "not full" $(TESTS)
 
-test-tool: setup ## the tests of popinv alone
-	$(BIN)/python -m pytest $(AT_ONCE) -m "not slow" --ignore tests/papers
+test-changed: setup lint ## lint, then run the tests that enter what has changed since BASE=HEAD
+	$(TEST) -m "not full" --changed $(BASE) $(TESTS)
 
-test-papers: setup ## the tests of the papers alone
-	$(BIN)/python -m pytest $(AT_ONCE) -m "not slow" tests/papers
+test-record: setup ## record what each test takes and enters, by which test-changed chooses
+	$(TEST) -m "not full" --record $(TESTS)
+
+test-full: setup ## run the full tier: all parameters, ranks, statistical sizes, whole runs (hours)
+	$(TEST) -m "" $(TESTS)
 
 combinations: setup ## test all combinations, and write the table of those that pass (half an hour)
 	$(BIN)/python -m pytest -n 0 -q -m "" tests/inference/likelihood/test_combinations.py \
 		tests/methods/test_uses_of_combinations.py --passed docs/tables/data/combinations.json
-
-test-slow: setup ## run the tests that take long (more than an hour of a core)
-	$(BIN)/python -m pytest -m slow
 
 mutation: setup ## change formulas at random and see whether a test fails (slow; it can be stopped)
 	@$(BIN)/python tests/mutation/mutate.py

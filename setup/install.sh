@@ -346,6 +346,9 @@ make_environment() {
 check_environment() {
     wait "$1" || die "system packages could not be installed (log: $STORE/logs/packages.log)"
     "$VENV/bin/python" -m pip check
+    # The first solves and the first run of the tests would compile all of this anew.
+    "$VENV/bin/python" -m compileall -q -j "$JOBS" "$ROOT/src" "$ROOT/workflow/scripts"
+    "$VENV/bin/python" "$ROOT/setup/compile.py"
     "$VENV/bin/python" -m popinv.cli.doctor --quiet
     printf '%s\n%s\n' "$(inputs_hash "$VENV/bin/python")" "$STORE" >"$STAMP.new"
     mv "$STAMP.new" "$STAMP"

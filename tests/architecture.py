@@ -25,7 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "optimisation": {"basics"},
     "sections": {"basics", "store"},
     "store": {"basics"},
-    "transport": {"basics"},
+    "transport": {"basics", "store"},
     "judgement": {"basics", "sections"},
     "charts": {"basics", "store"},
     "forward": {"basics", "sections", "store"},

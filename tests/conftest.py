@@ -8,14 +8,18 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import preloaded
 import pytest
-from filelock import FileLock
+import reach
+from fitted import kept
 from hypothesis import settings
-from tiny_study import TINY, Workflow
+from processor_time import ProcessorTime
+from tiny_study import ROOT, TINY, Workflow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -26,9 +30,6 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 # The same examples in every run: a test fails for what was changed, not by the luck of a draw.
 settings.register_profile("popinv", derandomize=True, deadline=None, database=None)
 settings.load_profile("popinv")
-
-# Whole runs of the workflow take long, so they begin first; the many quick tests fill what is left.
-_LONG = ("tests/cluster", "tests/workflow")
 
 CHROMIUM = shutil.which("chromium")
 
@@ -41,6 +42,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the file of the tables of combinations."""
     text = "write the combinations whose tests have passed to a file (without -n)"
     parser.addoption("--passed", metavar="FILE", type=Path, help=text)
+    text = "write the processor seconds of each function to a file"
+    parser.addoption("--seconds", metavar="FILE", type=Path, help=text)
+    text = "write what each file of tests takes and enters to tests/record.json"
+    parser.addoption("--record", action="store_true", help=text)
+    text = "run the files of tests that concern what has changed since a commit"
+    parser.addoption("--changed", metavar="COMMIT", help=text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure the processor time of each test, and prepare what its processes share."""
+    config.pluginmanager.register(times := ProcessorTime(config), "processor_time")
+    recording = config.getoption("--record")
+    if not hasattr(config, "workerinput"):
+        if recording:
+            os.environ[reach.FOLDER] = tempfile.mkdtemp(prefix="popinv-reach-")
+            config.add_cleanup(lambda: reach.write(Path(os.environ[reach.FOLDER]), times.files()))
+        config.add_cleanup(preloaded.begin())
+    if recording:
+        config.pluginmanager.register(reach.Recording())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the files of tests that a change does not concern."""
+    if commit := config.getoption("--changed"):
+        files = {item.nodeid.partition("::")[0] for item in items}
+        left = reach.concerned(reach.changed_since(commit), commit, files)
+        items[:] = [item for item in items if item.nodeid.partition("::")[0] in left]
 
 
 @pytest.fixture(scope="session")
@@ -59,24 +87,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
             for name, cells in sorted((before | _PASSED).items())
         ]
         file.write_text("{\n" + ",\n".join(lines) + "\n}\n")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long tests first, one file that runs the tiny study before those that only wait."""
-    reading = {item.path for item in items if "untouched" in getattr(item, "fixturenames", ())}
-    first = next((item.path for item in items if item.path in reading and _is_long(item)), None)
-
-    def order(item: pytest.Item) -> int:
-        if not _is_long(item):
-            return 3
-        return 0 if item.path == first else 1 + (item.path in reading)
-
-    items.sort(key=order)
-
-
-def _is_long(item: pytest.Item) -> bool:
-    return item.nodeid.startswith(_LONG)
 
 
 def pytest_collection_finish() -> None:
@@ -156,22 +166,18 @@ def tiny() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def untouched(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workflow:
-    """Return the workflow after a whole run of the tiny study, for tests that only read it.
+def untouched() -> Workflow:
+    """Return the workflow after a whole run of the tiny study, for tests that only read it."""
 
-    One process of the tests runs it.
-    """
-    alone = worker_id == "master"
-    shared = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
-    folder = shared / "finished_tiny"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "results/tiny/figures").exists():
-            folder.mkdir(exist_ok=True)
-            made = Workflow(folder)
-            made.configure(TINY)
-            done = made.run()
-            assert done.returncode == 0, done.stdout
-    return Workflow(folder)
+    def run(folder: Path) -> None:
+        folder.mkdir()
+        made = Workflow(folder)
+        made.configure(TINY)
+        done = made.run()
+        assert done.returncode == 0, done.stdout
+
+    # What Snakemake records has the place of the sources.
+    return Workflow(kept("tiny", run, TINY, ROOT))
 
 
 @pytest.fixture(scope="session")

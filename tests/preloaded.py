@@ -16,13 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any, NoReturn
+from unittest.mock import patch
 
 import psutil
+import reach
+from filelock import FileLock
 
-from popinv.workflow.preloaded import PRELOADED, Forked, serve
+from popinv.workflow.preloaded import PRELOADED, Forked, _run, serve
 
 SOURCES = Path(__file__).parents[1] / "src"
 LIBRARIES = (
@@ -35,29 +39,66 @@ PARTS = (
 )
 
 
+# Folder of the process that forks, which all processes of a run of the tests share.
+FOLDER = "POPINV_TESTS_PRELOADED"
+# The variable by which pytest-xdist tells a process of the tests which one it is.
+_WORKER = "PYTEST_XDIST_WORKER"
+
+
+def begin() -> Callable[[], None]:
+    """Prepare the process that forks, which starts when it is needed; return what ends it."""
+    folder = Path(tempfile.mkdtemp(prefix="popinv-tests-"))
+    os.environ[FOLDER] = str(folder)
+    os.mkfifo(folder / "open")
+    # The process that forks ends when this is closed, by whatever end of this process.
+    held = os.open(folder / "open", os.O_RDWR)
+
+    def end() -> None:
+        os.close(held)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    return end
+
+
+def pid() -> int | None:
+    """Return the process that forks, None if it has not started."""
+    try:
+        return int(Path(os.environ[FOLDER], "pid").read_text())
+    except (KeyError, OSError, ValueError):
+        return None
+
+
+def seconds() -> float:
+    """Return the processor seconds of the programs that have ended here."""
+    told = Path(os.environ.get(FOLDER, os.devnull), os.environ.get(_WORKER, "alone"))
+    try:
+        return sum(map(float, told.read_text().split()))
+    except OSError:
+        return 0.0
+
+
 def megabytes() -> float:
     """Return the memory of the process that forks, with all that it has imported."""
-    return psutil.Process(_server()[1].pid).memory_info().rss / 1e6
+    _started()
+    return psutil.Process(pid()).memory_info().rss / 1e6
 
 
 @cache
-def _server() -> tuple[str, subprocess.Popen[bytes]]:
-    """Start the process that forks, once for all tests of this process."""
-    at = Path(tempfile.mkdtemp(prefix="popinv-tests-")) / "socket"
-    environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
-    command = [sys.executable, "-P", __file__, str(at)]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    atexit.register(_stop, server, at.parent)
-    while not at.exists():
-        assert server.poll() is None
-        time.sleep(0.05)
-    return str(at), server
-
-
-def _stop(server: subprocess.Popen[bytes], folder: Path) -> None:
-    # The end of its input is the end of the process.
-    server.communicate()
-    shutil.rmtree(folder, ignore_errors=True)
+def _started() -> str:
+    """Start the process that forks, unless another process of the tests has; return its socket."""
+    folder = Path(os.environ[FOLDER])
+    at = folder / "socket"
+    with FileLock(folder / "lock"):
+        if not at.exists():
+            environment = {**os.environ, "PYTHONPATH": str(SOURCES)}
+            with open(folder / "open", "rb") as held:
+                command = [sys.executable, __file__, str(at)]
+                server = subprocess.Popen(command, stdin=held, env=environment)
+            while not at.exists():
+                assert server.poll() is None
+                time.sleep(0.05)
+            (folder / "pid").write_text(str(server.pid))
+    return str(at)
 
 
 def run(
@@ -67,7 +108,7 @@ def run(
 
     With ``together`` both streams are in ``stdout``, as with ``stderr=subprocess.STDOUT``.
     """
-    at, _ = _server()
+    at = _started()
     with (
         open(os.devnull) as nothing,
         tempfile.TemporaryFile("w+") as out,
@@ -95,6 +136,23 @@ def _import_all() -> None:
         code_and_imports(file)
 
 
+def _timed(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
+    """Be a new process that tells its processor seconds when it ends."""
+    told = Path(os.environ[FOLDER], asked["env"].get(_WORKER, "alone"))
+
+    def tell() -> None:
+        with told.open("a") as file:
+            file.write(f"{sum(os.times()[:4]):.2f}\n")
+
+    atexit.register(tell)
+    if os.environ.get(reach.FOLDER) and (test := asked["env"].get("PYTEST_CURRENT_TEST")):
+        atexit.register(reach.begun(test))
+    _run(asked, streams)
+
+
 if __name__ == "__main__":
+    # Programs do not find the modules of the tests.
+    sys.path.pop(0)
     _import_all()
-    serve(sys.argv[1])
+    with patch("popinv.workflow.preloaded._run", _timed):
+        serve(sys.argv[1])

@@ -110,12 +110,12 @@ def pages_fit(browser: Browser, site: Path, name: str, each: int = 1) -> None:
     page.close()
 
 
-@pytest.mark.parametrize("each", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("each", [4, pytest.param(1, marks=pytest.mark.full)])
 def test_pages_fit_their_screens(site, browser, each):
     pages_fit(browser, site, "**/*.html", each)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_notebooks_run_and_fit_their_screens(tmp_path, browser):
     pages_fit(browser, build(tmp_path), "notebooks/*.html")
 

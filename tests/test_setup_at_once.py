@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # It installs two environments, which takes minutes.
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 
 def test_set_ups_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:

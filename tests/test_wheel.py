@@ -134,7 +134,7 @@ def test_the_files_beside_the_modules_are_in_the_wheel(installed: Installation) 
     assert [name for name in names if not (site / name).is_file()] == []
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_study_is_run_shown_and_reported(finished: Installation) -> None:
     metrics = json.loads((finished.folder / "results/mine/metrics.json").read_text())
     assert metrics["systems"] == 100
@@ -146,7 +146,7 @@ def test_a_study_is_run_shown_and_reported(finished: Installation) -> None:
     assert "mine" in (finished.folder / page).read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_another_workflow_uses_it_as_a_module(finished: Installation) -> None:
     configuration = yaml.safe_load((finished.folder / "mine.yaml").read_text())
     (finished.folder / "paper.yaml").write_text(yaml.safe_dump({"popinv": configuration}))

@@ -44,7 +44,7 @@ def p_values(covariance: np.ndarray, count: int, change: np.ndarray, repeats: in
     return np.array(found)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("count", [1, 5, 150])
 def test_systems_of_the_population_are_rejected_at_the_level(covariance, count):
     p = p_values(covariance, count, np.zeros(6), REPEATS)

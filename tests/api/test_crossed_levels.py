@@ -225,7 +225,7 @@ def brute_force(table: pd.DataFrame, values: np.ndarray) -> tuple[float, float]:
     return float(value), float(weight.std() / weight.mean() / len(weight) ** 0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_nonlinear_model_is_integrated_over_both_factors():
     table = growth()
 

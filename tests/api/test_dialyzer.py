@@ -17,7 +17,7 @@ import torch
 
 import popinv
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 TABLE = pd.read_csv(Path(__file__).parent / "data" / "Dialyzer.csv")
 TABLE["qb"] = (TABLE["QB"] == 300) * 1.0

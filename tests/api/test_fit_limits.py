@@ -48,7 +48,7 @@ def observed(count: int) -> np.ndarray:
     return level[:, None] * np.exp(-rate[:, None] * TIMES) + noise
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_truth_is_recovered_from_correlated_noise_with_limits():
     y = observed(80)
     limits = {"censored_below": 0.35, "not_below": -0.6, "censored_above": 2.4}

@@ -48,7 +48,7 @@ def fitted(function, **changes) -> popinv.Result:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("function", [of_tensors, of_arrays, of_one])
 def test_each_kind_of_function_finds_the_maximum_of_the_exact_likelihood(function):
     result = fitted(function, vectorised=function is not of_one)
@@ -59,7 +59,7 @@ def test_each_kind_of_function_finds_the_maximum_of_the_exact_likelihood(functio
     assert np.abs(gaps).max() < 0.01
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_inputs_of_a_table_of_their_own_give_the_same_numbers():
     both = table()
     apart = fitted(
@@ -84,7 +84,7 @@ def test_inputs_of_a_table_of_their_own_give_the_same_numbers():
     assert not shown.systems.known
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_network_learns_from_a_summary_on_which_alone_the_observations_depend():
     # All doses come before the first observation, so that their sum is all that matters.
     early = table().copy()

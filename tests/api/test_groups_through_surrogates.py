@@ -22,7 +22,7 @@ def fitted(data, **keys) -> popinv.Result:
     return popinv.fit(data, solve, law=LAW, noise="isotropic", **COLUMNS, **keys)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_answer_is_the_maximum_of_the_exact_likelihood():
     data = table(40, seed=3)
     values, log_likelihood = maximum(data)

@@ -24,7 +24,7 @@ def few_draws() -> None:
     """Leave the numbers of draws as users have them, in place of the fixture of this folder."""
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_example_of_the_page(monkeypatch):
     monkeypatch.chdir(ROOT)
     space: dict = {}

@@ -37,7 +37,7 @@ def shown(code: str, space: dict) -> str:
     return value._repr_html_() if hasattr(value, "_repr_html_") else repr(value)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, in_folder):
     space: dict = {}

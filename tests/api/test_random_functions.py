@@ -51,7 +51,7 @@ def result() -> popinv.Result:
     return popinv.fit(data(), walks, stochastic=True, **QUICK)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_noise_and_variation_are_told_apart(result):
     assert isinstance(result.simulator, MeanAndFactor)
     found = result.summary()
@@ -68,7 +68,7 @@ def test_noise_and_variation_are_told_apart(result):
         assert abs(true - middle) < 2 * half, name
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_variation_is_reported_beside_the_noise(result):
     intrinsic = result.population["intrinsic_covariance"].values
     # E C = 0.25 E exp(slope) = 0.25 exp(0.125) in the first entry, none in the last.
@@ -84,7 +84,7 @@ def test_the_variation_is_reported_beside_the_noise(result):
     assert result.answer.metrics()["intrinsic_share"] == found.share
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("through", ["surrogate", "solver"])
 def test_new_data_sets_are_drawn_with_the_variation(result, through):
     made = result.artefacts
@@ -110,7 +110,7 @@ def test_new_data_sets_are_drawn_with_the_variation(result, through):
     assert (found["noise"].values > 0.1).all()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_posterior_of_a_system_is_that_of_a_quadrature(result):
     problem = result.problem
     alpha, gamma = problem.tensors(estimate_of(result.population))
@@ -131,7 +131,7 @@ def test_the_posterior_of_a_system_is_that_of_a_quadrature(result):
     np.testing.assert_allclose(found["deviation"].values[:20], deviation.numpy(), rtol=0.3)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_what_takes_an_answer_for_its_mean_is_refused(result):
     with pytest.raises(ConfigError, match="predictions are not made for a random simulator"):
         result.predict(data(3))

@@ -61,7 +61,7 @@ def test_boys_are_those_of_nlme():
     assert "only models with equal means" in result.check().loc["Log likelihood", "meaning"]
 
 
-@pytest.mark.parametrize("by_sex", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("by_sex", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_orthodont_is_that_of_nlme(by_sex):
     """lme(distance ~ age or age * Sex, Orthodont, ~ age | Subject)."""
     law = {

@@ -114,7 +114,7 @@ def ours(
     return reached
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("kind", "granularity", "rate", "fast_rate"),
     [("analog", 1e-4, 0.01, 0.0), ("tiki_taka", 2e-4, 0.1, 0.05)],

@@ -25,7 +25,7 @@ from popinv.store import storage
 
 pytestmark = [
     pytest.mark.firedrake,
-    pytest.mark.slow,
+    pytest.mark.full,
     pytest.mark.skipif(
         importlib.util.find_spec("snakemake_executor_plugin_cluster_generic") is None,
         reason="snakemake-executor-plugin-cluster-generic is not installed",

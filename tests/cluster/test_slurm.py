@@ -15,7 +15,7 @@ from tiny_study import Workflow
 
 from popinv.store import storage
 
-pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
+pytestmark = [pytest.mark.firedrake, pytest.mark.full]
 
 TOO_LITTLE_MB, ENOUGH_MB = 150, 2000
 

@@ -17,7 +17,7 @@ from short_study import TARGETS, assert_same_results, finish, on_slurm, short_st
 from slurm_cluster import Cluster, running_cluster
 from tiny_study import Workflow
 
-pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
+pytestmark = [pytest.mark.firedrake, pytest.mark.full]
 
 RULE = "maximise_likelihoods"
 OVER_TWO_NODES = [

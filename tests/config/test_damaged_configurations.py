@@ -137,7 +137,7 @@ def damaged(file: Path, rng: random.Random) -> bytes:
     return yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=pytest.mark.full)])
 def test_a_damaged_configuration_is_loaded_or_refused_by_a_message(tmp_path, monkeypatch, cases):
     # Paths in the examples are relative to the project.
     monkeypatch.chdir(ROOT)

@@ -53,7 +53,7 @@ def outside(found: list[Calibration]) -> tuple[int, int]:
     return int(observations), int(systems)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_an_estimated_right_model_leaves_the_band_in_one_of_twenty_cases() -> None:
     found = [calibration(estimated(i), drawn_systems(i), PLAIN) for i in range(80)]
     # Binomial(80, .05): at most 10 with a probability of .998.

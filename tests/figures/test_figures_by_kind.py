@@ -69,8 +69,8 @@ def full() -> Study:
     [
         "series",
         "numbers",
-        pytest.param("quantities", marks=pytest.mark.slow),
-        pytest.param("windows", marks=pytest.mark.slow),
+        pytest.param("quantities", marks=pytest.mark.full),
+        pytest.param("windows", marks=pytest.mark.full),
     ],
 )
 def test_every_figure_can_be_drawn_with_and_without_a_truth(

@@ -163,7 +163,7 @@ def test_rows_on_their_own_pass_with_two_more_solves_at_most() -> None:
         check_honest(seed)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_many_couplings_are_refused_and_many_honest_functions_pass() -> None:
     for seed in range(1000, 2000):
         check_coupled(seed)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from compileall import compile_file
 from pathlib import Path
 from typing import Any
 
@@ -391,3 +392,17 @@ def test_functions_of_two_folders_have_modules_of_the_same_names(tmp_path: Path)
     (tmp_path / "second" / "rule.py").write_text("FACTOR = 50\n")
     assert loaded("model:solve", str(tmp_path / "second"))(1) == 50
     assert second(1) == 3
+
+
+def test_a_function_edited_within_a_second_is_not_taken_from_kept_bytecode(tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    module, part = tmp_path / "edited.py", tmp_path / "parts/factor.py"
+    module.write_text("from parts.factor import FACTOR\ndef solve(z):\n    return FACTOR * z\n")
+    found = []
+    for factor in (2, 3):
+        part.write_text(f"FACTOR = {factor}\n")
+        os.utime(part, ns=(10**18 + factor, 10**18 + factor))
+        # As by a program of the user's that imports it.
+        compile_file(part, quiet=1, force=factor == 2)
+        found.append(loaded("edited:solve", str(tmp_path))(1.0))
+    assert found == [2.0, 3.0]

@@ -241,7 +241,7 @@ def read_again(own: ForwardSection, given: dict[str, np.ndarray]) -> tuple[np.nd
 
 
 @pytest.mark.usefixtures("one_key")
-@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.full)])
 def test_a_damaged_journal_gives_what_was_kept_or_nothing(here, cases):
     file, given = kept(here / "journal")
     content, rng, own = file.read_bytes(), random.Random(cases), section()
@@ -255,7 +255,7 @@ def test_a_damaged_journal_gives_what_was_kept_or_nothing(here, cases):
         assert (~known).sum() <= lost
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.usefixtures("one_key")
 def test_no_single_bit_gives_another_value(here):
     file, given = kept(here / "journal", 3)

@@ -56,7 +56,7 @@ def kept() -> Iterator[dict[str, Any]]:
 
 @pytest.mark.parametrize(
     "kind",
-    [kind if kind == "python" else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS],
+    [kind if kind == "python" else pytest.param(kind, marks=pytest.mark.full) for kind in KINDS],
 )
 def test_of_eight_systems_in_a_call_the_one_without_end_is_lost(kind: str):
     z = np.column_stack([np.linspace(1.0, 2.0, 8), np.zeros(8)])

@@ -267,7 +267,7 @@ def test_a_damaged_answer_is_an_error_a_failed_solve_or_right(
     assert min(outcomes.values()) > 0, outcomes
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_many_damaged_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     outcomes = run_cases(range(1000, 2000), monkeypatch)
     assert min(outcomes.values()) > 0, outcomes

@@ -55,7 +55,7 @@ def test_a_descent_goes_on_until_it_has_arrived_or_says_that_it_has_not():
     assert np.all(np.abs(arrived.p - p) < 5 * arrived.standard_errors)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_its_own_noise_is_what_other_seeds_differ_by():
     problem, alpha, gamma = curve_problem(count=400)
     p = np.concatenate([alpha, gamma])

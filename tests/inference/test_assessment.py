@@ -129,7 +129,7 @@ def test_an_oracle_estimates_only_what_it_does_not_know(estimator):
     assert np.abs(answer.p[4:] - gamma).max() < 0.4
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_no_oracle_is_worse_than_the_blind_answer_beyond_chance():
     blind, knowing = [], []
     for seed in range(100):

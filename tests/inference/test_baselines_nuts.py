@@ -44,7 +44,7 @@ def test_a_normal_density_is_sampled():
     assert np.all(np.abs(chain.split_r_hat - 1) < 0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_posterior_of_law_and_noise_holds_the_truth():
     pytest.importorskip("numpyro")
     problem, alpha, gamma = curve_problem(count=60)

@@ -235,7 +235,7 @@ def test_small_correlations_shrink_as_said():
     assert shrunk.mean() == pytest.approx(seen.mean() / 1.5, rel=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_with_signal_starts_end_together_and_beat_independent_noise():
     problem, alpha, gamma = curve_problem(count=1000)
     truth = noise_covariance(problem, np.zeros(problem.d_alpha), gamma)
@@ -260,7 +260,7 @@ def test_with_signal_starts_end_together_and_beat_independent_noise():
 
 
 @pytest.mark.parametrize(
-    ("iterations", "reached"), [(25, 2.0), pytest.param(400, 0.6, marks=pytest.mark.slow)]
+    ("iterations", "reached"), [(25, 2.0), pytest.param(400, 0.6, marks=pytest.mark.full)]
 )
 def test_fifty_observations_do_not_diverge(iterations, reached):
     truth = covariance(50)

@@ -157,7 +157,7 @@ def test_sensors_outside_the_knots_are_refused():
         SensorKnots(0, 1).weights(torch.tensor([[1.2]], dtype=torch.float64))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_fit_recovers_the_error_between_all_sensors():
     problem = problem_of(count=150)
     start = at(problem)

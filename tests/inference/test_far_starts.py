@@ -29,9 +29,9 @@ def observed(seed):
     "away",
     [
         (-2.3, 0.6, 1.6),
-        pytest.param((0.0, 0.0, 0.0), marks=pytest.mark.slow),
-        pytest.param((1.3, 4.3, 1.9), marks=pytest.mark.slow),
-        pytest.param((-0.1, 2.5, 4.0), marks=pytest.mark.slow),
+        pytest.param((0.0, 0.0, 0.0), marks=pytest.mark.full),
+        pytest.param((1.3, 4.3, 1.9), marks=pytest.mark.full),
+        pytest.param((-0.1, 2.5, 4.0), marks=pytest.mark.full),
     ],
 )
 def test_far_starts_lead_to_the_same_answer(away):

@@ -124,7 +124,7 @@ def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
     np.testing.assert_allclose(apart, apart[0], atol=1e-8)
 
 
-@pytest.mark.parametrize("ratio", [pytest.param(6.0, marks=pytest.mark.slow), 0.7])
+@pytest.mark.parametrize("ratio", [pytest.param(6.0, marks=pytest.mark.full), 0.7])
 def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
     """With the ratio 0.7, the likelihood has its maximum at a deviation of zero."""
     y = levels(ratio)

@@ -89,7 +89,7 @@ def test_criteria_count_parameters_and_systems():
     assert bic == pytest.approx(725.968 + 6 * np.log(26))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_criteria_of_the_heights_of_boys():
     """The table of docs/studies/boys_heights.md, by a program of its own."""
     table = {name: boys_likelihood(name) for name in ("correlated", "independent", "one_slope")}

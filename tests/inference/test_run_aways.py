@@ -37,7 +37,7 @@ def template() -> tuple[Problem, np.ndarray, np.ndarray]:
     return marginal_likelihood.problem(400), marginal_likelihood.TRUTH, marginal_likelihood.START
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.firedrake
 @pytest.mark.parametrize("study", [flow, template])
 def test_no_estimate_runs_away(study):

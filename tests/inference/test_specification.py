@@ -55,7 +55,7 @@ def findings_of(problem: Problem) -> dict[str, ScoreTest]:
     return {finding.feature.name: finding for finding in found}
 
 
-@pytest.mark.parametrize("count", [14, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [14, pytest.param(60, marks=pytest.mark.full)])
 def test_the_smallest_p_value_of_a_right_model_is_uniform(count, monkeypatch):
     monkeypatch.setattr(module, "_SIMULATED", 1500)
     monkeypatch.setattr(module, "_CLOSEST", 1000)

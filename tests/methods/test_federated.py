@@ -92,7 +92,7 @@ def test_gaps_and_noise_scales_stay_with_their_systems():
     np.testing.assert_allclose(found.p, pooled.p, atol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_few_systems_adapt_their_draws_at_the_sites():
     problem = replace(linear_problem(count=24, seed=4), stage="federated")
     rows = np.array_split(np.arange(24), 3)

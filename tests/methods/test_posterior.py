@@ -96,7 +96,7 @@ def nonlinear_problem(observe, data: np.ndarray, law: GaussianLaw, deviation: fl
     return Problem(data, observe, law, noise, scale, seed=5, stage="posterior"), gamma
 
 
-@pytest.mark.parametrize("uncertain", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("uncertain", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
     law, alpha = normal_law(["a"]), np.array([0.3, np.log(1.0)])
     data = np.array([[1.0], [2.5], [0.05]])

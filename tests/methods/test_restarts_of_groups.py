@@ -22,7 +22,7 @@ def differentiable(z, design, times):
     return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_descents_of_groups_from_other_starts_end_at_the_maximum(quick):
     data = table(60, seed=3)
     keys = {"tests": False, "progress": False}

@@ -402,7 +402,7 @@ LONG = {
 def case(use: str, cell: Cell, quick: bool) -> object:
     """Return the parameters of a test, and how it is marked."""
     name = f"{use}: {cell}"
-    marks = [] if quick and name not in LONG else [pytest.mark.slow]
+    marks = [] if quick and name not in LONG else [pytest.mark.full]
     return pytest.param(use, cell, id=name, marks=marks)
 
 

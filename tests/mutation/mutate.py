@@ -66,7 +66,7 @@ PARTS = {
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
 # A mutant that its tests have not noticed after so many seconds of tests is a survivor.
 LONGEST = 120.0
-OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not slow"]
+OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not full"]
 # The exit status of a fork in which pytest did not even begin.
 _FAILED = 70
 

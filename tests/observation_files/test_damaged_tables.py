@@ -340,7 +340,7 @@ def test_damages_are_refused_or_change_no_other_number() -> None:
     assert 5 < read_anyway < 50
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_many_damages_are_refused_or_change_no_other_number() -> None:
     for seed in range(1000):
         check_damage(seed)

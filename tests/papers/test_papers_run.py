@@ -28,7 +28,7 @@ ASKED = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_papers_are_used_on_a_finished_study(finished, tiny):
     found = found_by(finished, tiny, ASKED)
     folder = finished.folder / "results" / "tiny"

@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "api"))
 import boys
 from test_inputs_run import SIMULATOR, STUDY
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 
 def command(folder: Path, *arguments: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from popinv.config.loading import load
 from popinv.store import storage
 
-pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
+pytestmark = [pytest.mark.firedrake, pytest.mark.full]
 
 EVIDENCE = {
     "system_counts": [200, 220, 240],

@@ -106,7 +106,7 @@ def test_the_code_of_the_page_keeps_to_the_style(extended):
         assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_study_of_the_new_kinds_runs(extended, tmp_path):
     (study,) = (text for _, head, text in blocks() if head.startswith("yaml "))
     config = yaml.safe_load(study)

@@ -14,7 +14,7 @@ import pytest
 from kills import Killer, assert_identical, seeded_kills
 from tiny_study import Workflow
 
-pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
+pytestmark = [pytest.mark.firedrake, pytest.mark.full]
 
 DISK = Path(__file__).with_name("faulty_disk.py")
 SYSTEM_PYTHON, MEMORY = Path("/usr/bin/python3"), Path("/sys/fs/cgroup/memory")

@@ -11,7 +11,7 @@ import pytest
 from linear_groups import LAW, NAMES, TRUTH, maximum, table
 from tiny_study import Workflow
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 SIMULATOR = """import numpy as np
 

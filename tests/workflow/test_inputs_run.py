@@ -10,7 +10,7 @@ import pytest
 from linear_doses import LAW, exact, table
 from tiny_study import Workflow
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 SIMULATOR = """
 def solve(z, times, inputs):

@@ -93,7 +93,7 @@ def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
     assert "solving" in again.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
     command = [sys.executable, "-c", "from popinv.cli.commands import popinv; popinv()"]
     options = ["run", "config.yaml", "--cores", "1", "--workflow-profile", "none"]
@@ -110,7 +110,7 @@ def test_a_run_that_fails_does_not_say_so(workflow: Workflow) -> None:
     assert GO_ON not in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_run_that_is_told_to_end_ends_after_the_jobs_at_work(workflow: Workflow) -> None:
     (workflow.folder / "simulator.py").write_text(SIMULATOR.replace("sleep(600)", "sleep(5)"))
     command = [sys.executable, "-c", "from popinv.cli.commands import popinv; popinv()"]

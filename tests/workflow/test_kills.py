@@ -77,7 +77,7 @@ def wait_for(condition, seconds: float = 300.0):
     return value
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(untouched, tmp_path):
     workflow = copy_without_the_answer(untouched, tmp_path / "copy")
     folder = workflow.folder
@@ -116,7 +116,7 @@ def test_snakemake_itself_is_killed_and_then_each_of_the_last_jobs(untouched, tm
     assert_identical(folder, untouched.folder)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("seed", [100, 200])
 def test_every_rule_killed_at_several_moments(untouched, tiny, tmp_path, seed):
     # From nothing to the end; whenever the run stops for a job that was killed, it starts again.
@@ -141,7 +141,7 @@ def test_every_rule_killed_at_several_moments(untouched, tiny, tmp_path, seed):
     assert_identical(tmp_path, untouched.folder)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("moment", range(4))
 def test_snakemake_killed_with_all_its_jobs(untouched, tiny, tmp_path, moment):
     # As by the end of a batch job, or a power failure: nothing is left to run on.

@@ -53,7 +53,7 @@ def test_questions_are_asked_of_a_finished_study(finished, tiny):
     assert_drawn(folder, pictures)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_questions_that_need_fits_are_asked_of_a_finished_study(finished, tiny):
     found = found_by(finished, tiny, ASKED_OF_FITS)
     folder = finished.folder / "results" / "tiny"

@@ -12,7 +12,7 @@ from tiny_study import Workflow
 from popinv.cli.commands import popinv
 from popinv.store import storage
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 SIMULATOR = """\
 import torch

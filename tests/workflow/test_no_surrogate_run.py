@@ -17,7 +17,7 @@ from popinv.errors import DataError
 from popinv.store import storage
 from popinv.surrogate.artefact import surrogate_of
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 SIMULATOR = """import torch
 

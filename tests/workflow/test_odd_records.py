@@ -129,7 +129,7 @@ def changed(text: str, rng: random.Random) -> bytes:
     return (json.dumps(record) if rng.random() < 0.2 else hashed(record)).encode()
 
 
-@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.full)])
 def test_no_change_of_a_record_hides_another_damage(results, cases):
     text, rng = results.record.read_text(), random.Random(1)
     results.second.write_text("changed")

@@ -36,7 +36,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     return made
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_truth_is_recovered(workflow: Workflow) -> None:
     metrics = json.loads((workflow.folder / "results/own/metrics.json").read_text())
     truth = STUDY["observations"]["truth"]
@@ -47,7 +47,7 @@ def test_the_truth_is_recovered(workflow: Workflow) -> None:
         assert metrics[f"noise_{name}"] == pytest.approx(value, rel=0.3)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_report_and_figures_show_it(workflow: Workflow) -> None:
     page = next((workflow.folder / "results/report").rglob("*own*.html")).read_text()
     for part in (
@@ -62,7 +62,7 @@ def test_report_and_figures_show_it(workflow: Workflow) -> None:
     assert {"law", "noise_covariance", "descent", "observations"} <= figures
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_an_edit_repeats_what_depends_on_it(workflow: Workflow) -> None:
     def reran(file: str, old: str, new: str) -> str:
         module = workflow.folder / file

@@ -69,7 +69,7 @@ def test_gaps_names_and_scales_reach_the_store(observed):
         np.testing.assert_array_equal(dataset[f"noise_scale{ending}"].values, scale[rows])
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_run_ends_with_an_answer_and_its_figures(observed):
     workflow, _, _ = observed
     done = workflow.run()

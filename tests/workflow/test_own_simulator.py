@@ -111,7 +111,7 @@ def test_a_simulator_that_is_not_there_stops_before_any_work(workflow: Workflow)
     assert not (workflow.folder / "results").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_example_recovers_its_truth(tmp_path: Path):
     folder = tmp_path / "config" / "examples"
     ignored = shutil.ignore_patterns("__pycache__")

@@ -68,7 +68,7 @@ PARAMETERS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.firedrake
 def test_another_instruction_set_gives_the_same_answer_to_the_stated_tolerance(
     untouched: Workflow, tmp_path: Path
@@ -102,7 +102,7 @@ def numerics(chosen: str, processor: str | None) -> str:
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.skipif(shutil.which("qemu-x86_64") is None, reason="needs Debian's qemu-user")
 @pytest.mark.parametrize(
     ("chosen", "processor"),

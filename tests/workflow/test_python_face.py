@@ -66,7 +66,7 @@ def test_the_tiny_study_opens_with_the_numbers_of_its_metrics(finished):
     assert tree["observed_data"].to_dataset()["u"].shape == (200, 8)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_fit_gives_the_numbers_of_the_workflow(in_folder):
     rng = np.random.default_rng(2)
     rate, height = np.exp(rng.normal([0.2, 1.2], 0.3, size=(60, 2))).T

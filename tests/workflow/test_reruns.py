@@ -18,7 +18,7 @@ from popinv.workflow.stages import modules_of
 SCRIPTS = ROOT / "workflow" / "scripts"
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_the_documented_table_is_what_snakemake_plans(tmp_path):
     assert documented() == table(tmp_path), "run: python tests/workflow/reruns.py"
 

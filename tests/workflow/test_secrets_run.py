@@ -106,7 +106,7 @@ def searched(folder: Path) -> Iterator[tuple[str, bytes]]:
                         yield f"{path}/{name}", archive.read(name)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_no_secret_is_in_the_folder_of_a_study(workflow: Workflow, monkeypatch) -> None:
     monkeypatch.setenv("TEST_PASSWORD", PASSWORD)
     done = workflow.run()

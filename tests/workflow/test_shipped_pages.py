@@ -12,7 +12,7 @@ from tiny_study import ROOT, Workflow
 sys.path.insert(0, str(Path(__file__).parents[1] / "report"))
 from browsing import counts_of, visit
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def solve(z):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_killed_chunk_asks_by_what_it_has_measured_and_no_result_is_made_again(tmp_path: Path):
     Path("simulator.py").write_text(KILLED)
     config = copy.deepcopy(CONFIG)

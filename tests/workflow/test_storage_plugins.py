@@ -49,7 +49,7 @@ def run(folder: Path, provider: str, prefix: str, *arguments: str, **environment
     importlib.util.find_spec("snakemake_storage_plugin_fs") is None or not shutil.which("rsync"),
     reason="the storage plugin fs, or rsync, is not installed",
 )
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_study_on_another_file_system_has_the_same_stores(tmp_path, untouched):
     (tmp_path / "work").mkdir()
     prefix = str(tmp_path / "remote")
@@ -104,7 +104,7 @@ def bucket() -> Iterator[dict[str, str]]:
         server.kill()
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_study_in_a_bucket_has_the_same_stores(tmp_path, untouched, bucket):
     import boto3
 

@@ -216,7 +216,7 @@ def test_chunks_without_records_are_not_adopted(moved, other):
 
 
 @pytest.mark.parametrize(
-    "path", ["oracles/law_known", pytest.param("rounds/0/surrogate", marks=pytest.mark.slow)]
+    "path", ["oracles/law_known", pytest.param("rounds/0/surrogate", marks=pytest.mark.full)]
 )
 def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other, path):
     foreign = other / FIRST / "surrogate.zarr.zip"

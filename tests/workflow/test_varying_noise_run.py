@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from tiny_study import Workflow
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.full
 
 SIMULATOR = """import torch
 

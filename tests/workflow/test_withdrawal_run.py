@@ -14,7 +14,7 @@ from tiny_study import ROOT
 
 from popinv.store import storage
 
-pytestmark = [pytest.mark.firedrake, pytest.mark.slow]
+pytestmark = [pytest.mark.firedrake, pytest.mark.full]
 
 
 def withdrawn(folder, *options):

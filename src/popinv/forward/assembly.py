@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from popinv.forward.firedrake import load_firedrake
+from popinv.store.compiled import njit
 
 
 def to_scipy(matrix: Any) -> csr_matrix:
@@ -171,7 +171,7 @@ class LowerTriangle:
         return entries, _assemble(coefficients, self.pointer, self.cells, self.weights, entries)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _assemble(
     coefficients: np.ndarray,
     pointer: np.ndarray,

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from popinv.store.compiled import njit
 
 _PANEL = 8
 # Rows of a panel that are copied together, and the distance of its columns in the copy: known when
@@ -59,7 +60,7 @@ def empty_factors(unknowns: int, bandwidth: int) -> Factors:
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def place(entries: np.ndarray, rows: np.ndarray, columns: np.ndarray, factors: Factors) -> None:
     """Put the entries (n_entries,) of a matrix's lower triangle where `factorise` takes them."""
     band, unknowns = factors.band, 0
@@ -72,7 +73,7 @@ def place(entries: np.ndarray, rows: np.ndarray, columns: np.ndarray, factors: F
         band[c, c % _PANEL] = 1.0
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def _factorise_half(
     flat: np.ndarray, panel: int, apart: int, first: int, pivots: np.ndarray
 ) -> int:
@@ -95,7 +96,7 @@ def _factorise_half(
     return 0
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def _subtract_half(flat: np.ndarray, panel: int, apart: int, pivots: np.ndarray) -> None:
     """Subtract the first four columns of a panel from its other four."""
     length, between = np.uint64(apart), np.uint64(apart)
@@ -111,7 +112,7 @@ def _subtract_half(flat: np.ndarray, panel: int, apart: int, pivots: np.ndarray)
             )
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def _subtract_panel(
     flat: np.ndarray, panel: int, apart: int, pivots: np.ndarray, copied: np.ndarray
 ) -> None:
@@ -144,7 +145,7 @@ def _subtract_panel(
                 )
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def factorise(factors: Factors) -> int:
     """Factorise the matrix that was put in place.
 
@@ -173,7 +174,7 @@ def factorise(factors: Factors) -> int:
     return 0
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _invert_triangle(panel: np.ndarray, inverse: np.ndarray) -> None:
     """Set the inverse of a panel's unit triangle, one column of it after the other."""
     for k in range(_PANEL):
@@ -187,12 +188,12 @@ def _invert_triangle(panel: np.ndarray, inverse: np.ndarray) -> None:
             inverse[k, row] = -total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _eight(of: np.ndarray) -> tuple[float, ...]:
     return of[0], of[1], of[2], of[3], of[4], of[5], of[6], of[7]
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def _forward(factors: Factors) -> None:
     """Solve L y = x for the vector x of the factors, in place."""
     band, squares, x = factors.band, factors.squares, factors.vector
@@ -238,7 +239,7 @@ def _forward(factors: Factors) -> None:
             rest[i] -= one + other
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def _backward(factors: Factors) -> None:
     """Solve D L^T x = y for the vector y of the factors, in place."""
     band, squares, pivots, x = factors
@@ -293,14 +294,14 @@ def _backward(factors: Factors) -> None:
         here[7] = y7
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def solve_inside(factors: Factors) -> None:
     """Replace the vector of the factors by the solution."""
     _forward(factors)
     _backward(factors)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def solve_factorised(factors: Factors, vector: np.ndarray) -> None:
     """Replace a right-hand side (n,) by the solution, given the result of `factorise`."""
     n, x = vector.shape[0], factors.vector

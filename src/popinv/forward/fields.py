@@ -19,12 +19,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-import numba
 import numpy as np
 
 from popinv.errors import DataError
 from popinv.forward.base import Parameter
 from popinv.forward.wavenumbers import cosine_parameters, level_set_parameters, wavenumbers
+from popinv.store.compiled import njit
 
 
 class Field(ABC):
@@ -220,7 +220,7 @@ class LevelSetField(Field):
         return shares / total, (kappa[:, 1:] - kappa[:, :1]) * slope / total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _add_modes(coefficients: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
     # Modes outermost: each point's sum runs over the modes in order, and the inner loop over
     # points holds no reduction, so vectorisation cannot change the order of summation.
@@ -230,14 +230,14 @@ def _add_modes(coefficients: np.ndarray, basis: np.ndarray, values: np.ndarray) 
             values[p] += coefficient * basis[j, p]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _cosine_series(z: np.ndarray, basis: np.ndarray, values: np.ndarray) -> None:
     for i in range(z.shape[0]):
         values[i, :] = z[i, 0]
         _add_modes(z[i, 1:], basis, values[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _level_set(z: np.ndarray, basis: np.ndarray, sharpness: float, values: np.ndarray) -> None:
     for i in range(z.shape[0]):
         values[i, :] = 0.0

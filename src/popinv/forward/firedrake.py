@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import warnings
+from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 from popinv.errors import ConfigError
+from popinv.store.cache import cache_folder
 
 FINITE_ELEMENT_KINDS = ("elastodynamics", "porous_flow")
 HOW_TO_GET_IT = (
@@ -43,6 +46,12 @@ def load_firedrake() -> ModuleType:
         ``firedrake``; settings of the environment that are already there are kept.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Firedrake keeps compiled kernels inside the environment, so that a new one compiles all anew.
+    # It also sends the caches of other libraries there, and that of popinv, unless told otherwise.
+    with suppress(OSError, RuntimeError):
+        os.environ.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))
+        (kernels := cache_folder("firedrake")).mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("FIREDRAKE_CACHE_DIR", str(kernels))
     # PETSc reads the command line, and would complain about the caller's own options.
     os.environ.setdefault("FIREDRAKE_DISABLE_OPTIONS_LEFT", "1")
     # PETSc would catch signals for the whole process. A write to a closed connection (SIGPIPE)

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 
@@ -34,6 +33,7 @@ from popinv.inference.estimate import restricted_inverse
 from popinv.inference.problem import Problem
 from popinv.inference.result import mean_noise_factor
 from popinv.seeds import generator
+from popinv.store.compiled import njit
 from popinv.store.rows import Rows, row_blocks
 from popinv.threads import fixed_threads
 from popinv.transport.curvature import binned_means
@@ -70,7 +70,7 @@ def summed_over_directions(
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _add(
     projected: np.ndarray,
     edges: np.ndarray,

@@ -18,9 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
-from numpyro.infer import MCMC, NUTS
+from numpyro.infer import NUTS
 from scipy.special import ndtri
 from scipy.stats import rankdata
+from tqdm import tqdm
 
 
 @dataclass(frozen=True)
@@ -73,32 +74,36 @@ def sample(
     -----
     Hoffman and Gelman, "The No-U-Turn Sampler", JMLR 15, 2014, with a diagonal mass matrix.
     """
-    kernel, held = _kernel(len(start), tree_depth)
+    kernel, step, held = _sampler(len(start), tree_depth, warmup)
     held[:] = [energy]
-    chain = MCMC(kernel, num_warmup=warmup, num_samples=samples, progress_bar=progress)
-    chain.run(
-        jax.random.PRNGKey(seed),
-        init_params=jnp.asarray(start),
-        extra_fields=("diverging", "num_steps"),
-    )
+    state = kernel.init(jax.random.PRNGKey(seed), warmup, jnp.asarray(start), (), {})
+    kept = []
+    with tqdm(total=warmup + samples, unit="draw", leave=False, disable=not progress) as bar:
+        for turn in range(warmup + samples):
+            state = step(state)
+            bar.update()
+            if turn >= warmup:
+                kept.append((np.asarray(state.z), bool(state.diverging), int(state.num_steps)))
     held.clear()
-    positions = np.asarray(chain.get_samples())
-    fields = chain.get_extra_fields()
+    positions = np.array([position for position, _, _ in kept])
     return Chain(
         positions,
-        int(np.sum(fields["diverging"])),
-        int(np.sum(fields["num_steps"])),
+        sum(diverging for _, diverging, _ in kept),
+        sum(steps for _, _, steps in kept),
         np.asarray(split_gelman_rubin(positions[None])),
         np.asarray(effective_sample_size(positions[None])),
     )
 
 
 @lru_cache(maxsize=8)
-def _kernel(size: int, tree_depth: int) -> tuple[NUTS, list[Callable[..., Any]]]:
-    """Return the sampler of densities of this many variables, and a list for the density.
+def _sampler(
+    size: int, tree_depth: int, warmup: int
+) -> tuple[NUTS, Callable[[Any], Any], list[Callable[..., Any]]]:
+    """Return the sampler of densities of this many variables, its step, and a list for the density.
 
-    JAX compiles the sampler for each density function that it has not seen. The function here is
-    the same for all, and calls the density in the list.
+    JAX compiles a step, which takes seconds, for each density function that it has not seen. The
+    function here is the same for all, and calls the density in the list. numpyro's own loop would
+    be compiled for each chain.
     """
     numpyro.enable_x64()
     held: list[Callable[..., Any]] = []
@@ -116,7 +121,8 @@ def _kernel(size: int, tree_depth: int) -> tuple[NUTS, list[Callable[..., Any]]]
         return both(position)[0]
 
     potential.defvjp(both, lambda gradient, cotangent: (cotangent * gradient,))
-    return NUTS(potential_fn=potential, max_tree_depth=tree_depth), held
+    kernel = NUTS(potential_fn=potential, max_tree_depth=tree_depth)
+    return kernel, jax.jit(lambda state: kernel.sample(state, (), {})), held
 
 
 def convergence(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

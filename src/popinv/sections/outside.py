@@ -24,7 +24,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 
 from popinv.errors import ConfigError, PopinvError, nearest
 from popinv.sections.base import Section
-from popinv.sections.sources import imported_names, module_file, module_files
+from popinv.sections.sources import import_from_source, imported_names, module_file, module_files
 
 _FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -184,6 +184,7 @@ def _imported(module: str) -> Any:
     added = not {folder, ""} & set(sys.path)
     if added:
         sys.path.insert(0, folder)
+    import_from_source(folder)
     importlib.invalidate_caches()
     try:
         return importlib.import_module(module)

@@ -10,11 +10,59 @@ import ast
 import hashlib
 import importlib
 import os
+import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.machinery import PathFinder
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    SOURCE_SUFFIXES,
+    ExtensionFileLoader,
+    FileFinder,
+    PathFinder,
+    SourceFileLoader,
+)
 from importlib.util import find_spec
 from pathlib import Path
+from types import CodeType
+
+# Folders of the user, whose modules are compiled at each import.
+_folders: set[str] = set()
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles a module whenever it is imported.
+
+    Python takes kept bytecode for a module's own if the time, in whole seconds, and the size of
+    both agree. A module that was edited within a second would then answer as it did before.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of a module."""
+        file = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(file), file)
+
+
+def _finder(path: str) -> FileFinder:
+    if not any(Path(path).is_relative_to(folder) for folder in _folders) or is_installed(path):
+        raise ImportError(path)
+    compiled = ExtensionFileLoader, EXTENSION_SUFFIXES
+    return FileFinder(path, compiled, (_FromSource, SOURCE_SUFFIXES))
+
+
+def is_installed(file: str) -> bool:
+    """Return whether a file belongs to the environment, which may lie inside a user's folder."""
+    return Path(file).is_relative_to(sys.prefix)
+
+
+def import_from_source(folder: str) -> None:
+    """Let the modules in and below a folder be compiled whenever they are imported."""
+    if _finder not in sys.path_hooks:
+        sys.path_hooks.insert(0, _finder)
+    own = os.path.abspath(folder)
+    if own not in _folders:
+        _folders.add(own)
+        for path in [each for each in sys.path_importer_cache if Path(each).is_relative_to(own)]:
+            del sys.path_importer_cache[path]
 
 
 def module_file(module: str, folder: str, installed: bool = True) -> Path | None:

@@ -24,10 +24,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numba
 import numpy as np
 import torch
 
+from popinv.store.compiled import njit
 from popinv.transport.sorting import sort_rows
 
 
@@ -63,7 +63,7 @@ def gauss_newton_matrix(
     return torch.from_numpy(d_y * means @ means.T / means.shape[1])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def binned_means(rows: np.ndarray, order: np.ndarray, per_bin: int) -> np.ndarray:
     """Return the means of the entries that follow each other in the order of their row.
 

@@ -18,17 +18,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from popinv.store.compiled import njit
 from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sliced import quantile_plan
 from popinv.transport.sorting import sort_rows
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _couple(
     data: np.ndarray,
     data_order: np.ndarray,
@@ -63,7 +63,7 @@ def _couple(
         values[k] = total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _couple_equal(
     data: np.ndarray,
     data_order: np.ndarray,

@@ -29,10 +29,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from popinv.store.compiled import njit
 from popinv.transport.sliced import project
 from popinv.transport.sorting import sort_rows
 
@@ -62,7 +62,7 @@ def slicing_constant(dimension: int) -> float:
     return math.exp(log_ratio) / math.sqrt(math.pi)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _energy_to_rows(
     reference: np.ndarray,
     sums: np.ndarray,

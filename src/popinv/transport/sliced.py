@@ -20,11 +20,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from popinv.store.compiled import njit
 from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sorting import sort_rows
 
@@ -102,7 +102,7 @@ def quantile_plan(
 
 # Reassociation lets the sum be vectorised. It is fixed at compilation, so the bits of the result
 # depend on the machine but not on the run.
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(fastmath={"reassoc", "contract"})
 def _couple_equal(
     data: np.ndarray, model: np.ndarray, values: np.ndarray, slopes: np.ndarray
 ) -> None:
@@ -117,7 +117,7 @@ def _couple_equal(
         values[k] = total / size
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _couple_plan(
     data: np.ndarray,
     model: np.ndarray,
@@ -161,7 +161,7 @@ def _couple(
     return values, data_slopes, model_slopes
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _scatter(order: np.ndarray, slopes: np.ndarray, scale: float, out: np.ndarray) -> None:
     for k in range(order.shape[0]):
         for i in range(order.shape[1]):

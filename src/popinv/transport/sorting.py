@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from popinv.store.compiled import njit
 
 # A longer index would leave a 32-bit key too few bits for the value.
 _LONGEST_SHORT_INDEX = 16
@@ -25,7 +26,7 @@ _LONGEST_SHORT_INDEX = 16
 _MOVES_SHORT, _MOVES_LONG = 4, 16
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _pack_short(rows: np.ndarray, index_bits: int, keys: np.ndarray) -> None:
     """Compute each entry's place between least and largest, with the index in the low bits."""
     top = 2.0 ** (32 - index_bits) - 1.0
@@ -55,7 +56,7 @@ def _pack_short(rows: np.ndarray, index_bits: int, keys: np.ndarray) -> None:
             keys[k, i] = (np.uint32(np.int64(place)) << shift) | np.uint32(i)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _pack_long(keys: np.ndarray, index_bits: int) -> None:
     """Turn the bits of doubles into integers of the same order, with the index in the low bits."""
     low = (np.int64(1) << index_bits) - 1
@@ -67,7 +68,7 @@ def _pack_long(keys: np.ndarray, index_bits: int) -> None:
             keys[k, i] = ((bits ^ ((bits >> 63) & top)) & ~low) | i
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _unpack(
     keys: np.ndarray,
     rows: np.ndarray,

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 
+from popinv.store.compiled import njit
 from popinv_papers.analog.devices import Counts, Device, pulsed_update
 
 
@@ -134,7 +134,7 @@ class Pulses:
         return Counts(up * mean, down * mean, up * variance, down * variance)
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@njit(error_model="numpy")
 def _pass(w, change, size, bounds, normal, per_pulse, granularity, noise):  # type: ignore[no-untyped-def]
     whole, squares, signed = size
     high, low, gain_up, gain_down = bounds

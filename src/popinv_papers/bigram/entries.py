@@ -25,12 +25,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 from scipy.optimize import minimize_scalar
 
 from popinv.errors import DataError
 from popinv.seeds import generator
+from popinv.store.compiled import njit
 from popinv_papers.bigram.gradient_descent import first_step_below, relative_loss_of
 from popinv_papers.bigram.sign_descent import distance
 
@@ -217,7 +217,7 @@ _RATES_PER_DECADE = 4
 _DECADES = 4
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _losses(
     weights: np.ndarray,
     targets: np.ndarray,

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numba
 import numpy as np
 from scipy.linalg import solveh_banded
+
+from popinv.store.compiled import njit
 
 CLASSES = 10
 _QUADRATIC, _LOGISTIC = 0, 1
@@ -90,7 +91,7 @@ def values(objective: Objective, points: np.ndarray) -> np.ndarray:
     return (normaliser - right).mean(axis=0)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def draw(
     generator: np.random.Generator, kind: int, deviation: float, rows: int, noise: np.ndarray
 ) -> int:
@@ -102,7 +103,7 @@ def draw(
     return int(generator.random() * rows)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(fastmath={"reassoc", "contract"})
 def slope(
     kind: int,
     x: np.ndarray,

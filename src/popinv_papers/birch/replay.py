@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numba
 import numpy as np
 
+from popinv.store.compiled import njit
 from popinv_papers.birch.objectives import Objective, draw, slope
 
 # A point this much further out than the start counts as diverged.
 _LOST = 1e4
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _places(base: np.ndarray, gradient: np.ndarray, point: np.ndarray, main: np.ndarray) -> tuple:
     """Assign places to nodes and gradients; a place is used again after its last use.
 
@@ -75,7 +75,7 @@ def _places(base: np.ndarray, gradient: np.ndarray, point: np.ndarray, main: np.
     return node_place, gradient_place, first, used_nodes, used_gradients
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _walk(
     base: np.ndarray,
     gradient: np.ndarray,

@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 
 from popinv.errors import ConfigError, require_known
 from popinv.seeds import generator
+from popinv.store.compiled import njit
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def evaluate_slope(x: float, breaks: np.ndarray, coefficients: np.ndarray) -> float:
     """Return the value of the piece at x, by Horner's rule; a break belongs to the right piece."""
     piece = 0
@@ -118,7 +118,7 @@ def sharp_maximum(left: float, right: float) -> Landscape:
 KINDS = ("gaussian", "laplace", "student", "pareto", "stable")
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def draw(
     generator: np.random.Generator, kind: int, scale: float, index: float, balance: float
 ) -> float:
@@ -248,7 +248,7 @@ def _batches(values: np.ndarray, batches: int) -> np.ndarray:
     return values[: len(values) // batches * batches].reshape(batches, -1).mean(axis=1)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit
 def _path(
     generator: np.random.Generator,
     x: float,

@@ -25,7 +25,7 @@ TAKEN = stated_cells()
 
 def some_quick(cells: list[Cell], each: int) -> list:
     """Return the cells, of which all but one of so many are slow."""
-    slow = pytest.mark.slow
+    slow = pytest.mark.full
     return [
         pytest.param(cell, id=str(cell), marks=[slow] if place % each else [])
         for place, cell in enumerate(cells)

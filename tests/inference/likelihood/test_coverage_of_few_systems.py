@@ -41,7 +41,7 @@ def test_the_ends_are_those_of_the_analysis_of_variance():
     assert estimate.standard_errors[0] == pytest.approx(error, rel=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("count", [8, 30])
 def test_intervals_hold_the_truth_as_often_as_they_say(count):
     sets, held = 200, np.zeros(3)

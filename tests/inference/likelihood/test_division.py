@@ -145,7 +145,7 @@ def without_ranks(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
 @pytest.mark.firedrake
 @pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed")
 @pytest.mark.parametrize(
-    "count", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3]
+    "count", [pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full), 3]
 )
 def test_ranks_find_the_same_bits_with_their_own_systems(
     count: int, tmp_path: Path, without_ranks: dict[str, dict[str, np.ndarray]]

@@ -72,7 +72,7 @@ def test_two_moments_leave_the_shape_to_its_prior():
     np.testing.assert_allclose(estimate.standard_errors[2:7], 1.0, rtol=0.05)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_a_normal_population_is_recovered_as_by_the_gaussian_law():
     settings = MarginalSettings(draws=64)
     free = fit_marginal_likelihood(problem_of(LAW, 300), np.array([0.0] * 7 + [-1.0]), settings)

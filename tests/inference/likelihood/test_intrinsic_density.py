@@ -343,7 +343,7 @@ def test_a_draw_of_the_moments_counts_as_data_of_its_mean_and_covariance():
     np.testing.assert_allclose(each[:20] - each[0], wanted - wanted[0], rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_law_and_measurement_noise_are_recovered_beside_the_variation():
     problem = lines(0.5, 800)
     p = np.append(ALPHA, np.log(0.3))

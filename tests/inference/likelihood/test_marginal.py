@@ -153,7 +153,7 @@ def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, li
     assert int(states[-1].context["number"]) < 5
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_its_errors_are_those_seen_over_data_sets_and_not_larger_than_the_pseudo_likelihoods():
     errors, predicted, others = [], [], []
     for seed in range(30):

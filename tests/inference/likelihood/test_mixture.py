@@ -97,7 +97,7 @@ def test_what_single_systems_of_a_mixture_say_does_not_depend_on_the_others():
     np.testing.assert_allclose(alone.scores, whole.scores[some], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_two_kinds_of_systems_are_told_apart():
     problem, z = mixture_problem(500)
     estimate = fit_marginal_likelihood(problem, START)

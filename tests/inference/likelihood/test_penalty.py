@@ -102,7 +102,7 @@ def likelihood(problem, start):
     ("fit", "data_sets"),
     [
         pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 20, id="pseudo_likelihood"),
-        pytest.param(likelihood, 6, id="likelihood", marks=pytest.mark.slow),
+        pytest.param(likelihood, 6, id="likelihood", marks=pytest.mark.full),
     ],
 )
 def test_intervals_hold_where_law_and_noise_trade_variance(fit, data_sets):

@@ -75,7 +75,7 @@ def test_theophylline():
     assert estimate.arrays["log_likelihood"].sum() == pytest.approx(-180.351, abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 def test_theophylline_with_combined_errors():
     errors = {"kind": "isotropic", "errors": {"grows": "combined"}}
     problem, first = problem_of("theophylline", errors)

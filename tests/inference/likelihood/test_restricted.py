@@ -144,7 +144,7 @@ def test_a_nonlinear_model_has_the_maximum_by_quadrature():
     assert estimate.diagnostics["value"] == pytest.approx(-top.fun, abs=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("count", [6, 12])
 def test_variances_have_no_bias_from_the_estimate_of_the_mean(count):
     """The truth is 1; likelihood estimates are smaller by the factor 1 - 1 / N, about."""

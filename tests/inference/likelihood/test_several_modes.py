@@ -59,7 +59,7 @@ def test_where_there_are_fewer_minima_searches_start_at_the_best():
 
 @pytest.mark.parametrize(
     "name",
-    ["sine", *(pytest.param(name, marks=pytest.mark.slow) for name in CURVES if name != "sine")],
+    ["sine", *(pytest.param(name, marks=pytest.mark.full) for name in CURVES if name != "sine")],
 )
 def test_the_estimate_is_at_the_maximum_of_the_grid(name):
     problem = curved(name)

@@ -27,7 +27,7 @@ def test_every_named_test_is_there(killer: str) -> None:
     assert callable(ordinary_test(killer))
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("module", "killer", "old", "new"),
     [
@@ -43,7 +43,7 @@ def test_a_wrong_formula_is_found(module: str, killer: str, old: str, new: str) 
         assert fails(test)
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("killer", KILLERS)
 def test_the_test_passes_on_the_right_formulas(killer: str) -> None:
     assert not fails(ordinary_test(killer))

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.sparse import csr_matrix
 
@@ -31,6 +30,7 @@ from popinv.forward import banded
 from popinv.forward.banded import Factors, empty_factors, factorise, solve_factorised
 from popinv.forward.elastodynamics import kernels
 from popinv.forward.elastodynamics.operators import ElasticOperators
+from popinv.store.compiled import njit
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ class MarchedSystem:
         return np.ascontiguousarray(history[:, :-1]), np.ascontiguousarray(mean)
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract"})
+@njit(fastmath={"reassoc", "contract"})
 def _sum_outer(
     rows: np.ndarray, columns: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> np.ndarray:
@@ -223,7 +223,7 @@ def _sum_outer(
     return sums
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _spread(
     pointer: np.ndarray,
     cells: np.ndarray,
@@ -236,7 +236,7 @@ def _spread(
             of_cells[cells[t]] += weights[t] * of_entries[s]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _march(
     diagonals: np.ndarray,
     offsets: np.ndarray,

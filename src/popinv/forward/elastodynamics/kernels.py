@@ -6,15 +6,15 @@ its result does not depend, in any bit, on the other systems of a batch.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from popinv.forward.banded import Factors, solve_inside
+from popinv.store.compiled import njit
 
 _REORDERED = {"reassoc", "contract"}
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def inner_product(first: np.ndarray, second: np.ndarray) -> float:
     """Return the sum of products, term after term."""
     total = 0.0
@@ -23,7 +23,7 @@ def inner_product(first: np.ndarray, second: np.ndarray) -> float:
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def quadratic_form(
     entries: np.ndarray, rows: np.ndarray, columns: np.ndarray, vector: np.ndarray
 ) -> float:
@@ -35,7 +35,7 @@ def quadratic_form(
     return total
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def _product(
     diagonals: np.ndarray, offsets: np.ndarray, padded: np.ndarray, product: np.ndarray
 ) -> None:
@@ -50,7 +50,7 @@ def _product(
             product[i] += (m[0, i] * x0[i] + m[1, i] * x1[i]) + (m[2, i] * x2[i] + m[3, i] * x3[i])
 
 
-@numba.njit(nogil=True, cache=True, fastmath=_REORDERED)
+@njit(fastmath=_REORDERED)
 def step_forward(
     diagonals: np.ndarray,
     offsets: np.ndarray,
@@ -79,7 +79,7 @@ def step_forward(
         velocity[i] = 2.0 * mean_velocity - velocity[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def march(
     diagonals: np.ndarray,
     offsets: np.ndarray,

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
@@ -25,6 +24,7 @@ from threadpoolctl import threadpool_limits
 
 from popinv.forward.elastodynamics.accuracy import stiffest
 from popinv.forward.elastodynamics.operators import ElasticOperators
+from popinv.store.compiled import njit
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def decompose(operators: ElasticOperators) -> UniformModes:
     )
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _step_matrices(
     eigenvalues: np.ndarray,
     stiffness: float,
@@ -110,7 +110,7 @@ def _step_matrices(
         matrices[3, j] = 2.0 * inverse - 1.0
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _multiply(first: np.ndarray, second: np.ndarray, product: np.ndarray) -> None:
     """Set the products (4, n) of the modes' matrices."""
     for j in range(first.shape[1]):
@@ -120,7 +120,7 @@ def _multiply(first: np.ndarray, second: np.ndarray, product: np.ndarray) -> Non
         product[3, j] = first[2, j] * second[1, j] + first[3, j] * second[3, j]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _advance(matrices: np.ndarray, state: np.ndarray) -> None:
     for j in range(state.shape[1]):
         u, v = state[0, j], state[1, j]
@@ -128,7 +128,7 @@ def _advance(matrices: np.ndarray, state: np.ndarray) -> None:
         state[1, j] = matrices[2, j] * u + matrices[3, j] * v
 
 
-@numba.njit(nogil=True, cache=True, fastmath={"reassoc"})
+@njit(fastmath={"reassoc"})
 def _sum_of_products(first: np.ndarray, second: np.ndarray) -> float:
     # The compiler may order this sum for its vectors; the order is the same in all systems.
     total = 0.0
@@ -137,7 +137,7 @@ def _sum_of_products(first: np.ndarray, second: np.ndarray) -> float:
     return total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def vibrate(
     eigenvalues: np.ndarray,
     deflections: np.ndarray,
@@ -187,7 +187,7 @@ def vibrate(
                 observed[i, place, time] = _sum_of_products(deflections[place], state[0])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _step_derivatives(
     eigenvalues: np.ndarray,
     stiffness: float,
@@ -212,7 +212,7 @@ def _step_derivatives(
             changes[k, 3, j] = 2.0 * d_inverse
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _multiply_derivatives(
     first: np.ndarray,
     d_first: np.ndarray,
@@ -228,7 +228,7 @@ def _multiply_derivatives(
         changes[k] += one
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def vibrate_derivatives(
     eigenvalues: np.ndarray,
     deflections: np.ndarray,

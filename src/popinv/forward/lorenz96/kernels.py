@@ -32,10 +32,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
+
+from popinv.store.compiled import njit
 
 # The number of members is known when the loops are compiled, as only then can the compiler tell
 # which of the shifted reads of a row overlap. More members keep more of the units busy; fewer leave
@@ -72,19 +73,19 @@ def _type_of_fused(context: Any, a: Any, b: Any, c: Any) -> Any:
 _fused: Any = intrinsic(_type_of_fused)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _slow_part(x: np.ndarray) -> np.ndarray:
     """Return the slow variables of a state, without the neighbours about them."""
     return x[_START : x.size - _SLOW_AFTER * MEMBERS]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _layers(y: np.ndarray) -> tuple:
     """Return the first and the end of the rows of fast variables in a state's ``y``."""
     return _FAST_BEFORE, y.shape[0] - _FAST_AFTER
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _allocate(slow: np.ndarray, fast: np.ndarray) -> tuple:
     """Return four states with room for neighbours, the first as given, and a row of scratch.
 
@@ -101,13 +102,13 @@ def _allocate(slow: np.ndarray, fast: np.ndarray) -> tuple:
     return x, y, np.empty(n)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _copy(source: np.ndarray, target: np.ndarray) -> None:
     for i in range(target.size):
         target[i] = source[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _wrap_slow(x: np.ndarray) -> None:
     """Fill in the neighbours on the ring of a state's slow variables, in place."""
     n = x.size - (_SLOW_BEFORE + _SLOW_AFTER) * MEMBERS
@@ -117,7 +118,7 @@ def _wrap_slow(x: np.ndarray) -> None:
         x[i + n] = x[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _wrap_fast(y: np.ndarray) -> None:
     """Fill in the neighbours on the ring of a state's fast variables, in place."""
     n = y.shape[1]
@@ -131,7 +132,7 @@ def _wrap_fast(y: np.ndarray) -> None:
         _copy(y[first + j][:MEMBERS], y[end + j][n - MEMBERS :])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _slow_stage(
     x: np.ndarray,
     base: np.ndarray,
@@ -149,7 +150,7 @@ def _slow_stage(
         out[here] = _fused(ahead, slope, base[here])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _fast_stage(
     before: np.ndarray,
     here: np.ndarray,
@@ -170,13 +171,13 @@ def _fast_stage(
         out[i] = _fused(ahead, slope, base[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _multiply(first: np.ndarray, second: np.ndarray, product: np.ndarray) -> None:
     for i in range(product.size):
         product[i] = first[i] * second[i]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _forcing_with_feedback(y: np.ndarray, coefficients: np.ndarray, forcing: np.ndarray) -> None:
     first, end = _layers(y)
     _copy(y[first], forcing)
@@ -190,7 +191,7 @@ def _forcing_with_feedback(y: np.ndarray, coefficients: np.ndarray, forcing: np.
         forcing[i] = _fused(-feedback[i], share * forcing[i], alone[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _both_stages(
     x: np.ndarray,
     y: np.ndarray,
@@ -225,14 +226,14 @@ def _both_stages(
         )
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _combine(start: np.ndarray, first: np.ndarray, second: np.ndarray, third: np.ndarray) -> None:
     share = 1.0 / 3.0  # a product: divisions are slow
     for i in range(start.size):
         second[i] = share * (_fused(2.0, second[i], first[i] - start[i]) + third[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _run(
     x: np.ndarray,
     y: np.ndarray,
@@ -275,7 +276,7 @@ def _run(
     return (now + steps) % 2
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def advance_block(
     slow: np.ndarray,
     fast: np.ndarray,
@@ -290,7 +291,7 @@ def advance_block(
     return _slow_part(x[end]), y[end, _FAST_BEFORE : y.shape[1] - _FAST_AFTER]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _measure(x: np.ndarray, y: np.ndarray, fields: np.ndarray) -> None:
     """Set the fields at each place, shape (n_fields, K MEMBERS), from a state."""
     slow = _slow_part(x)
@@ -308,7 +309,7 @@ def _measure(x: np.ndarray, y: np.ndarray, fields: np.ndarray) -> None:
             fields[_Y_NEIGHBOURS, i] += share * y[j, i] * y[j + 1, i]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _add_products(first: np.ndarray, second: np.ndarray, lag: int, total: np.ndarray) -> None:
     """Add the products of two fields (K, MEMBERS) over the ring to ``total`` (MEMBERS,)."""
     variables = first.shape[0]
@@ -318,7 +319,7 @@ def _add_products(first: np.ndarray, second: np.ndarray, lag: int, total: np.nda
             total[m] += first[k, m] * second[other, m]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def window_averages(
     slow: np.ndarray,
     fast: np.ndarray,

@@ -22,13 +22,13 @@ so that a tangent is a sum along the interval, and needs no solve.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from scipy.linalg import lapack
 
 from popinv.forward.porous_flow.design import FixedSensors, Loaded
 from popinv.forward.porous_flow.kernels import aligned_rows, fill
 from popinv.forward.porous_flow.operators import PorousOperators
+from popinv.store.compiled import njit
 
 
 class Factorised:
@@ -151,7 +151,7 @@ class Factorised:
             lapack.dpbtrs(self._band(i), sides[i].T, lower=1, overwrite_b=1)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _stiffness_changes(
     change: np.ndarray,
     pointer: np.ndarray,
@@ -174,7 +174,7 @@ def _stiffness_changes(
                     right[i, k, columns[s]] -= entry * solutions[i, rows[s]]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _cell_products(
     pointer: np.ndarray,
     cells: np.ndarray,
@@ -195,7 +195,7 @@ def _cell_products(
                 of_kappa[i, cells[t]] += weights[t] * product
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _factorise_chain(matrices: np.ndarray, unknowns: int) -> np.ndarray:
     """Replace each matrix by the factors of L D L^T; return which are not positive definite.
 
@@ -217,7 +217,7 @@ def _factorise_chain(matrices: np.ndarray, unknowns: int) -> np.ndarray:
     return failed
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _solve_chain(matrices: np.ndarray, sides: np.ndarray) -> None:
     """Replace right-hand sides (n, k, unknowns) by the solutions, with the factors from above."""
     unknowns = sides.shape[2]
@@ -232,7 +232,7 @@ def _solve_chain(matrices: np.ndarray, sides: np.ndarray) -> None:
                 side[c] = side[c] / matrix[c] - matrix[unknowns + c] * side[c + 1]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _changes_of_chain(
     cells: np.ndarray,
     weights: np.ndarray,

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from popinv.forward.operator_cache import kept
@@ -25,6 +24,7 @@ from popinv.forward.porous_flow.operators import (
     preassemble_design,
 )
 from popinv.forward.porous_flow.section import PorousFlow as Section
+from popinv.store.compiled import njit
 
 
 class FixedSensors:
@@ -237,7 +237,7 @@ def _interpolation(
     return np.stack(vertices, axis=-1), np.stack(weights, axis=-1)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _bumps(nodes: np.ndarray, centre: np.ndarray, width: np.ndarray, shape: np.ndarray) -> None:
     """Write exp(-|x - c|^2 / (2 w^2)) at the nodes, for each row."""
     for i in range(shape.shape[0]):
@@ -248,7 +248,7 @@ def _bumps(nodes: np.ndarray, centre: np.ndarray, width: np.ndarray, shape: np.n
             shape[i, p] = np.exp(-0.5 * squared / width[i] ** 2)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _observe_own(
     vectors: np.ndarray, columns: np.ndarray, weights: np.ndarray, values: np.ndarray
 ) -> None:
@@ -261,7 +261,7 @@ def _observe_own(
             values[i, s] = total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _spread_own(
     columns: np.ndarray, weights: np.ndarray, values: np.ndarray, right: np.ndarray
 ) -> None:
@@ -272,7 +272,7 @@ def _spread_own(
                 right[i, columns[i, s, t]] += weights[i, s, t] * values[i, s]
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def _spread(
     pointer: np.ndarray,
     columns: np.ndarray,

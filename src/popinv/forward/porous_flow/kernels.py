@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 from scipy.linalg import lapack
 
 from popinv.forward.banded import Factors, factorise, place, solve_factorised
+from popinv.store.compiled import njit
 
 _ALIGNMENT = 64
 _EPSILON = 2.0**-52
@@ -59,7 +59,7 @@ def solve_wide(matrix: np.ndarray, vector: np.ndarray, bandwidth: int) -> int:
     return int(info)
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def solve_banded(
     entries: np.ndarray, rows: np.ndarray, columns: np.ndarray, factors: Factors, vector: np.ndarray
 ) -> int:
@@ -77,7 +77,7 @@ def solve_banded(
     return failed
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def exponentiate(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Replace values by their exponentials; smallest and largest of each row, NaN if any is."""
     lowest = np.full(values.shape[0], np.inf)
@@ -96,7 +96,7 @@ def exponentiate(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return lowest, highest
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def fill(entries: np.ndarray, slots: np.ndarray, matrices: np.ndarray) -> None:
     """Put the entries of a batch into the buffers of its matrices."""
     for i in range(entries.shape[0]):
@@ -105,7 +105,7 @@ def fill(entries: np.ndarray, slots: np.ndarray, matrices: np.ndarray) -> None:
             matrices[i, slots[s]] = entries[i, s]
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def rounding_bounds(
     entries: np.ndarray,
     rows: np.ndarray,
@@ -158,7 +158,7 @@ def rounding_bounds(
     return bounds
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def observe(
     vectors: np.ndarray,
     pointer: np.ndarray,
@@ -175,7 +175,7 @@ def observe(
             values[i, s] = total
 
 
-@numba.njit(nogil=True, cache=True)
+@njit
 def invert_kirchhoff(values: np.ndarray, kind: int, exponent: float) -> None:
     """Replace v = K(u) by u."""
     for i in range(values.shape[0]):

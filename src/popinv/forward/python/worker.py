@@ -31,7 +31,7 @@ from popinv.forward.python.derivatives import (
 )
 from popinv.forward.python.exchange import FAILED, NUMBERS, READY, UNUSABLE, pack, unpack
 from popinv.forward.python.one_system import HINT, over_systems, works_for_one
-from popinv.sections.sources import module_file
+from popinv.sections.sources import import_from_source, is_installed, module_file
 
 Function = Callable[..., Any]
 
@@ -83,6 +83,7 @@ def loaded(target: str, folder: str) -> Function:
         _imported["added"] = True
     _imported["folder"] = own
     before = set(sys.modules)
+    import_from_source(own)
     importlib.invalidate_caches()
     try:
         return getattr(importlib.import_module(module), name)
@@ -113,8 +114,8 @@ def _file_of(module: Any) -> str | None:
 
 
 def _is_own(file: str, folder: str) -> bool:
-    """Whether a file is the user's, beneath the folder. An environment may lie there too."""
-    return Path(file).is_relative_to(folder) and not Path(file).is_relative_to(sys.prefix)
+    """Whether a file is the user's, beneath the folder."""
+    return Path(file).is_relative_to(folder) and not is_installed(file)
 
 
 def _stamp(file: str) -> tuple[int, int] | None:

@@ -1,0 +1,151 @@
+"""The processor time of each test: summed by function, kept to order the files, told where long.
+
+The time of a test is that of this process, of the processes that it has waited for, and of those
+that still run, such as a browser. What a fixture of several tests takes counts for the fixture.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import preloaded
+import pytest
+import reach
+
+LIMIT = 4.0
+"""Processor seconds of a function, with all its parameters in the default tier."""
+_SHOWN = 20
+# Seconds of a short file.
+_SHORT = 5.0
+_TICKS = os.sysconf("SC_CLK_TCK")
+_OWN, _SHARED = "processor_seconds", "processor_seconds_of_fixtures"
+
+
+def seconds() -> float:
+    """Return the processor seconds of this process, of all below it, and of those forked for it."""
+    return sum(os.times()[:4]) + preloaded.seconds() + sum(map(_seconds_of, _children("self")))
+
+
+def _seconds_of(pid: str) -> float:
+    """Return the seconds of a process that runs, and of all below it."""
+    try:
+        # The name of the program, in parentheses, may hold anything.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        # It has ended meanwhile.
+        return 0.0
+    if int(pid) == preloaded.pid():
+        # What it has forked tells its seconds itself, as it serves all processes of the tests.
+        return sum(map(int, fields[11:13])) / _TICKS
+    return sum(map(int, fields[11:15])) / _TICKS + sum(map(_seconds_of, _children(pid)))
+
+
+def _children(pid: str) -> list[str]:
+    found = list[str]()
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            # A thread may end meanwhile.
+            with suppress(OSError):
+                found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+    return found
+
+
+class ProcessorTime:
+    """A plugin, which measures in the processes that test, and sums where the results arrive."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        # Seconds of shared fixtures, as a sum and of those since the last report.
+        self._in_fixtures, self._fixtures = 0.0, Counter[str]()
+        self._began = 0.0, 0.0
+        self.functions, self.shared = Counter[str](), Counter[str]()
+        self._failed = set[str]()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        """Measure what several tests share, without the shared fixtures that it asks for."""
+        began = seconds(), self._in_fixtures
+        try:
+            return (yield)
+        finally:
+            if fixturedef.scope != "function":
+                own = seconds() - began[0] - (self._in_fixtures - began[1])
+                self._in_fixtures += own
+                self._fixtures[f"{fixturedef.baseid}::{fixturedef.argname}"] += own
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Iterator[None]:
+        """Begin to measure a test with its own fixtures."""
+        self._began = seconds(), self._in_fixtures
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Iterator[pytest.TestReport]:
+        """Add the seconds to the last report of a test, which travels between processes."""
+        report = yield
+        if report.when == "teardown":
+            own = seconds() - self._began[0] - (self._in_fixtures - self._began[1])
+            report.user_properties += [(_OWN, own), (_SHARED, dict(self._fixtures))]
+            self._fixtures.clear()
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Add up the seconds of functions and of shared fixtures."""
+        if report.failed:
+            self._failed.add(_file_of(report.nodeid))
+        if report.when == "teardown":
+            told = dict(report.user_properties)
+            self.functions[report.nodeid.partition("[")[0]] += told.get(_OWN, 0.0)
+            self.shared.update(told.get(_SHARED, {}))
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the longest files first, so that the processes end at about the same time."""
+        names = {item.path: _file_of(item.nodeid) for item in items}
+        record = reach.read()
+        order = {
+            path: record[name]["seconds"] if name in record else _SHORT
+            for path, name in names.items()
+        }
+        # Of the files that share a whole run, one makes it first, and the others come later.
+        shared = [i.path for i in items if "untouched" in getattr(i, "fixturenames", ())]
+        for path in shared:
+            order[path] = min(order[path], _SHORT)
+        order |= {path: float("inf") for path in shared[:1]}
+        items.sort(key=lambda item: -order[item.path])
+
+    def files(self) -> dict[str, float]:
+        """Return the seconds of each file that passed."""
+        files = Counter[str]()
+        for name, own in [*self.functions.items(), *self.shared.items()]:
+            files[_file_of(name)] += own
+        return {
+            name: own
+            for name, own in files.items()
+            if name.endswith(".py") and name not in self._failed
+        }
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Tell the sum, and what is over the limit."""
+        alone, shared = sum(self.functions.values()), sum(self.shared.values())
+        told = f"processor time: {alone:.0f} s of tests, {shared:.0f} s of what they share"
+        terminalreporter.section(told)
+        over = [each for each in self.functions.most_common() if each[1] > LIMIT]
+        terminalreporter.write_line(f"{len(over)} functions take more than {LIMIT:.0f} s")
+        for name, own in [*over[:_SHOWN], *self.shared.most_common(5)]:
+            terminalreporter.write_line(f"{own:6.1f} s  {name}")
+        if file := self._config.getoption("--seconds"):
+            lines = [
+                f"{own:.2f},{kind},{name}\n"
+                for kind, of in (("function", self.functions), ("shared", self.shared))
+                for name, own in of.most_common()
+            ]
+            file.write_text("seconds,kind,name\n" + "".join(lines))
+
+
+def _file_of(name: str) -> str:
+    return name.partition("::")[0]
