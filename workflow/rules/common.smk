@@ -13,8 +13,9 @@ from pathlib import Path
 from snakemake.io import IOFile
 
 from popinv.config.data_files import check_data_files
-from popinv.config.loading import as_mapping, load, load_file
+from popinv.config.loading import as_mapping, load
 from popinv.config.study import Study
+from popinv.config.yaml_files import read_yaml
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.methods.registry import METHODS
@@ -66,7 +67,7 @@ def checked(given, files):
         source = ", ".join(map(str, files)) or "config"
         # Reading the file again finds errors that YAML readers accept, such as a key given twice.
         for file in files:
-            load_file(file)
+            read_yaml(file)
         model = load(given, source)
         if workflow.is_main_process:
             check_jobs(model)

@@ -24,7 +24,6 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError
@@ -42,6 +41,7 @@ from popinv.inference.result import correction_of, estimate_of
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.standard_errors import by_information
+from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.population.members import members_apart
 

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
 from pydantic import ValidationError
 
@@ -24,6 +23,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.stages.run_rounds import solve_round
+from popinv.late import torch
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.section import FileObservations
 from popinv.planning.experiment import NO_LEVELS, NO_LIMITS, NO_SCALES, Arm, Experiment

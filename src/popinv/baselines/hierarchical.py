@@ -21,13 +21,13 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import ConfigError, DivergenceError
 from popinv.inference.likelihood.densities import log_likelihood
 from popinv.inference.problem import Problem
 from popinv.inference.result import answer_dataset
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads

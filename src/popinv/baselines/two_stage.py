@@ -32,12 +32,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.densities import density_of, log_likelihood
 from popinv.inference.likelihood.density import AtSignal
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters
 from popinv.threads import fixed_threads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from popinv.charts.description import (
     Axis,
@@ -19,6 +18,7 @@ from popinv.charts.description import (
     Sheet,
 )
 from popinv.charts.style import DATA, LIGHT, MODEL, SYSTEMS, axis_label
+from popinv.late import torch
 from popinv.planning.design import BestDesigns, DesignRow
 from popinv.planning.information import systems_of_law
 from popinv.population.known import inputs

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.charts.style import axis_label, readable
@@ -22,6 +21,7 @@ from popinv.forward.section import ForwardSection, forward_section
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
+from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.seeds import generator
 

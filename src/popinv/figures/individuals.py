@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import DivergenceError
@@ -27,6 +26,7 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameters_of
+from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.observe import member_labels
 from popinv.seeds import generator

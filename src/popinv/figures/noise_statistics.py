@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.figures.arrangement import Arrangement
 from popinv.figures.simulated import range_of
 from popinv.inference.problem import Problem
+from popinv.late import torch
 
 # Lags or distances that differ by less than this share of the longest count as equal. If more than
 # `_MOST` differ, pairs are averaged in bins.

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-import torch
-import torch.autograd.forward_ad as forward_mode
+from popinv.late import torch
 
 # Rows that are differentiated at a time.
 _ROWS = 10_000
@@ -79,9 +78,9 @@ def _along(
 def _forwards(
     function: Callable[[torch.Tensor], torch.Tensor], rows: torch.Tensor, moves: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    with torch.no_grad(), forward_mode.dual_level():
-        dual = function(forward_mode.make_dual(rows, moves.contiguous()))
-        values, change = forward_mode.unpack_dual(dual)
+    with torch.no_grad(), torch.autograd.forward_ad.dual_level():
+        dual = function(torch.autograd.forward_ad.make_dual(rows, moves.contiguous()))
+        values, change = torch.autograd.forward_ad.unpack_dual(dual)
     # A value that does not depend on x has no tangent.
     return values, torch.zeros_like(values) if change is None else change
 

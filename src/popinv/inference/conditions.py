@@ -32,10 +32,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import DataError
+from popinv.late import torch
 from popinv.population.known import Known, known_of
 from popinv.population.limits import Limits, limits_in
 from popinv.population.places import at_places, known_with_places

@@ -43,7 +43,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import torch
 from scipy.linalg import cho_solve, cholesky
 
 from popinv.errors import ConfigError
@@ -51,6 +50,7 @@ from popinv.forward.tangents import each_tangent
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import longest_steps
+from popinv.late import torch
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.noise.base import STEP_SCALE
 from popinv.population.priors.prior import Prior, square_root

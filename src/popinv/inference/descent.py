@@ -49,7 +49,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
@@ -64,6 +63,7 @@ from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
 from popinv.inference.stated_values import in_words
 from popinv.inference.trust_region import longest_steps
+from popinv.late import torch
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.priors.prior import nonnegative
 from popinv.seeds import generator

@@ -16,13 +16,13 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import torch
 import xarray as xr
 from scipy.special import ndtri
 
 from popinv.inference.discrepancy_size import WIDENS
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
+from popinv.late import torch
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.priors.prior import square_root
 from popinv.seeds import generator

@@ -26,12 +26,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.forward.tangents import each_tangent
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.problem import Problem
 from popinv.inference.result import mean_noise_factor
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.store.compiled import njit
 from popinv.store.rows import Rows, row_blocks

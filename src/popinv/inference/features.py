@@ -31,12 +31,12 @@ from functools import partial
 from typing import Literal
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.forward.datasets import observation_names, place_coordinates, time_series
 from popinv.forward.inputs.shape import is_of_inputs
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 
 # Largest number of groups of observations, of parameters with features of their own, and of lags.
@@ -57,7 +57,7 @@ _SHAPE = "another transform of it, or law.kind: mixture or free_form"
 _KNOWN = "law.covariates"
 
 # Maps omega (n, S, d_omega), residual and signal (n, S, d_y) to shape (n, S).
-OfDraws = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+OfDraws = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.descent import Descent, learning_rate, run
@@ -21,6 +20,7 @@ from popinv.inference.distance_influence import DistanceInfluence, distance_infl
 from popinv.inference.estimate import Estimate
 from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
+from popinv.late import torch
 from popinv.population.priors.prior import square_root
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays

@@ -33,7 +33,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import noise_penalty
@@ -46,6 +45,7 @@ from popinv.inference.moments import (
     signal_derivatives,
 )
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.priors.prior import Prior, nonnegative
 from popinv.seeds import generator
 from popinv.threads import fixed_threads

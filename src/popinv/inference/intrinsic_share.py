@@ -17,11 +17,11 @@ error of C is not told apart from the variation.
 from __future__ import annotations
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.inference.problem import Problem
 from popinv.judgement.measures import IntrinsicVariation
+from popinv.late import torch
 from popinv.population.noise.intrinsic import IntrinsicNoise
 
 

@@ -23,10 +23,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.inference.intervals import normal_interval
 from popinv.inference.moments import matched_normals
+from popinv.late import torch
 from popinv.population.laws.base import Law
 from popinv.seeds import generator
 

@@ -36,11 +36,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import each_tangent
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 
 # Steps of central differences: the network computes in single precision, the noise in double.

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.division import Part, systems_of_rank
 from popinv.inference.settings import DescentSettings
+from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.laws.levels import LevelLaw
@@ -29,7 +29,7 @@ from popinv.store.rows import Rows, part_of
 from popinv.surrogate.simulator import is_exact
 from popinv.workers import communicator
 
-Simulate = Callable[[torch.Tensor], torch.Tensor]
+Simulate = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 class _Replicated:

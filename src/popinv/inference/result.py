@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
+from popinv.late import torch
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:

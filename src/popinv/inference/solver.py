@@ -11,9 +11,9 @@ from contextlib import AbstractContextManager
 from typing import Any, cast
 
 import numpy as np
-import torch
 
 from popinv.forward.base import DifferentiableModel, ForwardModel, session
+from popinv.late import torch
 from popinv.workers import Tally
 
 

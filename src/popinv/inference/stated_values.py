@@ -10,10 +10,10 @@ Entries without a meaning of their own are left out
 from __future__ import annotations
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.laws.base import Law
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel

@@ -27,7 +27,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError
@@ -38,6 +37,7 @@ from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.problem import Problem
 from popinv.inference.settings import FEWEST_GROUPS
 from popinv.judgement.measures import SurrogateTreatment
+from popinv.late import torch
 from popinv.optimisation.bounded import bounded_step
 from popinv.population.known import inputs
 from popinv.population.members import members_together

@@ -16,12 +16,13 @@ from __future__ import annotations
 from typing import TypeVar
 
 import numpy as np
-from torch import Tensor
+
+from popinv.late import torch
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 
-Array = TypeVar("Array", np.ndarray, Tensor)
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 
 
 def adam(

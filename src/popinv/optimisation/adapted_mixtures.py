@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
+from popinv.late import torch
 
 # Share of the law, and the largest number of components that are fitted.
 OF_LAW, _COMPONENTS = 0.1, 6

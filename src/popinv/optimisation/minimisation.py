@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from scipy.optimize import minimize
 
 from popinv.errors import DivergenceError
+from popinv.late import torch
 
 # Height and steepness of the wall around points at which the function is not finite.
 _WALL = 1e3

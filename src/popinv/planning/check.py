@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
@@ -26,6 +25,7 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import simulated
+from popinv.late import torch
 from popinv.planning.experiment import Experiment
 from popinv.planning.search import Group
 from popinv.population.noise.composed import NoiseAtSome

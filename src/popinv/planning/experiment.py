@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.errors import ConfigError, require_known
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.inference.stated_values import named_apart, read_names, read_values
+from popinv.late import torch
 from popinv.planning.criteria import NAMES, Criterion, CriterionName
 from popinv.planning.information import (
     LocalMoments,

@@ -36,13 +36,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.draws import quasi_random
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.known import Known
 from popinv.population.laws.base import Law
 from popinv.seeds import generator

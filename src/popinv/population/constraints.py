@@ -27,24 +27,22 @@ from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-import torch
 from scipy.special import expit, logit
 
+from popinv.late import torch
 from popinv.population.correlation_matrix import CorrelationMatrix
 
-Numbers = TypeVar("Numbers", np.ndarray, torch.Tensor)
+Numbers = TypeVar("Numbers", np.ndarray, "torch.Tensor")
 
 
-def _either(
-    of_array: Callable[[Any], Any], of_tensor: Callable[[Any], Any]
-) -> Callable[[Numbers], Numbers]:
-    """Return a function of arrays and of tensors, which torch differentiates."""
-    return lambda x: of_array(x) if isinstance(x, np.ndarray) else of_tensor(x)
+def _either(of_array: Callable[[Any], Any], of_tensor: str) -> Callable[[Numbers], Numbers]:
+    """Return a function of arrays, and of tensors by torch's function of a name."""
+    return lambda x: of_array(x) if isinstance(x, np.ndarray) else getattr(torch, of_tensor)(x)
 
 
-_exp, _log = _either(np.exp, torch.exp), _either(np.log, torch.log)
-_tanh, _arctanh = _either(np.tanh, torch.tanh), _either(np.arctanh, torch.arctanh)
-_expit, _logit = _either(expit, torch.sigmoid), _either(logit, torch.logit)
+_exp, _log = _either(np.exp, "exp"), _either(np.log, "log")
+_tanh, _arctanh = _either(np.tanh, "tanh"), _either(np.arctanh, "arctanh")
+_expit, _logit = _either(expit, "sigmoid"), _either(logit, "logit")
 
 
 @dataclass(frozen=True)

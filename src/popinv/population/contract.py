@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
 from popinv.forward.section import ForwardSection
+from popinv.late import torch
 from popinv.population.constraints import Constraint, Parameterised
 from popinv.population.laws.base import Law
 from popinv.population.laws.section import LawSection

@@ -26,7 +26,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
+
+from popinv.late import torch
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 
+from popinv.late import torch
 from popinv.population.laws.base import Law
 
 

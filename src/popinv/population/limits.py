@@ -21,10 +21,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.forward.base import Observations
+from popinv.late import torch
 from popinv.observation_files.limit_keys import VARIABLES
 
 

@@ -14,18 +14,18 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import DataError
 from popinv.forward.tangents import linearised
+from popinv.late import torch
 from popinv.observation_files.trees import tree_of
 from popinv.population.known import Known, known_of
 from popinv.population.laws.base import Law
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.synthetic import parameters
 
-Simulate = Callable[[torch.Tensor], torch.Tensor]
+Simulate = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 class _OfMembers:

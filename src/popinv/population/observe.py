@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import observation_coordinates, parameter_coordinate
+from popinv.late import torch
 from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.limits import Limits
 from popinv.sections.systems import systems_left

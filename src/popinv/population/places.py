@@ -20,14 +20,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.known import Known
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.varying import VaryingNoise
 
-Simulate = Callable[[torch.Tensor], torch.Tensor]
+Simulate = Callable[["torch.Tensor"], "torch.Tensor"]
 
 
 def own_places(present: np.ndarray) -> np.ndarray | None:

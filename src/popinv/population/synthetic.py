@@ -7,8 +7,8 @@ observed in any number of pieces.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.forward.datasets import law_and_noise_coordinates
+from popinv.late import torch
 from popinv.observation_files.known_columns import KnownColumns
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import stated_limits

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.charts.page_chart import Chart
@@ -29,6 +28,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.judgement.judgements import DISCREPANCY
+from popinv.late import torch
 from popinv.population.model import Model
 from popinv.report.answer_charts import added_chart, estimate_pair_chart, law_charts
 from popinv.report.evidence_charts import evidence_charts

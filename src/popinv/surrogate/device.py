@@ -12,9 +12,8 @@ should give the same bits.
 
 from __future__ import annotations
 
-import torch
-
 from popinv.errors import ConfigError
+from popinv.late import torch
 from popinv.workers import keep_alone
 
 DEVICES = ("auto", "cpu", "cuda")

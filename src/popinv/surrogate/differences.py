@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
+from popinv.late import torch
 
-Solve = Callable[[torch.Tensor], torch.Tensor]
+Solve = Callable[["torch.Tensor"], "torch.Tensor"]
 """A function of inputs (n, d), the parameters first, to observations (n, d_y)."""
 
 # With an exact solve the error is about 1e-8; with a solve to 8 digits, 1e-4.

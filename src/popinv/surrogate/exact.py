@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import DataError, SolverError
 from popinv.forward.executable.model import program
@@ -28,10 +27,11 @@ from popinv.forward.python.derivatives import table
 from popinv.forward.python.one_system import over_systems
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.python.worker import loaded, takes, with_design
+from popinv.late import torch
 from popinv.sections.base import plain
 from popinv.surrogate.differences import Differenced
 
-AtEntries = Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+AtEntries = Callable[["torch.Tensor", np.ndarray], "torch.Tensor"]
 """A function of inputs (n, d_z), and of the requested entries (n, m)."""
 
 # Rows of a call. Larger arrays exceed the caches and are allocated anew: with 16,000 rows a

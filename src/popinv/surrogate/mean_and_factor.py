@@ -24,11 +24,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from popinv.errors import DataError
 from popinv.forward.tangents import linearised
+from popinv.late import torch
 from popinv.population.noise.intrinsic import Factor
 from popinv.surrogate.networks import MLP
 from popinv.surrogate.standardisation import Standardisation

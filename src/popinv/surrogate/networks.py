@@ -14,10 +14,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from popinv.errors import ConfigError, nearest
+from popinv.late import torch
 from popinv.surrogate.components import OutputComponents
 from popinv.surrogate.section import NetworkSettings
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-import torch
+
+from popinv.late import torch
 
 
 class TrainedSurrogate(Protocol):

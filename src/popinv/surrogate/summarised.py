@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.forward.inputs.summary import InputsSummary
+from popinv.late import torch
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training_state import TrainingData
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from popinv.errors import DataError
 from popinv.forward.tangents import linearised
+from popinv.late import torch
 from popinv.surrogate.networks import FNO, MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
 

@@ -11,11 +11,11 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.store.checkpoints import Checkpoint, state_from_arrays, state_to_arrays
 from popinv.surrogate.trained_network import Surrogate

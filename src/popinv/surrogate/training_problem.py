@@ -18,10 +18,10 @@ import json
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import torch
 from torch import nn
 
 from popinv.errors import ConfigError, DataError
+from popinv.late import torch
 from popinv.population.noise.intrinsic import Factor
 from popinv.seeds import generator
 from popinv.surrogate.components import extended, principal_components

@@ -25,8 +25,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.store.compiled import njit
 from popinv.transport.sorting import sort_rows
 

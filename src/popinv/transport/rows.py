@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+from popinv.late import torch
 
 # Numbers per block of rows: a block and its temporaries stay in a core's second-level cache.
 _BLOCK_ENTRIES = 32_768

@@ -21,9 +21,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from popinv.late import torch
 from popinv.store.compiled import njit
 from popinv.transport.rows import check_rows, in_blocks, mean_over_directions
 from popinv.transport.sorting import sort_rows

@@ -181,11 +181,17 @@ def measure(size: Timing, seed: int) -> dict[str, float]:
 
 
 def _seconds(call: Callable[[], object], repeats: int) -> float:
-    """Return the smallest processor time of a call, after a first call for warm-up."""
+    """Return the smallest processor time of a call, after a first call for warm-up.
+
+    A small call may end within a tick of the clock, so that no time seems to pass. It is repeated
+    until some time does.
+    """
     times = []
     with torch.no_grad():
         for _ in range(repeats + 1):
-            began = time.process_time()
-            call()
-            times.append(time.process_time() - began)
+            began, taken, calls = time.process_time(), 0.0, 0
+            while taken <= 0:
+                call()
+                taken, calls = time.process_time() - began, calls + 1
+            times.append(taken / calls)
     return min(times[1:])

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.additions.batch import batch_dataset
@@ -20,6 +19,7 @@ from popinv.inference.result import estimate_dataset, no_estimate
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
+from popinv.late import torch
 from popinv.observation_files.added_tables import Table
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.section import FileObservations

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.evidence.calibration import replication
@@ -17,6 +16,7 @@ from popinv.inference.result import estimate_of, noise_covariance
 from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
+from popinv.late import torch
 from popinv.population.model import Model
 from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows

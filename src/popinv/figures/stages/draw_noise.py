@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 import xarray as xr
 from scipy.spatial.distance import cdist
 
@@ -13,6 +12,7 @@ from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.gallery.noise import draw_before_and_after
 from popinv.forward.datasets import places
 from popinv.inference.conditions import fitted_observations
+from popinv.late import torch
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 
 from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python.worker import takes, with_design
+from popinv.late import torch
 
 # The most times at which one call solves several systems with other times.
 _MOST_TIMES = 300

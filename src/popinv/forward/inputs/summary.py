@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-
 from popinv.forward.inputs.shape import PRESENT, InputsShape
+from popinv.late import torch
 
 
 class InputsSummary:

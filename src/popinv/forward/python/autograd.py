@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.forward.python.derivatives import JVP, NotNumbers
 from popinv.forward.tangents import linearised, pulled_back
+from popinv.late import torch
 
 
 def from_torch(

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.whitening import Whitening
+from popinv.late import torch
 from popinv.population.noise.intervals import MOST_ENTRIES, log_rectangle
 
 

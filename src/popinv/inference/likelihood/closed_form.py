@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.inference.division import blocks_of_rows, together
 from popinv.inference.estimate import Estimate
@@ -31,6 +30,7 @@ from popinv.inference.likelihood.restricted import restricted_state
 from popinv.inference.likelihood.scoring import ScoringState
 from popinv.inference.member_blocks import is_large
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 
 # Number of checked systems with known quantities of their own, and pairs of draws of each.

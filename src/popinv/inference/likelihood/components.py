@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.priors.prior import StatedPrior
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import Density, NormalDensity, StackedDensity
@@ -14,6 +13,7 @@ from popinv.inference.likelihood.shifted_density import ShiftedDensity
 from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.likelihood.whitening import whitening
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 
 

@@ -22,9 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
-
 from popinv.inference.likelihood.whitening import NoiseChange, Whitening
+from popinv.late import torch
 
 
 @dataclass(frozen=True)

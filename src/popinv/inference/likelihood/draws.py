@@ -13,9 +13,9 @@ from __future__ import annotations
 from functools import cache, lru_cache
 
 import numpy as np
-import torch
 
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 
 # Number of draws of the law from which the searches for modes choose their starts.

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood.model_moments import Moments
+from popinv.late import torch
 
 FACTORED_FROM = 200
 """Number of observations from which quadratic forms of many rows are factored."""

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.division import mapped, total
@@ -31,6 +30,7 @@ from popinv.inference.likelihood.scoring import (
 from popinv.inference.member_blocks import in_blocks, of_groups
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import has_robust_errors
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.threads import fixed_threads
 

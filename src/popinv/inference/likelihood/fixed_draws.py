@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import pulled_back
@@ -33,6 +32,7 @@ from popinv.inference.likelihood.integrals import Features, MarginalSettings, su
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.modes import LESS_INFORMATION, with_information
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.optimisation.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.population.known import inputs
 

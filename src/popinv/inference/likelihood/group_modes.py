@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from popinv.forward.tangents import linearised, pulled_back
 from popinv.inference.likelihood.density import AtSignal, Density, StackedDensity
@@ -31,6 +30,7 @@ from popinv.inference.likelihood.modes import (
     TOLERANCE,
 )
 from popinv.inference.problem import Problem, Simulate
+from popinv.late import torch
 from popinv.population.known import Known
 from popinv.population.laws.level_effects import EffectNodes, TreeNormal
 from popinv.population.laws.levels import LevelLaw

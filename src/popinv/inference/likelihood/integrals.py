@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from popinv.inference.likelihood.density import Density, NormalDensity, VariateField
 from popinv.inference.likelihood.draws import (
@@ -31,6 +30,7 @@ from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.whitening import Whitening
 from popinv.inference.problem import Problem
 from popinv.inference.settings import PolishSettings
+from popinv.late import torch
 
 # If |r|^2 / 2 at a mode is more than this many standard deviations above its mean, there may be a
 # larger mode. The search for it multiplies the noise by the second number.

@@ -25,11 +25,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import AtSignal, Density, VariateField
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.noise.intrinsic import IntrinsicNoise, rooted
 
 # Steps of gamma, for derivatives of control variates by central differences.

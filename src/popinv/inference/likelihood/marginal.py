@@ -37,7 +37,6 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.division import block_with, blocks_of_rows, joined, together
@@ -50,6 +49,7 @@ from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.likelihood.reduced import Span, reducible
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.workers import parallel
 

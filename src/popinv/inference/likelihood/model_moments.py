@@ -30,7 +30,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import each_tangent
@@ -38,6 +37,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.components import Split
 from popinv.inference.moments import matched_normals
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.population.noise.clipped import clipped_moments, loading_matrices
 from popinv.population.noise.intrinsic import IntrinsicNoise

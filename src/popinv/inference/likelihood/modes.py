@@ -15,9 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Protocol
 
-import torch
-
 from popinv.inference.likelihood.density import Density
+from popinv.late import torch
 
 # Information of wider densities about modes, as a share of the observation's information there.
 LESS_INFORMATION = 0.1

@@ -44,7 +44,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from popinv.inference.likelihood.densities import density_of
 from popinv.inference.likelihood.density import AtSignal
@@ -63,6 +62,7 @@ from popinv.inference.likelihood.integrals import (
 )
 from popinv.inference.likelihood.proposals import defensive
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.laws.level_effects import TreeNormal
 from popinv.population.laws.levels import LevelLaw
 from popinv.seeds import generator

@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from popinv.forward.tangents import each_tangent
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.priors.prior import nonnegative
 
 

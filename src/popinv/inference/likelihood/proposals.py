@@ -30,10 +30,9 @@ tails, and the likelihood would be too small; its value is therefore computed fr
 
 from __future__ import annotations
 
-import torch
-
 from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.likelihood.push_forward import PushForward
+from popinv.late import torch
 
 # In posterior standard deviations. After a longer last step, the iteration has not converged.
 _LONGEST_LAST_STEP = 4.0

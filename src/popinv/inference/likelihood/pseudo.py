@@ -31,7 +31,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.inference.division import added, blocks_of_rows, together
 from popinv.inference.likelihood.components import Split
@@ -43,6 +42,7 @@ from popinv.inference.likelihood.model_moments import (
     noise_matrices,
 )
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.store.rows import row_blocks
 
 # The largest number of pairs of draws of a group whose scores are taken.

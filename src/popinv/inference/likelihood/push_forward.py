@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import torch
-
 from popinv.forward.tangents import linearised, pulled_back
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.known import Known, inputs
 
-PullBack = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+PullBack = Callable[["torch.Tensor"], tuple["torch.Tensor", "torch.Tensor"]]
 
 # The error of central differences in double precision is about 1e-10 of T's size.
 _STEP = 1e-5

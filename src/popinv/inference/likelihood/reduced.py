@@ -42,7 +42,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.linalg
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
@@ -57,6 +56,7 @@ from popinv.inference.likelihood.whitening import (
     whitening,
 )
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 
 # With fewer observations, whole signals take no longer.

@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-import torch
-
 from popinv.inference.likelihood.density import AtSignal, Density, VariateField
+from popinv.late import torch
 
 
 @dataclass(frozen=True)

@@ -32,13 +32,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.censoring import CensoredEntries
 from popinv.inference.likelihood.density import AtSignal, Density, VariateField
 from popinv.inference.likelihood.whitening import Whitening, whitening
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.population.noise.intervals import (
     interval_information,
     log_density,

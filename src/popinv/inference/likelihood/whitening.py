@@ -16,10 +16,10 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.conditions import Conditions
+from popinv.late import torch
 
 # Smaller off-diagonal entries, relative to the largest diagonal entry, are errors of the difference
 # of covariances.

@@ -32,12 +32,12 @@ from functools import partial
 
 import numpy as np
 import scipy.linalg
-import torch
 
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import Point, limited_step
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods import privacy
 from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.server import FederatedAnswer

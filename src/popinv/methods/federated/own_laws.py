@@ -29,7 +29,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
-import torch
 
 from popinv.errors import DivergenceError
 from popinv.inference.estimate import restricted_inverse
@@ -38,6 +37,7 @@ from popinv.inference.likelihood.newton import observed_information
 from popinv.inference.likelihood.penalty import law_penalty, noise_penalty
 from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.federated.channel import Channel, Message, packed
 from popinv.methods.federated.server import MOST_ASCENTS, MOST_STEPS, FederatedAnswer, has_settled
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of

@@ -8,7 +8,6 @@ from functools import partial
 from typing import cast
 
 import numpy as np
-import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.estimate import restricted_inverse
@@ -18,6 +17,7 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scoring import Point, ascend, begin
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.own_laws import ProfilingSite
 from popinv.methods.federated.server import MOST_STEPS, FederatedAnswer

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import model_moments
@@ -26,6 +25,7 @@ from popinv.inference.likelihood.model_moments import (
 from popinv.inference.likelihood.pseudo import PseudoEvaluation
 from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.federated.channel import Message
 
 Estimator = Literal["likelihood", "pseudo_likelihood"]

@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError, SolverError
@@ -21,6 +20,7 @@ from popinv.inference.build import descent_problem
 from popinv.inference.build import start as start_of
 from popinv.inference.problem import Problem
 from popinv.inference.result import draws_of_answer, parameter_names, parameters_of
+from popinv.late import torch
 from popinv.methods.federated.attack import Told, can_attack, reconstruction_error
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.comparison import (

@@ -32,7 +32,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from scipy.optimize import brentq
 from scipy.stats import norm
 
@@ -42,6 +41,7 @@ from popinv.inference.likelihood.density import StackedDensity
 from popinv.inference.likelihood.modes import find_modes
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.seeds import generator
 
 LEVEL = 0.05

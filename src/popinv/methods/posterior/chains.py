@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import torch
+
+from popinv.late import torch
 
 # Maps omega (rows, d) and the numbers of the rows to logarithms of the target (rows,).
-LogDensity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+LogDensity = Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]
 # Gives uniform numbers for all rows, shape (n, S).
-Uniform = Callable[[], torch.Tensor]
+Uniform = Callable[[], "torch.Tensor"]
 
 # A system is finished if R-hat of all its parameters is no larger, and the effective size suffices.
 LARGEST_R_HAT = 1.05

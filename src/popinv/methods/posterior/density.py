@@ -13,13 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.densities import density_of
 from popinv.inference.likelihood.density import Density
 from popinv.inference.likelihood.push_forward import PushForward
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 

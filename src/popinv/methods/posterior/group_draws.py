@@ -21,12 +21,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from popinv.inference.likelihood.group_modes import GroupModes
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.posterior.chains import LARGEST_R_HAT, effective_sample_size, split_r_hat
 from popinv.population.known import inputs
 from popinv.population.places import at_places

@@ -35,7 +35,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 import xarray as xr
 from scipy.stats import truncnorm
 
@@ -48,6 +47,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import solver_residuals
+from popinv.late import torch
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import without_error
 from popinv.methods.posterior.method import Posterior

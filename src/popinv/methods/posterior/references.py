@@ -33,7 +33,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import torch
 from scipy.stats import chi2
 
 from popinv.inference.likelihood.density import Density
@@ -41,6 +40,7 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.likelihood.modes import Modes, with_information
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import (
     SEARCHES,

@@ -23,9 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
 from popinv.inference.problem import Problem
+from popinv.late import torch
 from popinv.methods.posterior.chains import (
     LARGEST_R_HAT,
     effective_sample_size,

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import (
     CORRELATION,
     POSITIVE,

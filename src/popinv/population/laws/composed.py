@@ -18,8 +18,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import REAL, Constraint
 from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.laws.base import Law

@@ -7,22 +7,34 @@ The cosines are the eigenfunctions of the Laplacian with zero normal derivative 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
-import torch
 
 from popinv.forward.wavenumbers import wavenumbers
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.base import Law
 
 
-def _cosines(dimension: int, modes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return pi^2 |k|^2, and the average of the squared cosine, for each wave number k."""
-    k = wavenumbers(dimension, modes)
-    squared = torch.as_tensor(math.pi**2 * (k**2).sum(axis=1), dtype=torch.float64)
-    # The square of a cosine averages to 1/2 in each direction in which it varies.
-    average = torch.as_tensor(0.5 ** (k > 0).sum(axis=1), dtype=torch.float64)
-    return squared, average
+class _Cosines:
+    """The wave numbers k of an expansion, and what the laws need of them."""
+
+    def __init__(self, dimension: int, modes: int) -> None:
+        self._k = wavenumbers(dimension, modes)
+
+    def __len__(self) -> int:
+        return len(self._k)
+
+    @cached_property
+    def squared(self) -> torch.Tensor:
+        """pi^2 |k|^2."""
+        return torch.as_tensor(math.pi**2 * (self._k**2).sum(axis=1), dtype=torch.float64)
+
+    @cached_property
+    def average(self) -> torch.Tensor:
+        """The average of the squared cosine: 1/2 in each direction in which it varies."""
+        return torch.as_tensor(0.5 ** (self._k > 0).sum(axis=1), dtype=torch.float64)
 
 
 class MaternLaw(Law):
@@ -55,9 +67,9 @@ class MaternLaw(Law):
     affine = True
 
     def __init__(self, dimension: int, modes: int, smoothness: float) -> None:
-        self._squared, self._average = _cosines(dimension, modes)
+        self._cosines = _Cosines(dimension, modes)
         self._exponent = smoothness + dimension / 2
-        self.d_omega = len(self._squared)
+        self.d_omega = len(self._cosines)
         self.d_z = self.d_omega + 1
 
     @property
@@ -67,8 +79,8 @@ class MaternLaw(Law):
 
     def spectrum(self, length: torch.Tensor) -> torch.Tensor:
         """Return q (..., modes) for length (...,): the variance of z_j at s = 1."""
-        q = (1 + length[..., None] ** 2 * self._squared) ** -self._exponent
-        return q / (q * self._average).sum(dim=-1, keepdim=True)
+        q = (1 + length[..., None] ** 2 * self._cosines.squared) ** -self._exponent
+        return q / (q * self._cosines.average).sum(dim=-1, keepdim=True)
 
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, modes) to z (n, 1 + modes)."""
@@ -110,8 +122,8 @@ class LevelSetLaw(Law):
     constraints = (POSITIVE, POSITIVE, POSITIVE)
 
     def __init__(self, dimension: int, modes: int) -> None:
-        self._squared, self._average = _cosines(dimension, modes)
-        self.d_omega = len(self._squared)
+        self._cosines = _Cosines(dimension, modes)
+        self.d_omega = len(self._cosines)
         self.d_z = self.d_omega + 2
 
     @property
@@ -122,7 +134,7 @@ class LevelSetLaw(Law):
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, modes) to z (n, 2 + modes)."""
         inverse_length = alpha[..., 0].exp()
-        c = (self._squared + inverse_length[..., None] ** 2) ** -2 * omega
-        c = c / torch.sqrt((c**2 * self._average).sum(dim=1, keepdim=True))
+        c = (self._cosines.squared + inverse_length[..., None] ** 2) ** -2 * omega
+        c = c / torch.sqrt((c**2 * self._cosines.average).sum(dim=1, keepdim=True))
         permeabilities = alpha[..., 1:3].expand(len(omega), 2)
         return torch.cat([permeabilities, c], dim=1)

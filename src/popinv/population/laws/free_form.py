@@ -45,16 +45,16 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from scipy.interpolate import BSpline
 
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, Constraint
 from popinv.population.laws.base import Law
 from popinv.population.laws.parameters import FORMS, free_form_names
 
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 # Prior standard deviations of the coefficients of psi_1, psi_2 and psi_3, and of rho.
-_PRIOR = torch.tensor([2.0, 1.0, 0.5, 0.5], dtype=torch.float64)
+_PRIOR = np.array([2.0, 1.0, 0.5, 0.5])
 
 _DEGREE, _END = 2, 3.0
 # Grid for the mean and the covariance of the I-splines under the normal law.
@@ -181,7 +181,7 @@ class FreeFormLaw(Law):
         d, own = self.d_z, self.d_z * self._each
         sizes = [d, d, own, len(FORMS) * len(self._pairs)]
         means, log_deviations, shapes, pairs = alpha.split(sizes, dim=-1)
-        pairs = pairs.unflatten(-1, (len(self._pairs), len(FORMS))) * _PRIOR
+        pairs = pairs.unflatten(-1, (len(self._pairs), len(FORMS))) * torch.from_numpy(_PRIOR)
         return means, log_deviations, shapes.unflatten(-1, (d, self._each)), pairs
 
     def _conditional(

@@ -33,8 +33,8 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import CORRELATION, POSITIVE, REAL, Constraint
 from popinv.population.correlation_matrix import CorrelationMatrix, slope_of_partials
 from popinv.population.laws.base import Law

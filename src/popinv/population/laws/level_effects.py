@@ -23,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.observation_files.trees import MemberTree
 
 

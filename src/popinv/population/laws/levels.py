@@ -26,8 +26,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import (
     REAL,

@@ -36,10 +36,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from scipy.special import logsumexp
 
 from popinv.errors import DivergenceError
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, SHARE, Constraint
 from popinv.population.laws.base import Law
 from popinv.population.laws.gaussian import GaussianLaw

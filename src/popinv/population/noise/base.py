@@ -12,8 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import (
     CORRELATION,
     POSITIVE,

@@ -13,8 +13,8 @@ so that groups are independent, and times are independent or correlated at any d
 from __future__ import annotations
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE
 from popinv.population.noise.base import kronecker
 from popinv.population.noise.composed import WrappedNoise

@@ -21,8 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
-
+from popinv.late import torch
 from popinv.population.noise.intervals import (
     FAR,
     log_density,

@@ -20,8 +20,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import Constraint, entrywise
 from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.noise.base import NoiseModel

@@ -33,8 +33,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, Constraint
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import WrappedNoise

@@ -27,9 +27,8 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import torch
-from torch.special import erfc, log_ndtr, ndtri
 
+from popinv.late import torch
 from popinv.population.noise import student
 
 MOST_ENTRIES = 16
@@ -60,7 +59,7 @@ def log_density(x: torch.Tensor, tails: torch.Tensor | None) -> torch.Tensor:
 
 def normal_cdf(x: torch.Tensor) -> torch.Tensor:
     """Return the standard normal distribution function, which torch has without a lower tail."""
-    return 0.5 * erfc(-x / math.sqrt(2))
+    return 0.5 * torch.special.erfc(-x / math.sqrt(2))
 
 
 def log_interval(
@@ -176,7 +175,7 @@ def _truncated(a: torch.Tensor, b: torch.Tensor, share: torch.Tensor) -> torch.T
         low, high = torch.where(mirrored, -b, a), torch.where(mirrored, -a, b)
         w = torch.where(mirrored, 1 - share, share)
         below = normal_cdf(low)
-        inside = ndtri((below + w * (normal_cdf(high) - below)).clamp(min=1e-300))
+        inside = torch.special.ndtri((below + w * (normal_cdf(high) - below)).clamp(min=1e-300))
         tail = -torch.sqrt(high.clamp(max=_TAIL) ** 2 - 2 * torch.log(w))
         found = torch.where(high < _TAIL, tail, inside)
         found = torch.minimum(torch.maximum(found, low), high)
@@ -241,7 +240,7 @@ def _lattice(dimensions: int) -> torch.Tensor:
 
 
 def _log_cdf(x: torch.Tensor, tails: torch.Tensor | None) -> torch.Tensor:
-    return log_ndtr(x) if tails is None else student.log_cdf(x, tails)
+    return torch.special.log_ndtr(x) if tails is None else student.log_cdf(x, tails)
 
 
 def _linear(value: torch.Tensor, slope: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

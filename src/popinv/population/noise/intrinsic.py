@@ -18,8 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-import torch
-
+from popinv.late import torch
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 

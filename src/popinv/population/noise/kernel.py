@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.noise.base import NoiseModel
 
 
@@ -61,12 +62,16 @@ class KernelNoise(NoiseModel):
     def __init__(self, coordinates: np.ndarray, kernel: str, nugget: bool) -> None:
         if kernel not in KERNELS:
             raise ValueError(f"kernel '{kernel}' is not one of {tuple(KERNELS)}")
-        places = torch.as_tensor(np.asarray(coordinates), dtype=torch.float64)
-        self._distance = torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
+        self._places = np.asarray(coordinates, dtype=float)
         self._kernel = KERNELS[kernel]
         self._nugget = nugget
-        self.d_y = len(places)
+        self.d_y = len(self._places)
         self.names = ("amplitude", "length", *["nugget"] * nugget)
+
+    @cached_property
+    def _distance(self) -> torch.Tensor:
+        places = torch.from_numpy(self._places)
+        return torch.cdist(places, places, compute_mode="donot_use_mm_for_euclid_dist")
 
     def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
         """Return Gamma for gamma = (log sigma, log length, [log tau])."""

@@ -16,8 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.interpolate import CubicSpline
+
+from popinv.late import torch
 
 KNOTS = 30
 """Number of knots on the interval of the sensors."""

@@ -15,8 +15,9 @@ import math
 from functools import lru_cache
 
 import numpy as np
-import torch
 from scipy.special import betaln, hyp2f1, ndtr, stdtr, stdtrit
+
+from popinv.late import torch
 
 # Nodes of the table, in standard normal deviations. Beyond, the last node's quotient holds.
 _NODES = np.linspace(0.0, 8.5, 851)

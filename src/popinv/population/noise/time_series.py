@@ -24,10 +24,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import ConfigError
 from popinv.forward.base import Observations
+from popinv.late import torch
 from popinv.population.constraints import CORRELATION, POSITIVE
 from popinv.population.noise.base import NoiseModel, kronecker
 from popinv.population.noise.composed import WrappedNoise

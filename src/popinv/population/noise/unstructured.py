@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.population.constraints import CORRELATION, POSITIVE
 from popinv.population.correlation_matrix import CorrelationMatrix, slope_of_rows
 from popinv.population.noise.base import STEP_SCALE, NoiseModel, one_or_each

@@ -20,8 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise

@@ -38,16 +38,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from scipy import stats
+import scipy
 from scipy.special import betaln
 
+from popinv.late import torch
 from popinv.population.constraints import Constraint, Parameterised
 from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
-LogDensity = Callable[[torch.Tensor], torch.Tensor]
+LogDensity = Callable[["torch.Tensor"], "torch.Tensor"]
 """The log density of natural values, entry by entry, which torch differentiates."""
 
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
@@ -59,7 +59,7 @@ def normal(mean: float, deviation: float, ends: tuple[float, float]) -> LogDensi
     # The tails keep their digits on the side of the interval that is nearer to the mean, and in
     # logarithms however far it is.
     side = -1.0 if low > 0 else 1.0
-    below, mass = stats.norm.logcdf(sorted([side * low, side * high]))
+    below, mass = scipy.stats.norm.logcdf(sorted([side * low, side * high]))
     mass += np.log1p(-np.exp(below - mass))
     constant = -_LOG_ROOT - math.log(deviation) - float(mass)
     return lambda x: constant - 0.5 * ((x - mean) / deviation) ** 2
@@ -68,7 +68,7 @@ def normal(mean: float, deviation: float, ends: tuple[float, float]) -> LogDensi
 def lognormal(mean: float, deviation: float, ends: tuple[float, float]) -> LogDensity:
     """Return the log density of a value above ``ends[0] >= 0`` whose logarithm is normal."""
     least = -math.inf if ends[0] == 0 else (math.log(ends[0]) - mean) / deviation
-    constant = -_LOG_ROOT - math.log(deviation) - float(stats.norm.logsf(least))
+    constant = -_LOG_ROOT - math.log(deviation) - float(scipy.stats.norm.logsf(least))
 
     def density(x: torch.Tensor) -> torch.Tensor:
         log = torch.log(x)
@@ -84,7 +84,7 @@ def half_student(freedom: float, scale: float, ends: tuple[float, float]) -> Log
         - math.lgamma(freedom / 2)
         - 0.5 * math.log(freedom * math.pi)
         - math.log(scale)
-        - float(stats.t.logsf(ends[0] / scale, freedom))
+        - float(scipy.stats.t.logsf(ends[0] / scale, freedom))
     )
     return lambda x: constant - (freedom + 1) / 2 * torch.log1p((x / scale) ** 2 / freedom)
 

@@ -24,9 +24,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from popinv.errors import ConfigError, nearest
+from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel

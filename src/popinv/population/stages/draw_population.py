@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 import xarray as xr
 
 from popinv.forward.datasets import proposals
+from popinv.late import torch
 from popinv.population.known import Known
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.laws.section import law_values

@@ -19,9 +19,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from popinv.errors import DataError
+from popinv.late import torch
 from popinv.surrogate.gaussian_process.fit import fit_processes
 from popinv.surrogate.gaussian_process.processes import Processes
 from popinv.surrogate.standardisation import Standardisation

@@ -9,8 +9,8 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import torch
 
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.surrogate.gaussian_process.processes import Processes
 from popinv.threads import fixed_threads

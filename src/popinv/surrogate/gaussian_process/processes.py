@@ -23,7 +23,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
-import torch
+from popinv.late import torch
 
 COVARIANCES = ("matern", "squared_exponential")
 # Rows of inputs that are evaluated at once: their matrices of covariances fit into a cache.
