@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,20 @@ def test_the_tiny_study_opens_with_the_numbers_of_its_metrics(finished):
     # There were two resamples.
     assert dict(tree["posterior"].sizes) == {"chain": 1, "draw": 2}
     assert tree["observed_data"].to_dataset()["u"].shape == (200, 8)
+
+
+@pytest.mark.firedrake
+def test_a_study_is_read_without_torch(untouched):
+    code = "import sys, popinv; found = popinv.load('results/tiny'); found.check(); repr(found); "
+    code += "print(len(found.summary()), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=untouched.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "5 False\n"
 
 
 @pytest.mark.full

@@ -29,7 +29,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -86,8 +86,7 @@ class GaussianLaw(Law):
         place = {name: i for i, name in enumerate(parameters)}
         self._free = [i for name, i in place.items() if name not in fixed]
         self._random = [i for i in self._free if parameters[i] not in common]
-        held = [float(fixed.get(name, math.nan)) for name in parameters]
-        self._held = torch.tensor(held, dtype=torch.float64)
+        self._fixed = [float(fixed.get(name, math.nan)) for name in parameters]
         self.d_omega, self.covariates = len(self._random), len(covariates)
         self._whole = self.d_omega == self.d_z
         # Place of each random parameter among the free ones.
@@ -124,6 +123,11 @@ class GaussianLaw(Law):
         )
         self.joint = bool(groups)
         self.affine = all(transform == REAL for transform in transforms)
+
+    @cached_property
+    def _held(self) -> torch.Tensor:
+        """The values of parameters that are held, NaN for the others."""
+        return torch.tensor(self._fixed, dtype=torch.float64)
 
     @property
     def varying(self) -> np.ndarray:
