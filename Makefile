@@ -17,12 +17,13 @@ export PYTHONDONTWRITEBYTECODE :=
 # The tests to run: make test TESTS=tests/papers
 TESTS ?= tests
 BASE ?= HEAD
+MINUTES ?= 25
 TEST := $(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Only what exists: a part that is not there is not an error.
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))
 
-.PHONY: help setup lock doctor run unlock lint format test test-changed test-record test-full combinations mutation benchmark docs clean
+.PHONY: help setup lock doctor run unlock lint format test test-changed test-record test-full test-full-changed combinations mutation benchmark docs clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
@@ -66,6 +67,9 @@ test-record: setup ## record what each test takes and enters, by which test-chan
 
 test-full: setup ## run the full tier: all parameters, ranks, statistical sizes, whole runs (hours)
 	$(TEST) -m "" $(TESTS)
+
+test-full-changed: setup ## run what the full tier adds for changes since it last passed, MINUTES=25 at most
+	$(TEST) -m full --changed full --minutes $(MINUTES)
 
 combinations: setup ## test all combinations, and write the table of those that pass (half an hour)
 	$(BIN)/python -m pytest -n 0 -q -m "" tests/inference/likelihood/test_combinations.py \

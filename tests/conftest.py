@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS
 settings.register_profile("popinv", derandomize=True, deadline=None, database=None)
 settings.load_profile("popinv")
 
+_BEGUN = time.monotonic()
 CHROMIUM = shutil.which("chromium")
 
 
@@ -46,8 +48,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seconds", metavar="FILE", type=Path, help=text)
     text = "write what each file of tests takes and enters to tests/record.json"
     parser.addoption("--record", action="store_true", help=text)
-    text = "run the files of tests that concern what has changed since a commit"
+    text = "run the files of tests that concern what has changed since a commit, or since `full`"
     parser.addoption("--changed", metavar="COMMIT", help=text)
+    text = "begin no test after so many minutes"
+    parser.addoption("--minutes", metavar="NUMBER", type=float, help=text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -65,10 +69,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the files of tests that a change does not concern."""
-    if commit := config.getoption("--changed"):
+    commit = config.getoption("--changed")
+    commit = reach.full_tier() if commit == "full" else commit
+    if commit:
         files = {item.nodeid.partition("::")[0] for item in items}
-        left = reach.concerned(reach.changed_since(commit), commit, files)
+        left = reach.concerned(commit, files)
         items[:] = [item for item in items if item.nodeid.partition("::")[0] in left]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin no test after the time that was given."""
+    minutes = item.config.getoption("--minutes")
+    if minutes is not None and time.monotonic() - _BEGUN > 60 * minutes:
+        pytest.skip(f"the {minutes:g} minutes are over")
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +91,15 @@ def passes() -> Callable[[str, object], None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the cells that have passed; those of tables that were not tested stay."""
-    file = session.config.getoption("--passed")
+    """Write the cells that have passed, where those of other tables stay, and what is concluded."""
+    config = session.config
+    if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.getoption("--changed"):
+        # Nothing has changed that a test concerns.
+        session.exitstatus = pytest.ExitCode.OK
+    whole = (config.option.markexpr, config.option.keyword, config.args) == ("", "", ["tests"])
+    if whole and session.exitstatus == 0 and not hasattr(config, "workerinput"):
+        reach.note_full_tier()
+    file = config.getoption("--passed")
     if file is not None:
         before = json.loads(file.read_text()) if file.exists() else {}
         lines = [

@@ -2,7 +2,8 @@
 
 ``make test-record`` writes ``tests/record.json``: for each file of tests its processor seconds, by
 which the files are ordered, and the modules that it enters. From it, ``--changed COMMIT`` chooses
-the files that concern what has changed since.
+the files that concern what has changed since. The file also names the commit at which the whole
+full tier has passed, and ``--changed full`` chooses by what has changed since that.
 """
 
 from __future__ import annotations
@@ -127,26 +128,42 @@ def write(folder: Path, seconds: dict[str, float]) -> None:
         for line in file.read_text().splitlines():
             name, modules = json.loads(line)
             entered[name] |= set(modules)
-    record = read() | {
-        name: {"seconds": round(own, 1), "enters": sorted(entered[name])}
-        for name, own in seconds.items()
-    }
+    _write(
+        full_tier(),
+        read()
+        | {
+            name: {"seconds": round(own, 1), "enters": sorted(entered[name])}
+            for name, own in seconds.items()
+        },
+    )
+
+
+def note_full_tier() -> None:
+    """Note that the full tier has passed at the present commit, unless files differ from it."""
+    if not changed_since("HEAD"):
+        _write(_git("rev-parse", "HEAD").strip(), read())
+
+
+def _write(full: str, record: dict[str, dict[str, Any]]) -> None:
+    record = {name: each for name, each in sorted(record.items()) if (ROOT / name).exists()}
     modules = sorted({module for each in record.values() for module in each["enters"]})
     number = {module: i for i, module in enumerate(modules)}
     lines = [
-        json.dumps(name) + ": " + json.dumps([each["seconds"], [number[m] for m in each["enters"]]])
-        for name, each in sorted(record.items())
-        if (ROOT / name).exists()
+        f"{json.dumps(name)}: {json.dumps([each['seconds'], [number[m] for m in each['enters']]])}"
+        for name, each in record.items()
     ]
-    files = ",\n".join(lines)
-    RECORD.write_text(f'{{"modules": {json.dumps(modules)},\n"files": {{\n{files}\n}}}}\n')
+    text = f'{{"full tier": "{full}",\n"modules": {json.dumps(modules)},\n"files": {{\n'
+    RECORD.write_text(text + ",\n".join(lines) + "\n}}\n")
+
+
+def full_tier() -> str:
+    """Return the commit at which the whole full tier has passed, "" if there is none."""
+    return json.loads(RECORD.read_text())["full tier"] if RECORD.exists() else ""
 
 
 def read() -> dict[str, dict[str, Any]]:
     """Return seconds and modules of each file of tests that was measured."""
-    if not RECORD.exists():
-        return {}
-    kept = json.loads(RECORD.read_text())
+    kept = json.loads(RECORD.read_text()) if RECORD.exists() else {"files": {}}
     return {
         name: {"seconds": seconds, "enters": [kept["modules"][i] for i in numbers]}
         for name, (seconds, numbers) in kept["files"].items()
@@ -159,8 +176,8 @@ def changed_since(commit: str) -> set[str]:
     return {line for each in commands for line in _git(*each.split()).splitlines()}
 
 
-def concerned(changed: set[str], commit: str, tests: Iterable[str]) -> set[str]:
-    """Return the files of tests that a change concerns.
+def concerned(commit: str, tests: Iterable[str]) -> set[str]:
+    """Return the files of tests that concern what has changed since a commit.
 
     A changed module concerns the tests that enter it. If more changed than the bodies of its
     functions, such as a default, it also concerns those that enter a module that imports it; if it
@@ -168,7 +185,7 @@ def concerned(changed: set[str], commit: str, tests: Iterable[str]) -> set[str]:
     that import it. Any change of the package or the workflow concerns tests that start processes.
     Files that were never recorded always run.
     """
-    record = read()
+    record, changed = read(), changed_since(commit)
     sources = {file.removeprefix("src/") for file in changed if file.startswith("src/")}
     helpers = {Path(file).stem for file in changed if file.startswith("tests/")}
     whole = any(file.startswith(("src/", "workflow/", "config/", "Snakefile")) for file in changed)
@@ -195,7 +212,10 @@ def _git(*arguments: str) -> str:
 
 
 def _outline(module: str, commit: str | None) -> str:
-    """Return a module without the bodies of its functions, today's or that of a commit."""
+    """Return a module without the bodies of its functions, today's or that of a commit.
+
+    Bodies of compiled functions stay, as nobody sees who enters them.
+    """
     try:
         path = f"src/{module}"
         text = _git("show", f"{commit}:{path}") if commit else (ROOT / path).read_text()
@@ -204,7 +224,8 @@ def _outline(module: str, commit: str | None) -> str:
         return ""
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            node.body = []
+            compiled = any("njit" in ast.unparse(each) for each in node.decorator_list)
+            node.body = node.body if compiled else []
     return ast.dump(tree)
 
 

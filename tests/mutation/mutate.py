@@ -2,11 +2,12 @@
 
     python tests/mutation/mutate.py [--number 200] [--seed 1] [--part transport] [--module ...] ...
 
-First the functions that each test calls are recorded. Then mutants are drawn at random from all
-parts together, and each is met by the tests of its part that call the changed function, the
-quickest first. A test that calls it through a subprocess is not among them. The report gives the
-share of the mutants that were noticed, with its 95 % interval by Clopper and Pearson, without those
-that ``equivalent.json`` says to compute the same.
+Mutants are drawn at random from all parts together. Each is met by the tests of the default tier
+that call the changed function, the quickest first; ``tests/record.json`` says which files these are
+among, and what each of their tests calls is recorded first. A test that calls it through a
+subprocess is not among them. With ``--full`` the mutants that were not noticed are then met by the
+tests of the full tier in these files. The report gives the share that was noticed, with its 95 %
+interval by Clopper and Pearson, without the mutants that compute the same by ``equivalent.json``.
 
 What was done is kept in ``build/mutation``, and a further call goes on from there. The last line of
 ``mutants.jsonl`` for a mutant counts. The calls of a test file are recorded anew if it has changed;
@@ -43,30 +44,26 @@ from pathlib import Path
 
 import pytest
 from mutants import Mutant, mutants
-from reach import Reach
 from scipy.stats import binomtest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from reach import Reach
+from reach import read as reach_of_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src/popinv"
 RESULTS = ROOT / "build/mutation"
 # Mutants that compute the same, and why, by their names.
 EQUIVALENT = Path(__file__).with_name("equivalent.json")
-# The files of each part, and its tests.
-PARTS = {
-    "transport": (["transport/**/*.py"], ["transport"]),
-    "population": (["population/**/*.py"], ["population"]),
-    "inference": (["inference/**/*.py", "baselines/**/*.py"], ["inference", "optimisation"]),
-    "surrogate": (["surrogate/**/*.py"], ["surrogate"]),
-    "kernels": (["forward/*/kernels.py"], ["forward"]),
-    "accountant": (
-        ["methods/certificate/accountant.py"],
-        ["methods/test_certificate_accountant.py"],
-    ),
-}
+# From a table to an answer, and what is asked of it.
+PARTS = (
+    *("additions", "api", "baselines", "evidence", "forward", "inference", "judgement", "methods"),
+    *("observation_files", "planning", "population", "store", "surrogate", "transport"),
+)
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
 # A mutant that its tests have not noticed after so many seconds of tests is a survivor.
-LONGEST = 120.0
-OPTIONS = ["-q", "-x", "-p", "no:cacheprovider", "-m", "not full"]
+LONGEST, LONGEST_FULL = 120.0, 1800.0
+OPTIONS = ["-q", "-x", "-p", "no:cacheprovider"]
 # The exit status of a fork in which pytest did not even begin.
 _FAILED = 70
 
@@ -114,44 +111,68 @@ class Copy:
         compileall.compile_dir(self.package, quiet=1)
         self.log = folder / "log.txt"
 
-    def run(
-        self, arguments: list[str], seconds: float, cache: str, record: Path | None = None
-    ) -> int | None:
+    def run(self, arguments: list[str], seconds: float, record: Path | None = None) -> int | None:
         """Return pytest's exit status, and add what each test calls to ``record``."""
 
         def work() -> int:
-            import numba
-
             sys.dont_write_bytecode = True
             # Loading what is installed beside pytest takes twice as long as all else.
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
             sys.path.insert(0, str(self.package.parent))
             os.environ |= {"PYTHONPATH": str(self.package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-            os.environ["NUMBA_CACHE_DIR"] = numba.config.CACHE_DIR = str(self.folder / cache)
+            os.environ["POPINV_CACHE"] = str(self.folder / "cache")
+            # A result that tests share is that of the changed code.
+            shutil.rmtree(self.folder / "cache/tests", ignore_errors=True)
             import popinv
 
             assert Path(popinv.__file__).is_relative_to(self.package), popinv.__file__
-            reach = Reach(self.package) if record else None
+            reach = Reach() if record else None
             status = pytest.main([*OPTIONS, *arguments], plugins=[reach] if reach else [])
             if reach:
-                add(record, reach.lines())
+                add(record, lines(reach, self.package))
             return int(status)
 
         return in_fork(work, seconds, self.log)
 
 
-def calls(copy: Copy, parts: list[str]) -> list[dict]:
-    """Return the record of the tests of some parts, after running those that are not in it."""
+def lines(reach: Reach, package: Path) -> list[dict]:
+    """Return a record for each test: seconds, and the functions of the package that it calls."""
+    return [
+        {
+            "test": test,
+            "seconds": round(reach.seconds[test], 3),
+            "calls": sorted(
+                f"{Path(code.co_filename).relative_to(package)}:{code.co_qualname}"
+                for code in codes
+                if Path(code.co_filename).is_relative_to(package)
+            ),
+        }
+        for test, codes in reach.calls.items()
+    ]
+
+
+def files_that_enter(modules: set[str]) -> list[str]:
+    """Return the files of tests that enter some modules, or neighbours of compiled functions."""
+    wanted = {f"popinv/{module}" for module in modules}
+    for module in modules:
+        if "@njit" in (PACKAGE / module).read_text():
+            neighbours = (PACKAGE / module).parent.glob("*.py")
+            wanted |= {f"popinv/{file.relative_to(PACKAGE)}" for file in neighbours}
+    return [name for name, each in reach_of_files().items() if wanted & set(each["enters"])]
+
+
+def calls(copy: Copy, files: list[str]) -> list[dict]:
+    """Return the record of the tests of some files, after running those that are not in it."""
     record = []
-    for place in [ROOT / "tests" / place for part in parts for place in PARTS[part][1]]:
-        for file in [place] if place.is_file() else sorted(place.rglob("test_*.py")):
-            digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-            kept = RESULTS / f"calls/{file.stem}-{digest}.jsonl"
-            if not kept.exists():
-                status = copy.run([str(file), "--maxfail=1000"], 1800, "cache", record=kept)
-                print(f"recorded {file.name}: " + {0: "passed"}.get(status, f"status {status}"))
-                kept.touch()
-            record += read(kept)
+    for file in (ROOT / name for name in files):
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+        kept = RESULTS / f"calls/{file.stem}-{digest}.jsonl"
+        if not kept.exists():
+            options = [str(file), "-m", "not full", "--maxfail=1000"]
+            status = copy.run(options, 1800, record=kept)
+            print(f"recorded {file.name}: " + {0: "passed"}.get(status, f"status {status}"))
+            kept.touch()
+        record += read(kept)
     return sorted(record, key=lambda test: test["seconds"])
 
 
@@ -180,38 +201,52 @@ def sample(
     """Return (part, module, mutant) of a random sample."""
     every = []
     for part in parts:
-        files = sorted(file for pattern in PARTS[part][0] for file in PACKAGE.glob(pattern))
-        for module in (str(file.relative_to(PACKAGE)) for file in files):
+        for file in sorted((PACKAGE / part).rglob("*.py")):
+            module = str(file.relative_to(PACKAGE))
             if fnmatch(module, modules):
-                source = (PACKAGE / module).read_text()
-                every += [(part, module, mutant) for mutant in mutants(source)]
+                every += [(part, module, mutant) for mutant in mutants(file.read_text())]
     random.Random(seed).shuffle(every)
     print(f"{min(number, len(every))} of {len(every)} mutants")
     return every[:number]
 
 
-def meet(copy: Copy, module: str, mutant: Mutant, record: list[dict]) -> dict:
-    """Return what the tests make of a mutant."""
-    source, file = (PACKAGE / module).read_text(), copy.package / module
-    tests = chosen_tests(module, mutant, record)
-    begun, status = time.monotonic(), 0
-    if tests:
-        expected = sum(test["seconds"] for test in record if test["test"] in set(tests))
-        # Numba compiles a changed file anew, but not another file's function that includes it.
-        cache = "mutants-cache" if module.endswith("kernels.py") else "cache"
-        file.write_text(mutant.apply(source))
-        try:
-            status = copy.run(tests, 60 + 5 * min(expected, LONGEST), cache)
-        finally:
-            shutil.copy2(PACKAGE / module, file)
-            shutil.rmtree(copy.folder / "mutants-cache", ignore_errors=True)
+def meet(copy: Copy, module: str, mutant: Mutant, arguments: list[str], seconds: float) -> str:
+    """Return what tests make of a mutant."""
+    file = copy.package / module
+    file.write_text(mutant.apply((PACKAGE / module).read_text()))
+    try:
+        status = copy.run(arguments, seconds)
+    finally:
+        shutil.copy2(PACKAGE / module, file)
     log = copy.log.read_text()
+    if status == 5:
+        # None of the tests belongs to the full tier.
+        return "unreached"
     # A module that cannot be imported has no tests, which pytest takes for a wrong command.
     wrong = status == 4 and "found no collectors" not in log
-    if wrong or status in (3, 5, _FAILED):
+    if wrong or status in (3, _FAILED):
         raise SystemExit(f"{log[-2000:]}\n{module}: pytest neither passed nor failed ({status})")
-    outcome = {0: "survived" if tests else "unreached", None: "timeout"}.get(status, "killed")
+    return {0: "survived", None: "timeout"}.get(status, "killed")
+
+
+def met_by_default(copy: Copy, module: str, mutant: Mutant, record: list[dict]) -> dict:
+    """Return what the tests of the default tier make of a mutant."""
+    tests, begun, outcome = chosen_tests(module, mutant, record), time.monotonic(), "unreached"
+    if tests:
+        expected = sum(test["seconds"] for test in record if test["test"] in set(tests))
+        outcome = meet(copy, module, mutant, tests, 60 + 5 * min(expected, LONGEST))
     return {"outcome": outcome, "tests": len(tests), "seconds": round(time.monotonic() - begun, 1)}
+
+
+def met_by_full(copy: Copy, module: str, mutant: Mutant) -> dict:
+    """Return what the tests that belong to the full tier alone make of a mutant."""
+    # Those of the module's own part first.
+    part = f"tests/{module.partition('/')[0]}/"
+    files = sorted(files_that_enter({module}), key=lambda name: not name.startswith(part))
+    arguments = [*(str(ROOT / name) for name in files), "-m", "full"]
+    outcome = meet(copy, module, mutant, arguments, LONGEST_FULL) if files else "unreached"
+    # Tests that take too long do not say that anything is wrong.
+    return {"full": "survived" if outcome == "timeout" else outcome}
 
 
 def key(module: str, mutant: Mutant) -> str:
@@ -246,26 +281,38 @@ def places(module: str) -> dict[tuple[int, str], int]:
 
 
 def report(records: dict[str, dict]) -> None:
-    """Print the outcomes by part, the share that was noticed, and what was not."""
+    """Print the outcomes by part, the shares that were noticed, and what was not."""
     counts: dict[str, Counter] = defaultdict(Counter)
     for record in records.values():
         counts[record["part"]][record["outcome"]] += 1
     outcomes = ["killed", "timeout", "survived", "unreached"]
-    print(f"{'part':14}" + "".join(f"{name:>11}" for name in ["mutants", *outcomes]))
+    print(f"{'part':18}" + "".join(f"{name:>11}" for name in ["mutants", *outcomes]))
     for part, count in sorted(counts.items()):
-        print(f"{part:14}{count.total():11}" + "".join(f"{count[name]:11}" for name in outcomes))
+        print(f"{part:18}{count.total():11}" + "".join(f"{count[name]:11}" for name in outcomes))
     same = json.loads(EQUIVALENT.read_text()) if EQUIVALENT.exists() else {}
     judged = {name: record for name, record in records.items() if change(record) not in same}
-    noticed = sum(record["outcome"] in ("killed", "timeout") for record in judged.values())
+    print(f"equivalent: {len(records) - len(judged)}")
+    missed = {name: each for name, each in judged.items() if is_missed(each)}
+    share("noticed by the default tier", len(judged) - len(missed), len(judged))
+    if any("full" in each for each in missed.values()):
+        caught = sum(each.get("full") == "killed" for each in missed.values())
+        share("noticed by both tiers", len(judged) - len(missed) + caught, len(judged))
+    for name, record in sorted(missed.items()):
+        by_full = f", full tier: {record['full']}" if "full" in record else ""
+        print(f"{record['outcome']} {name}{by_full}\n    {record['before']}\n    {record['after']}")
+
+
+def share(told: str, noticed: int, judged: int) -> None:
+    """Print a share with its interval."""
     if judged:
-        ends = binomtest(noticed, len(judged)).proportion_ci(0.95)
-        print(
-            f"noticed: {noticed} of {len(judged)}, {noticed / len(judged):.1%} "
-            f"({ends.low:.1%} to {ends.high:.1%}); equivalent: {len(records) - len(judged)}"
-        )
-    for name, record in sorted(judged.items()):
-        if record["outcome"] in ("survived", "unreached"):
-            print(f"{record['outcome']} {name}\n    {record['before']}\n    {record['after']}")
+        ends = binomtest(noticed, judged).proportion_ci(0.95)
+        interval = f"{noticed / judged:.1%} ({ends.low:.1%} to {ends.high:.1%})"
+        print(f"{told}: {noticed} of {judged}, {interval}")
+
+
+def is_missed(record: dict) -> bool:
+    """Return whether the default tier has not noticed a mutant."""
+    return record["outcome"] in ("survived", "unreached")
 
 
 def main() -> None:
@@ -276,6 +323,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--survivors", action="store_true", help="try the survivors again")
+    parser.add_argument("--full", action="store_true", help="meet the survivors by the full tier")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
     (RESULTS / "calls").mkdir(parents=True, exist_ok=True)
@@ -287,22 +335,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
         copy = Copy(Path(folder))
         parts = arguments.part or list(PARTS)
-        record = calls(copy, parts)
         chosen = sample(parts, arguments.module, arguments.number, arguments.seed)
+        record = calls(copy, files_that_enter({module for _, module, _ in chosen}))
         for part, module, mutant in chosen:
-            name = key(module, mutant)
-            missed = records.get(name, {}).get("outcome") in ("survived", "unreached")
             if time.monotonic() > end:
                 break
-            if name in records and not (missed and arguments.survivors):
-                continue
-            place = places(module)[mutant.start, mutant.after]
-            what = {"mutant": name, "part": part, "function": mutant.function, "place": place}
-            what |= {"before": mutant.before, "after": mutant.after}
-            records[name] = what | meet(copy, module, mutant, record)
-            add(kept, [records[name]])
-            done += 1
-            print(f"{records[name]['outcome']:9} {name}", flush=True)
+            name = key(module, mutant)
+            known = records.get(name)
+            if known is None or (is_missed(known) and arguments.survivors):
+                place = places(module)[mutant.start, mutant.after]
+                what = {"mutant": name, "part": part, "function": mutant.function, "place": place}
+                what |= {"before": mutant.before, "after": mutant.after}
+                records[name] = known = what | met_by_default(copy, module, mutant, record)
+                add(kept, [known])
+                done += 1
+                print(f"{known['outcome']:9} {name}", flush=True)
+            if arguments.full and is_missed(known) and "full" not in known:
+                records[name] = known = known | met_by_full(copy, module, mutant)
+                add(kept, [known])
+                print(f"{known['full']:9} {name} by the full tier", flush=True)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"{done} mutants now, in {used.ru_utime + used.ru_stime:.0f} s of processor time")
     drawn = {key(module, mutant) for _, module, mutant in chosen}
