@@ -7,24 +7,34 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-from linear_population import TRUTH, linear_problem
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood import marginal, model_moments
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.threads import fixed_threads
 from popinv.workers import Tally, parallel, ranks
 
 
-@patch.multiple(marginal, _BLOCK_VALUES=3000, _FEW_IN_A_BLOCK=2)
-@patch.object(model_moments, "_ROWS", 2000)
 def estimates() -> np.ndarray:
     """Return likelihoods, scores and an estimate of a small population, in small blocks."""
+    # Imported here: the loops alone do without torch.
+    from linear_population import TRUTH, linear_problem
+
+    from popinv.inference.likelihood import marginal, model_moments
+    from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+    from popinv.threads import fixed_threads
+
     problem = linear_problem(60)
-    found = evaluate(problem, TRUTH + 0.1, MarginalSettings(draws=16))
-    p = fit_pseudo_likelihood(problem, [TRUTH + 0.1]).p
+    with (
+        fixed_threads(),
+        patch.multiple(marginal, _BLOCK_VALUES=3000, _FEW_IN_A_BLOCK=2),
+        patch.object(model_moments, "_ROWS", 2000),
+    ):
+        found = marginal.evaluate(problem, TRUTH + 0.1, marginal.MarginalSettings(draws=16))
+        p = fit_pseudo_likelihood(problem, [TRUTH + 0.1]).p
     return np.concatenate([found.log_likelihood, found.scores.ravel(), p])
+
+
+def squares() -> np.ndarray:
+    """Return what turns have made of arrays."""
+    return np.concatenate([*parallel(np.square, np.split(np.sqrt(np.arange(60)), 12), "squares")])
 
 
 def main() -> None:
@@ -38,8 +48,8 @@ def main() -> None:
             raise DivergenceError(f"of rank {comm.rank}")
         return comm.rank
 
-    with fixed_threads(), ranks(comm):
-        found = estimates()
+    with ranks(comm):
+        found = globals()[sys.argv[2]]()
         places = list(parallel(turn, range(9), "places"))
         counted = tally.value
         try:

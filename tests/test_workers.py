@@ -9,15 +9,17 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from ranks_share import estimates
+import ranks_share
+from ranks_share import estimates, squares
+from tiers import parameters, patient
 
 from popinv import workers
 from popinv.errors import DivergenceError
-from popinv.threads import fixed_threads
 from popinv.workers import (
     LENT_CORES,
     Cores,
@@ -148,7 +150,7 @@ def test_processes_end_with_a_loop_that_is_left() -> None:
         next(loop)
         worker = next(loop)
         loop.close()
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < patient(30)
     assert not _lives(worker)
 
 
@@ -193,9 +195,9 @@ def test_processes_end_with_their_parent(how: signal.Signals, idle: bool, tmp_pa
     time.sleep(0.5)
     # Ctrl+C reaches all processes of a terminal. The one that started the others tells of it.
     (os.killpg if how == signal.SIGINT else os.kill)(running.pid, how)
-    assert running.wait(timeout=30) != 0
+    assert running.wait(timeout=patient(30)) != 0
     assert "ForkProcess" not in running.stderr.read()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     forks = set(found) - {running.pid}
     assert len(forks) == 1
     while any(map(_lives, forks)) and time.monotonic() < deadline:
@@ -226,20 +228,22 @@ def _lives(process: int) -> bool:
 
 @pytest.mark.firedrake
 @pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed")
-@pytest.mark.parametrize("count", [2, 3])
-def test_ranks_find_what_one_process_finds(count: int, tmp_path: Path) -> None:
-    program = [sys.executable, "-m", "mpi4py", Path(__file__).with_name("ranks_share.py"), tmp_path]
+@parameters("count, what", [(2, squares)], full=[(3, squares), (2, estimates), (3, estimates)])
+def test_ranks_find_what_one_process_finds(
+    count: int, what: Callable[[], np.ndarray], tmp_path: Path
+) -> None:
+    program = [sys.executable, "-m", "mpi4py", ranks_share.__file__, tmp_path, what.__name__]
     command = ["mpiexec", "--bind-to", "none", "-n", str(count), *program]
     environment = {
         **os.environ,
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        # As many processes as there are, on however many cores.
+        # As many processes as there are, on however many cores, of which those that wait take none.
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "OMPI_MCA_mpi_yield_when_idle": "1",
     }
-    subprocess.run(command, check=True, env=environment, timeout=300)
-    with fixed_threads():
-        one = estimates()
+    subprocess.run(command, check=True, env=environment, timeout=patient(300))
+    one = what()
     for rank in range(count):
         found = np.load(tmp_path / f"{rank}.npz")
         assert np.array_equal(found["found"], one)

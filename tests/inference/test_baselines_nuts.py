@@ -26,24 +26,6 @@ def test_without_numpyro_the_message_says_what_to_do(monkeypatch):
         sample_posterior(problem, (alpha, gamma))
 
 
-def test_a_normal_density_is_sampled():
-    pytest.importorskip("numpyro")
-    from popinv.inference.numpyro_sampler import sample
-
-    deviation = np.array([1.0, 0.1, 5.0])
-
-    def energy(q):
-        return float(np.sum((q / deviation) ** 2) / 2), q / deviation**2
-
-    chain = sample(energy, np.zeros(3), seed=1, warmup=200, samples=500, tree_depth=6)
-    assert chain.positions.shape == (500, 3)
-    assert chain.divergences == 0
-    # With some 300 effective draws a deviation is good to 4 %, a mean to 6 % of it; four of them.
-    np.testing.assert_allclose(chain.positions.std(axis=0), deviation, rtol=0.16)
-    np.testing.assert_allclose(chain.positions.mean(axis=0) / deviation, 0.0, atol=0.24)
-    assert np.all(np.abs(chain.split_r_hat - 1) < 0.05)
-
-
 @pytest.mark.full
 def test_the_posterior_of_law_and_noise_holds_the_truth():
     pytest.importorskip("numpyro")

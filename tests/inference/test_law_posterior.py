@@ -10,6 +10,7 @@ import arviz
 import numpy as np
 import pytest
 import torch
+from tiers import parameters
 
 from benchmarks.few_systems import Grid, LayoutLikelihood, layout
 from popinv.errors import ConfigError
@@ -37,6 +38,7 @@ from popinv.population.priors.prior import (
 pytest.importorskip("numpyro")
 
 START = np.array([1.0, np.log(0.8), np.log(0.5)])
+FEW, MANY = ChainSettings(chains=2, kept=60, warmup=60), ChainSettings(chains=4, kept=500)
 
 
 def default_prior(
@@ -124,24 +126,42 @@ def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
     np.testing.assert_allclose(apart, apart[0], atol=1e-8)
 
 
-@pytest.mark.parametrize("ratio", [pytest.param(6.0, marks=pytest.mark.full), 0.7])
-def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio):
+def test_a_normal_density_is_sampled():
+    from popinv.inference.numpyro_sampler import sample
+
+    deviation = np.array([1.0, 0.1, 5.0])
+
+    def energy(q):
+        return float(np.sum((q / deviation) ** 2) / 2), q / deviation**2
+
+    # The sampler of the test below, which is compiled once.
+    chain = sample(energy, np.zeros(3), seed=1, warmup=FEW.warmup, samples=400, tree_depth=8)
+    assert chain.positions.shape == (400, 3)
+    assert chain.divergences == 0
+    # With some 240 effective draws a deviation is good to 5 %, a mean to 6 % of it.
+    np.testing.assert_allclose(chain.positions.std(axis=0), deviation, rtol=0.16)
+    np.testing.assert_allclose(chain.positions.mean(axis=0) / deviation, 0.0, atol=0.24)
+    assert np.all(np.abs(chain.split_r_hat - 1) < 0.05)
+
+
+@parameters("ratio, settings", [(0.7, FEW)], full=[(0.7, MANY), (6.0, MANY)])
+def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio, settings):
     """With the ratio 0.7, the likelihood has its maximum at a deviation of zero."""
     y = levels(ratio)
     problem = layout(y)
     answer = START if ratio > 1 else np.array([1.0, -10.0, np.log(0.5)])
     prior = default_prior(problem, START)
-    settings, likelihood = ChainSettings(chains=4, kept=500), LayoutLikelihood(y)
+    likelihood = LayoutLikelihood(y)
     found = sample_law(problem, answer, prior, settings, likelihood=likelihood)
-    assert found.reason(("mean", "deviation", "noise")) == ""
+    assert settings is FEW or found.reason(("mean", "deviation", "noise")) == ""
     assert np.all(found.r_hat < 1.05)
     draws, grid = found.p.reshape(-1, 3), Grid(y, np.exp(START[1:]))
     means, deviations = grid.moments()
     errors = deviations / np.sqrt(found.effective)
     assert np.all(np.abs(draws.mean(axis=0) - means) < 3.5 * errors)
     # log s has an exponential tail towards zero, whose weight many draws are needed for.
-    apart = draws.std(axis=0)[[0, 2]] / deviations[[0, 2]]
-    np.testing.assert_allclose(apart, 1, rtol=0.12)
+    apart = (draws.std(axis=0) / deviations - 1)[[0, 2]]
+    assert np.all(np.abs(apart) < 4 / np.sqrt(2 * found.effective[[0, 2]]))
     # The shares of the draws below the quantiles of the grid.
     levels_of = (0.025, 0.25, 0.5, 0.75, 0.975)
     for level, ends in zip(levels_of, grid.quantiles(levels_of).T, strict=True):
@@ -174,7 +194,7 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
     problem = Problem(
         y, decays, lognormal_law(["rate"]), IsotropicNoise(4), np.full(3, 0.5), seed=3
     )
-    nodes = np.linspace(-6, 6, 601)
+    nodes = np.linspace(-6, 6, 121)
     weights = np.exp(-0.5 * nodes**2) / np.exp(-0.5 * nodes**2).sum()
 
     def log_likelihood(p: np.ndarray) -> np.ndarray:
@@ -188,7 +208,7 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
         return total
 
     centre, deviations = np.array([-0.3, -0.6, -2.1]), np.array([0.25, 0.4, 0.25])
-    drawn = centre + deviations * rng.standard_normal((1, 1500, 3))
+    drawn = centre + deviations * rng.standard_normal((1, 150, 3))
 
     def normal(p: np.ndarray, *_: object) -> SimpleNamespace:
         squares = (((p - centre) / deviations) ** 2).sum()
@@ -200,19 +220,19 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
     assert not target.closed
     target = replace(target, likelihood=normal)
     p, each, share = _corrected(target, drawn, np.random.default_rng(2))
-    assert each.shape == (1, 1500, 6)
+    assert each.shape == (1, 150, 6)
     other = centre + deviations * np.random.default_rng(9).standard_normal((4000, 3))
     log_weight = log_likelihood(other) + 0.5 * (((other - centre) / deviations) ** 2).sum(axis=1)
     weight = np.exp(log_weight - log_weight.max())
     weight /= weight.sum()
     mean = weight @ other
     deviation = np.sqrt(weight @ (other - mean) ** 2)
-    errors = deviation * np.sqrt(1 / (1500 * share) + (weight**2).sum())
+    errors = deviation * np.sqrt(1 / (150 * share) + (weight**2).sum())
     assert 0.2 < share < 0.98
     # The normal density's own mean is elsewhere.
     assert np.max(np.abs(centre - mean) / errors) > 6
     assert np.all(np.abs(p[0].mean(axis=0) - mean) < 3.5 * errors)
-    np.testing.assert_allclose(p[0].std(axis=0), deviation, rtol=0.15)
+    np.testing.assert_allclose(p[0].std(axis=0), deviation, rtol=4 / np.sqrt(300 * share))
 
 
 def test_r_hat_and_effective_sizes_are_those_of_arviz():

@@ -46,23 +46,25 @@ def fresh(count: int = 400) -> FreshSolves:
 
 @pytest.mark.parametrize("estimator", ["pseudo_likelihood", "likelihood", "distance"])
 def test_without_the_push_the_answer_is_the_solvers(estimator):
-    problem, alpha, gamma = curve_problem(count=600)
+    problem, alpha, gamma = curve_problem(count=300)
     surrogate = replace(problem, simulate=off)
-    start = np.concatenate([alpha, gamma])
+    start, settings = np.concatenate([alpha, gamma]), MarginalSettings(draws=32, new_value=False)
     if estimator == "pseudo_likelihood":
         wanted, estimate = (fit_pseudo_likelihood(p, [start]) for p in (problem, surrogate))
         scores = pseudo_scores(surrogate, estimate.p)
     elif estimator == "likelihood":
-        wanted, estimate = (fit_marginal_likelihood(p, start) for p in (problem, surrogate))
-        scores = marginal_scores(surrogate, estimate.p, MarginalSettings())
+        wanted, estimate = (
+            fit_marginal_likelihood(p, start, settings) for p in (problem, surrogate)
+        )
+        scores = marginal_scores(surrogate, estimate.p, settings)
     else:
-        settings = DescentSettings(iterations=120, model_samples=1200, directions=64)
+        short = DescentSettings(iterations=60, model_samples=600, directions=64)
         wanted, other = (
-            fit_distance(p, settings, [start], progress=False) for p in (problem, surrogate)
+            fit_distance(p, short, [start], progress=False) for p in (problem, surrogate)
         )
         wanted, estimate = wanted.estimate, other.estimate
         scores = distance_scores(other.influence)
-    better = corrected(surrogate, estimate, scores, fresh(), "fresh", pairs=4)
+    better = corrected(surrogate, estimate, scores, fresh(200), "fresh", pairs=2)
     before = np.abs(estimate.p - wanted.p) / wanted.standard_errors
     after = np.abs(better.p - wanted.p) / wanted.standard_errors
     assert before.max() > 1.5
@@ -74,7 +76,7 @@ def test_without_the_push_the_answer_is_the_solvers(estimator):
 
 @pytest.mark.parametrize("free_noise", [True, False])
 def test_scores_of_the_same_observations_are_computed_once(free_noise):
-    problem, alpha, gamma = curve_problem(count=600)
+    problem, alpha, gamma = curve_problem(count=200)
     surrogate = replace(problem, simulate=off, free_noise=free_noise)
     estimate = fit_pseudo_likelihood(surrogate, [np.concatenate([alpha, gamma])])
     inner, seen = pseudo_scores(surrogate, estimate.p), []

@@ -1,11 +1,17 @@
-"""Estimates of small populations that ranks divide among each other; started by mpiexec, too."""
+"""Estimates of small populations that ranks divide among each other.
+
+The ranks are processes of mpiexec, or two forks that send each other what they have found.
+"""
 
 from __future__ import annotations
 
+import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -23,17 +29,21 @@ from problems import curve_problem
 from test_fixed_draws import problem_of_squares
 
 from popinv.errors import DivergenceError
-from popinv.inference import division, standard_errors
+from popinv.inference import division, standard_errors, surrogate_bias
 from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.division import collected
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import (
     fit_marginal,
+    fit_pseudo,
     marginal,
     marginal_estimate,
     marginal_near,
     model_moments,
+    newton,
+    profile,
+    scoring,
 )
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
@@ -50,13 +60,25 @@ Arrays = dict[str, np.ndarray]
 
 # Systems of a block, and of those that an estimate looks at in place of all.
 BLOCK, SOME = 13, 30
-# Of a population: seven blocks.
-COUNT = 85
+# Of a population: seven blocks, or three.
+COUNT, FEW = 85, 37
+# Where few steps are taken, bits that differ are found as well.
+FEW_STEPS: dict[Any, dict[str, Any]] = {
+    sys.modules[__name__]: {"COUNT": FEW},
+    fit_marginal: {"MOST_STEPS": 1, "_MOST_CYCLES": 2, "_VALUES": 2, "_MOST_DRAWS": 64},
+    newton: {"_NEWTON_ROUNDS": 0},
+    fit_pseudo: {"_MOST_STEPS": 1},
+    model_moments: {"FEWEST_DRAWS": 200, "_ROWS": 500, "_FEW_DRAWS": 100},
+    profile: {"ILL_DETERMINED": 2.0},
+    scoring: {"_MOST_FLAT": 1},
+    surrogate_bias: {"_MOST_STEPS": 1},
+    marginal: {"_TAIL_DRAWS": (64, 128), "_BLOCK_VALUES": 100_000},
+}
 
 
 @contextmanager
-def small_blocks() -> Iterator[None]:
-    """Let few systems be many."""
+def small_blocks(few: bool = False) -> Iterator[None]:
+    """Let few systems be many, or very few, with which few steps are taken."""
     changed = {
         division: {"BLOCK": BLOCK},
         marginal: {"_BLOCK_VALUES": 30_000, "_FEW_IN_A_BLOCK": 2, "_SEARCHED_SYSTEMS": SOME},
@@ -64,14 +86,16 @@ def small_blocks() -> Iterator[None]:
         fit_marginal: {
             "_LOOKED_AT": SOME,
             "_FEW_DRAWS": 2000,
-            "_SYSTEMS_PER_PARAMETER": 5,
-            "_OF_SYSTEMS": 50,
+            "_SYSTEMS_PER_PARAMETER": 2 if few else 5,
+            "_OF_SYSTEMS": 20 if few else 50,
             "_MOST_TOGETHER": 48 * COUNT,
         },
         model_moments: {"_ROWS": 2000, "FEWEST_DRAWS": 1000, "_FEW_DRAWS": 200},
-        standard_errors: {"FEW_SYSTEMS": 50, "_SIMULATED": 200},
+        standard_errors: {"FEW_SYSTEMS": 20 if few else 50, "_SIMULATED": 200},
     }
     with ExitStack() as stack:
+        if few:
+            changed |= {m: changed.get(m, {}) | names for m, names in FEW_STEPS.items()}
         for module, names in changed.items():
             stack.enter_context(patch.multiple(module, **names))
         yield
@@ -110,33 +134,31 @@ def of_evaluation(problem: Problem, evaluation: Evaluation) -> Arrays:
 
 def both_fits(problem: Problem, start: np.ndarray, draws: int = 32) -> Arrays:
     """Return the estimates of both likelihoods."""
-    own, found = parts_of(problem), {}
-    estimates = {
-        "pseudo": fit_pseudo_likelihood(own, [start]),
-        "marginal": fit_marginal_likelihood(own, start, MarginalSettings(draws=draws)),
-    }
-    for kind, estimate in estimates.items():
-        of_kind = of_estimate(own, estimate)
-        found |= {f"{kind} {name}": each for name, each in of_kind.items()}
-    return found
+    own = parts_of(problem)
+    marginal = fit_marginal_likelihood(own, start, MarginalSettings(draws=draws))
+    return {**of_estimate(own, marginal), **of_pseudo(own, fit_pseudo_likelihood(own, [start]))}
+
+
+def of_pseudo(problem: Problem, estimate: Estimate) -> Arrays:
+    """Return what an estimate of the pseudo-likelihood holds, by names of its own."""
+    return {f"pseudo {name}": each for name, each in of_estimate(problem, estimate).items()}
 
 
 def curves() -> Arrays:
     """Curves without conditions, and the state of a checkpoint on the way."""
     problem, alpha, gamma = curve_problem(count=COUNT)
     own, start = parts_of(problem), np.concatenate([alpha, gamma]) + 0.1
-    states = []
-    estimate = fit_marginal_likelihood(
-        own, start, MarginalSettings(draws=16), progress=states.append
-    )
-    kept = state_arrays(own, states[1])
+    settings, states = MarginalSettings(draws=16), []
+    estimate = fit_marginal_likelihood(own, start, settings, progress=states.append)
+    kept = state_arrays(own, states[0])
     if own.part is not None:
         kept = own.part.communicator.bcast(kept)
-    again = fit_marginal_likelihood(own, start, MarginalSettings(draws=16), state_of(own, kept))
+    again = fit_marginal_likelihood(own, start, settings, state_of(own, kept))
     assert np.array_equal(again.p, estimate.p)
     assert np.array_equal(again.influence, estimate.influence)
     kept = {f"kept {name}": each for name, each in kept.items()}
-    return {**of_estimate(own, estimate), **kept, **both_fits(problem, start, 16)}
+    pseudo = fit_pseudo_likelihood(own, [start])
+    return {**of_estimate(own, estimate), **kept, **of_pseudo(own, pseudo)}
 
 
 def known() -> Arrays:
@@ -200,10 +222,9 @@ def steady() -> Arrays:
     own = parts_of(test_zero_variance.parallel_lines(1))
     estimate = fit_marginal_likelihood(own, test_zero_variance.START, MarginalSettings(draws=16))
     pseudo = profiled(own, fit_pseudo_likelihood(own, [test_zero_variance.START]))
-    assert estimate.ends
-    assert pseudo.ends
-    of_pseudo = {f"pseudo {name}": each for name, each in of_estimate(own, pseudo).items()}
-    return {**of_estimate(own, estimate), **of_pseudo}
+    # Few steps do not come to the variance of zero.
+    assert COUNT == FEW or (estimate.ends and pseudo.ends)
+    return {**of_estimate(own, estimate), **of_pseudo(own, pseudo)}
 
 
 def flat() -> Arrays:
@@ -231,7 +252,7 @@ def few_are_hard() -> Arrays:
     none = patch.object(marginal_near, "with_tails", lambda *_: np.zeros(0, dtype=int))
     with patch.object(marginal_near, "_HARD", 0.0), none:
         near = likelihood_near(own, p, MarginalSettings(draws=32), hard=np.array([2, 3]))
-    some = np.array([2, 3, 4, 60, 80])
+    some = np.array([2, 3, 4, 20, 36])
     memory = {name: division.joined(own, each)[some] for name, each in near.here.memory.items()}
     of_some = near(p + 0.01, memory, some).memory
     assert near.hard.tolist() == [2, 3]
@@ -264,15 +285,13 @@ def polished(model: test_polish.Curve | None) -> Callable[[], Arrays]:
         problem = problem.of_systems(np.arange(COUNT))
         answers = test_polish.polished(problem, start, fresh, model, divided=True)
         assert answers.likelihood is not None
-        estimates = {"pseudo": answers.pseudo_likelihood, "marginal": answers.likelihood}
-        found = {"shift": answers.surrogate_shift}
-        for kind, estimate in estimates.items():
-            rows, comm = len(estimate.influence), communicator()
-            # The first rank has collected those of all.
-            assert (rows == COUNT) is (comm is None or comm.rank == 0 or comm.size == 1)
-            of_kind = of_estimate(replace(problem, data=problem.data[:rows]), estimate)
-            found |= {f"{kind} {name}": each for name, each in of_kind.items()}
-        return found
+        rows, comm = len(answers.likelihood.influence), communicator()
+        # The first rank has collected those of all.
+        assert (rows == COUNT) is (comm is None or comm.rank == 0 or comm.size == 1)
+        own = replace(problem, data=problem.data[:rows])
+        found = of_estimate(own, answers.likelihood)
+        found |= of_pseudo(own, answers.pseudo_likelihood)
+        return {**found, "shift": answers.surrogate_shift}
 
     return found
 
@@ -293,6 +312,10 @@ CASES: dict[str, Callable[[], Arrays]] = {
     "polished": polished(None),
     "polished, solved": polished(test_polish.Curve()),
 }
+
+
+# Through each way of division.
+QUICK = ["curves", "known, curved", "steady", "few are hard", "mixture", "polished"]
 
 
 def failure_of_one(rank: int) -> str:
@@ -330,18 +353,75 @@ def refusing(problem: Problem, rank: int) -> Callable[..., Evaluation]:
     return evaluated
 
 
+Found = tuple[dict[str, Arrays], list[str]]
+
+
+def found_by(comm: Any, names: Sequence[str], few: bool) -> Found:
+    """Return what the ranks find, complete on the first one, and what each tells of an error."""
+    with fixed_threads(), ranks(comm), small_blocks(few):
+        found = {name: CASES[name]() for name in names}
+        if comm is None:
+            return found, []
+        return found, comm.allgather(failure_of_one(comm.rank))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The communicator of two processes with a pipe between them."""
+
+    rank: int
+    other: Connection
+    size = 2
+
+    def allgather(self, own: Any) -> list[Any]:
+        if self.rank:
+            first = self.other.recv()
+            self.other.send(own)
+            return [first, own]
+        self.other.send(own)
+        return [own, self.other.recv()]
+
+    def gather(self, own: Any) -> list[Any] | None:
+        every = self.allgather(own)
+        return None if self.rank else every
+
+    def bcast(self, own: Any) -> Any:
+        return self.allgather(own)[0]
+
+    def allreduce(self, own: Any) -> Any:
+        return sum(self.allgather(own))
+
+    def exscan(self, own: Any) -> Any:
+        first, _ = self.allgather(own)
+        return first if self.rank else None
+
+
+def found_by_a_pair(names: Sequence[str]) -> Found:
+    """Return what this process and a fork of it find of few systems."""
+    forking = get_context("fork")
+    here, there = forking.Pipe()
+
+    def second() -> None:
+        here.close()
+        found_by(Pair(1, there), names, few=True)
+
+    beside = forking.Process(target=second, daemon=True)
+    beside.start()
+    # Either of them ends if the other does.
+    there.close()
+    with here:
+        found = found_by(Pair(0, here), names, few=True)
+    beside.join()
+    return found
+
+
 def main() -> None:
     from mpi4py import MPI
 
-    folder, alone = Path(sys.argv[1]), sys.argv[2] == "alone"
     comm = MPI.COMM_WORLD
-    with fixed_threads(), ranks(None if alone else comm), small_blocks():
-        for name in sys.argv[3:] or CASES:
-            found = CASES[name]()
-            if comm.rank == 0:
-                np.savez(folder / f"{name}.npz", **found)
-        told = failure_of_one(comm.rank)
-    (folder / f"told by {comm.rank}").write_text(told)
+    found, told = found_by(None if sys.argv[2] == "alone" else comm, [*CASES], few=False)
+    if comm.rank == 0:
+        Path(sys.argv[1]).write_bytes(pickle.dumps((found, told)))
 
 
 if __name__ == "__main__":

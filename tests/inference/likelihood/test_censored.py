@@ -85,8 +85,8 @@ def test_the_marginal_likelihood_is_that_of_quadrature(name):
 def test_the_moments_are_those_of_a_censored_sample(name):
     problem = problem_of(NOISES[name], 50)
     p, rng = torch.from_numpy(truth(problem)), np.random.default_rng(5)
-    omega, e = (torch.from_numpy(rng.standard_normal((400_000, k))) for k in (1, 5))
-    sample = problem.model(p, omega, e, np.arange(400_000) % 50).numpy()
+    omega, e = (torch.from_numpy(rng.standard_normal((200_000, k))) for k in (1, 5))
+    sample = problem.model(p, omega, e, np.arange(200_000) % 50).numpy()
     draws = matched_draws(problem)
     own = moments_of_systems(problem, p[:2], p[2:], draws, False)
     np.testing.assert_allclose(sample.mean(axis=0), own.mean[0].numpy(), atol=0.01)
@@ -111,17 +111,17 @@ def test_systems_with_other_scales_or_limits_have_moments_of_their_own(name):
     problem = replace(problem, conditions=Conditions.stated((6, 5), scale=scale, limits=own))
     p = truth(problem)
     alpha, gamma = (torch.from_numpy(part) for part in problem.split(p))
-    draws = matched_draws(problem, 200_000)
+    draws = matched_draws(problem, 20_000)
     moments = moments_of_systems(problem, alpha, gamma, draws)
     index = moments.index(problem)
     groups = {tuple(np.flatnonzero(index == k)): k for k in range(len(moments))}
     assert set(groups) == {(0,), (1, 3), (2,), (4, 5)}
     rng = np.random.default_rng(5)
     for systems, own in groups.items():
-        omega, e = (torch.from_numpy(rng.standard_normal((400_000, n))) for n in (1, 5))
-        y = problem.model(torch.from_numpy(p), omega, e, np.full(400_000, systems[0])).numpy()
-        # Standard errors of means and covariances of 400,000 draws, times five.
-        np.testing.assert_allclose(moments.mean[own], y.mean(axis=0), atol=5 * y.std() / 632)
+        omega, e = (torch.from_numpy(rng.standard_normal((60_000, n))) for n in (1, 5))
+        y = problem.model(torch.from_numpy(p), omega, e, np.full(60_000, systems[0])).numpy()
+        # Standard errors of means and covariances of 60,000 draws, times five.
+        np.testing.assert_allclose(moments.mean[own], y.mean(axis=0), atol=5 * y.std() / 245)
         found = (moments.signal + moments.noise)[own].numpy()
         np.testing.assert_allclose(found, np.cov(y.T), atol=0.02, rtol=0.02)
     # The scores are the derivatives of the values, in which scale and limits are each system's own.
@@ -139,7 +139,7 @@ def test_systems_with_other_scales_or_limits_have_moments_of_their_own(name):
 
 
 def test_both_estimates_come_close_to_the_truth():
-    problem = problem_of(NOISES["combined"], 300)
+    problem = problem_of(NOISES["combined"], 150)
     p = truth(problem)
     first = fit_pseudo_likelihood(problem, [p + 0.2])
     best = fit_marginal_likelihood(problem, first.p, MarginalSettings(draws=64))

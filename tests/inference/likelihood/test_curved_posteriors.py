@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import approx_fprime, minimize
+from tiers import parameters
 
 from popinv.inference.conditions import Conditions
+from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood import marginal
 from popinv.inference.likelihood.draws import draws_of_law
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_marginal import _Ascent, fit_marginal_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import evaluate, integrals_at
+from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
@@ -60,13 +63,17 @@ def exact(y: np.ndarray) -> Callable[[np.ndarray], float]:
     return value
 
 
-@pytest.mark.parametrize("own_inputs", [False, True], ids=["alike", "each its own inputs"])
+def with_inputs(problem: Problem) -> Problem:
+    """Return the problem as one whose systems have inputs of their own."""
+    known = Known.of_arrays(np.zeros((SYSTEMS, 1)), np.zeros((SYSTEMS, 0)))
+    return replace(problem, conditions=Conditions.stated(problem.data.shape, known=known))
+
+
+@parameters("own_inputs", [False], full=[True])
 def test_the_estimate_is_the_maximum_by_quadrature(curved, own_inputs):
     # Draws about the modes end 3 standard errors from it, at a likelihood that is 7 lower.
     if own_inputs:
-        known = Known.of_arrays(np.zeros((SYSTEMS, 1)), np.zeros((SYSTEMS, 0)))
-        conditions = Conditions.stated(curved.data.shape, known=known)
-        curved = replace(curved, conditions=conditions)
+        curved = with_inputs(curved)
     value = exact(np.asarray(curved.data))
     best = minimize(lambda p: -value(p), TRUTH, method="BFGS").x
     slopes = [
@@ -74,11 +81,27 @@ def test_the_estimate_is_the_maximum_by_quadrature(curved, own_inputs):
         for step in np.eye(5)
     ]
     error = np.sqrt(np.diag(np.linalg.inv(-np.array(slopes) / 2e-3)))
-    found = fit_marginal_likelihood(curved, TRUTH, MarginalSettings(new_value=False)).p
+    found = fit_marginal_likelihood(curved, TRUTH, rough=True).p
     # The error of 512 draws, and with inputs of 512 draws of the law that find the arms.
     assert np.abs((found - best) / error).max() < (0.3 if own_inputs else 0.1)
 
 
+def test_a_value_by_draws_that_miss_a_part_is_seen(curved, monkeypatch):
+    monkeypatch.setattr(marginal, "_MISSED", 1.0)
+    settings = MarginalSettings(draws=128)
+    ascent = _Ascent(curved, settings, None, None, False, 0.0, None, False)
+    here = likelihood_near(curved, TRUTH, settings).here
+    none, zeros = np.zeros(0, dtype=int), np.zeros((5, 5))
+    value = {"value": float(here.log_likelihood.sum())}
+    estimate = Estimate(
+        TRUTH, zeros, zeros, here.scores, True, True, "", zeros, TRUTH[None], diagnostics=value
+    )
+    judged = ascent.valued(estimate, settings, here.memory, none, 0.0)
+    assert not judged.passes
+    assert judged.reason.startswith("wider draws find a log likelihood that is larger by")
+
+
+@pytest.mark.full
 def test_an_estimate_whose_draws_miss_a_part_does_not_pass(curved, monkeypatch):
     monkeypatch.setattr(marginal, "_MISSED", 1.0)
     found = fit_marginal_likelihood(curved, TRUTH)
@@ -92,7 +115,7 @@ def test_the_missed_share_is_that_of_a_grid(curved):
     modes = block.find_modes(settings, None)
     draws = draws_of_law(curved, "tails", None, 4096)
     value = torch.from_numpy(evaluate(curved, TRUTH, settings).log_likelihood)
-    axis = torch.linspace(-5, 5, 301, dtype=torch.float64)
+    axis = torch.linspace(-5, 5, 201, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
     y = signal(torch.from_numpy(TRUTH[:2]) + torch.exp(torch.from_numpy(TRUTH[2:4])) * grid)
     data = torch.from_numpy(np.asarray(curved.data))

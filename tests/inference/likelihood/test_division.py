@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,20 @@ from pathlib import Path
 import divided_estimates
 import numpy as np
 import pytest
-from divided_estimates import BLOCK, CASES
+from divided_estimates import (
+    BLOCK,
+    FEW,
+    QUICK,
+    Arrays,
+    Found,
+    both_fits,
+    found_by,
+    found_by_a_pair,
+    small_blocks,
+)
 from linear_population import linear_problem
+from problems import curve_problem
+from tiers import parameters, patient
 
 from popinv.inference import division
 from popinv.inference.conditions import fitted_observations
@@ -104,58 +117,74 @@ def test_sums_of_blocks_are_added_in_the_order_of_the_ranks() -> None:
     assert added(replace(problem, part=part), np.array([1.0, 2.0])) == 133.0
 
 
-@pytest.mark.parametrize("size", [5, 60])
+@parameters("size", [5], full=[20])
 def test_the_sums_hardly_depend_on_the_blocks(monkeypatch, size: int) -> None:
-    def found() -> dict[str, np.ndarray]:
-        return divided_estimates.curves()
-
-    with fixed_threads():
-        whole = found()
+    problem, alpha, gamma = curve_problem(count=FEW)
+    start = np.concatenate([alpha, gamma]) + 0.1
+    with fixed_threads(), small_blocks(few=True):
+        monkeypatch.setattr(division, "BLOCK", FEW)
+        whole = both_fits(problem, start, 16)
         monkeypatch.setattr(division, "BLOCK", size)
-        parts = found()
+        parts = both_fits(problem, start, 16)
     for name in ("p", "covariance", "log_likelihood", "pseudo p", "pseudo covariance"):
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6, atol=1e-8)
 
 
-def run(folder: Path, count: int | None) -> dict[str, dict[str, np.ndarray]]:
+@pytest.fixture(scope="module")
+def without_ranks() -> dict[str, Arrays]:
+    """Return what one process finds of few systems."""
+    return found_by(None, QUICK, few=True)[0]
+
+
+def test_two_ranks_find_the_bits_of_one_process(without_ranks) -> None:
+    they_are_those_of_one_process(*found_by_a_pair(QUICK), without_ranks)
+
+
+def they_are_those_of_one_process(
+    every: dict[str, Arrays], told: list[str], one: dict[str, Arrays]
+) -> None:
+    """Compare what ranks find, and what they tell of an error, with what one process finds."""
+    assert set(every) == set(one)
+    for name, expected in one.items():
+        assert set(every[name]) == set(expected)
+        for key, values in expected.items():
+            np.testing.assert_array_equal(every[name][key], values, err_msg=f"{name}: {key}")
+    # The error of one rank is that of all.
+    assert len(set(told)) == 1
+    assert told[0].endswith(f"of rank {len(told) - 1}")
+
+
+def run(file: Path, count: int | None) -> Found:
     """Return what so many ranks find, or one process without any."""
-    program = [sys.executable, "-m", "mpi4py", divided_estimates.__file__, folder]
+    program = [sys.executable, "-m", "mpi4py", divided_estimates.__file__, file]
     environment = {
         **os.environ,
         # Of pytest, which finds the modules of tests.
         "PYTHONPATH": os.pathsep.join(sys.path),
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        # As many processes as there are, on however many cores.
+        # As many processes as there are, on however many cores, of which those that wait take none.
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "OMPI_MCA_mpi_yield_when_idle": "1",
     }
     command = [*program, "alone"]
     if count is not None:
         command = ["mpiexec", "--bind-to", "none", "-n", str(count), *program, "ranks"]
-    subprocess.run(command, check=True, env=environment, timeout=900)
-    return {name: dict(np.load(folder / f"{name}.npz")) for name in CASES}
+    subprocess.run(command, check=True, env=environment, timeout=patient(900))
+    return pickle.loads(file.read_bytes())
 
 
 @pytest.fixture(scope="module")
-def without_ranks(tmp_path_factory) -> dict[str, dict[str, np.ndarray]]:
+def without_mpi(tmp_path_factory) -> dict[str, Arrays]:
     """Return what one process finds."""
-    return run(tmp_path_factory.mktemp("alone"), None)
+    return run(tmp_path_factory.mktemp("alone") / "found", None)[0]
 
 
+@pytest.mark.full
 @pytest.mark.firedrake
 @pytest.mark.skipif(shutil.which("mpiexec") is None, reason="mpiexec is not installed")
-@pytest.mark.parametrize(
-    "count", [pytest.param(1, marks=pytest.mark.full), pytest.param(2, marks=pytest.mark.full), 3]
-)
+@pytest.mark.parametrize("count", [1, 2, 3])
 def test_ranks_find_the_same_bits_with_their_own_systems(
-    count: int, tmp_path: Path, without_ranks: dict[str, dict[str, np.ndarray]]
+    count: int, tmp_path: Path, without_mpi: dict[str, Arrays]
 ) -> None:
-    every = run(tmp_path, count)
-    for name, expected in without_ranks.items():
-        assert set(every[name]) == set(expected)
-        for key, values in expected.items():
-            np.testing.assert_array_equal(every[name][key], values, err_msg=f"{name}: {key}")
-    told = {(tmp_path / f"told by {rank}").read_text() for rank in range(count)}
-    # The error of one rank is that of all.
-    assert len(told) == 1
-    assert told.pop().endswith(f"of rank {count - 1}")
+    they_are_those_of_one_process(*run(tmp_path / "found", count), without_mpi)
