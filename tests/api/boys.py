@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from fitted import fitted
 
 import popinv
 from popinv.api import fit as fits
-from popinv.inference.likelihood import fit_marginal, model_moments
+from popinv.inference.likelihood import fit_marginal, fit_pseudo, model_moments
+from popinv.inference.stages import update_population
 
 FILE = Path(__file__).parents[2] / "config/examples/real_data/Oxboys.csv"
 LAW: dict[str, Any] = {
@@ -35,8 +36,13 @@ KEYS: dict[str, Any] = {
     "time_column": "age",
     "value_column": "height",
 }
-# The numbers of draws that users have, which some tests lower.
-_DRAWS = model_moments.FEWEST_DRAWS, fit_marginal._FEW_DRAWS
+# The numbers of draws and starts that users have, which some tests lower.
+_NUMBERS = [
+    (model_moments, "FEWEST_DRAWS", model_moments.FEWEST_DRAWS),
+    (fit_marginal, "_FEW_DRAWS", fit_marginal._FEW_DRAWS),
+    (fit_pseudo, "_CANDIDATES", fit_pseudo._CANDIDATES),
+    (update_population, "_FURTHER_STARTS", update_population._FURTHER_STARTS),
+]
 # Maximum of the Gaussian likelihood by SciPy, in the unconstrained coordinates: means, logarithms
 # of deviations, atanh of the correlation, logarithm of the noise.
 CLOSED_FORM = [149.3718, 6.5255, *np.log([7.9240, 1.6467]), np.arctanh(0.6418), np.log(0.6599)]
@@ -66,10 +72,9 @@ def answer(tests: bool) -> popinv.Result:
     """Return the fit of a page, which all tests share."""
 
     def made() -> popinv.Result:
-        with (
-            patch.object(model_moments, "FEWEST_DRAWS", _DRAWS[0]),
-            patch.object(fit_marginal, "_FEW_DRAWS", _DRAWS[1]),
-        ):
+        with pytest.MonkeyPatch.context() as patch:
+            for number in _NUMBERS:
+                patch.setattr(*number)
             return fit(table(), tests=tests)
 
     result = fitted("boys" if tests else "boys_without_tests", made, line)
