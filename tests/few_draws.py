@@ -21,12 +21,11 @@ def few_draws() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_starts() -> Iterator[None]:
-    """Lower the number of starts through an exact simulator, for tests that start near the answer.
-
-    Each further start costs an ascent.
-    """
+def short_searches() -> Iterator[None]:
+    """Lower numbers that few tests look at: of starts, and of draws for errors of the distance."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("popinv.inference.likelihood.fit_pseudo._CANDIDATES", 4)
         patch.setattr("popinv.inference.stages.update_population._FURTHER_STARTS", 1)
+        patch.setattr("popinv.inference.distance_influence._DRAWS", 2000)
+        patch.setattr("popinv.inference.distance_influence._DIRECTIONS", 100)
         yield

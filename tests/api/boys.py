@@ -13,6 +13,7 @@ from fitted import fitted
 
 import popinv
 from popinv.api import fit as fits
+from popinv.inference import distance_influence
 from popinv.inference.likelihood import fit_marginal, fit_pseudo, model_moments
 from popinv.inference.stages import update_population
 
@@ -36,12 +37,17 @@ KEYS: dict[str, Any] = {
     "time_column": "age",
     "value_column": "height",
 }
-# The numbers of draws and starts that users have, which some tests lower.
+# Numbers of draws and starts as users have them, which some tests lower.
 _NUMBERS = [
-    (model_moments, "FEWEST_DRAWS", model_moments.FEWEST_DRAWS),
-    (fit_marginal, "_FEW_DRAWS", fit_marginal._FEW_DRAWS),
-    (fit_pseudo, "_CANDIDATES", fit_pseudo._CANDIDATES),
-    (update_population, "_FURTHER_STARTS", update_population._FURTHER_STARTS),
+    (module, name, getattr(module, name))
+    for module, name in (
+        (model_moments, "FEWEST_DRAWS"),
+        (fit_marginal, "_FEW_DRAWS"),
+        (fit_pseudo, "_CANDIDATES"),
+        (update_population, "_FURTHER_STARTS"),
+        (distance_influence, "_DRAWS"),
+        (distance_influence, "_DIRECTIONS"),
+    )
 ]
 # Maximum of the Gaussian likelihood by SciPy, in the unconstrained coordinates: means, logarithms
 # of deviations, atanh of the correlation, logarithm of the noise.

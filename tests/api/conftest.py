@@ -6,11 +6,11 @@ from typing import Any
 
 import boys
 import pytest
-from few_draws import few_draws, few_starts
+from few_draws import few_draws, short_searches
 
 import popinv
 
-__all__ = ["boys_result", "few_draws", "few_starts", "quick"]
+__all__ = ["boys_result", "few_draws", "short_searches", "quick"]
 
 # Of the tests and the descent, whose results no test of forms looks at, there is little.
 QUICK: dict[str, Any] = {
