@@ -1,4 +1,4 @@
-"""A fixture for tests of problems of some hundred systems; a conftest or a module imports it."""
+"""Fixtures for tests of small problems; a conftest or a module imports them."""
 
 from __future__ import annotations
 
@@ -17,4 +17,15 @@ def few_draws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("popinv.inference.likelihood.model_moments.FEWEST_DRAWS", 4000)
         patch.setattr("popinv.inference.likelihood.fit_marginal._FEW_DRAWS", 20_000)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_searches() -> Iterator[None]:
+    """Lower numbers that few tests look at: of starts, and of draws for errors of the distance."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("popinv.inference.likelihood.fit_pseudo._CANDIDATES", 4)
+        patch.setattr("popinv.inference.stages.update_population._FURTHER_STARTS", 1)
+        patch.setattr("popinv.inference.distance_influence._DRAWS", 2000)
+        patch.setattr("popinv.inference.distance_influence._DIRECTIONS", 100)
         yield

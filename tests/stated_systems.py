@@ -6,13 +6,17 @@ standard normal numbers.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import torch
+from fitted import kept
 from scipy import stats
 from scipy.special import logsumexp, ndtr
 
@@ -31,6 +35,7 @@ from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
+from tables import combinations
 from tables.combinations import CELLS, INTERVAL, LIMITS, USES, Cell, covering, pairs, reason
 
 ENTRIES = 4
@@ -50,31 +55,48 @@ NODES, WEIGHTS = np.polynomial.legendre.leggauss(40)
 # The grid of each standard normal number, in steps of a quarter. Its error is below 2e-4, and that
 # of the draws some 2e-3.
 GRID = np.linspace(-6.5, 6.5, 53)
+# A cell of all uses, and uses that take some hundredths of a second.
+COMMON = Cell("kernel", "proportional", "design", "complete", "1")
+LITTLE = ("nuts", "groups", "calibration", "system_counts", "design_counts")
 # Stands for a limit that is not there.
 FAR = 1e8
 
 
 def stated_cells() -> list[Cell]:
     """Return the cells that a study can state."""
-    return [cell for cell in CELLS if not reason(cell)]
+    return [Cell.of(text) for text in _accepted()["stated"]]
 
 
 def use_cases() -> list[tuple[str, Cell, bool]]:
     """Return cells that hold each pair of levels with each use, and whether each is quick.
 
-    The quick ones hold each pair of levels, and each level with each use.
+    The quick ones are one cell of all uses, and cells of those that take little, in turn, that hold
+    each pair of levels.
     """
-    every = [(use, cell) for use in USES for cell in covering(use)]
+    every = [(use, Cell.of(text)) for use in USES for text in _accepted()[use]]
+    quick = [case for case in every if case[1] == COMMON]
+    left = set().union(*(pairs(cell) for use, cell in every if use in LITTLE))
+    for use in cycle(LITTLE):
+        own = (case for case in every if case[0] == use)
+        quick.append(max(own, key=lambda case: len(pairs(case[1]) & left)))
+        left -= pairs(quick[-1][1])
+        if not left:
+            return [(*case, case in quick) for case in every]
 
-    def held(use: str, cell: Cell) -> set:
-        return pairs(cell) | {(use, one) for one in zip(Cell._fields, cell, strict=True)}
 
-    left = set().union(*(held(*case) for case in every))
-    quick = []
-    while left:
-        quick.append(max(every, key=lambda case: len(held(*case) & left)))
-        left -= held(*quick[-1])
-    return [(*case, case in quick) for case in every]
+@cache
+def _accepted() -> dict[str, list[str]]:
+    """Return the cells that a study can state, and those of each use; they take seconds to find."""
+
+    def write(folder: Path) -> None:
+        cells = {"stated": [cell for cell in CELLS if not reason(cell)]}
+        cells |= {use: covering(use) for use in USES}
+        texts = {name: [str(cell) for cell in each] for name, each in cells.items()}
+        folder.mkdir()
+        (folder / "cells.json").write_text(json.dumps(texts))
+
+    folder = kept("cells", write, Path(combinations.__file__).read_text())
+    return json.loads((folder / "cells.json").read_text())
 
 
 def replicates_of(cell: Cell) -> int:

@@ -7,9 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
+from fitted import fitted
 
 import popinv
+from popinv.api import fit as fits
+from popinv.inference import distance_influence
+from popinv.inference.likelihood import fit_marginal, fit_pseudo, model_moments
+from popinv.inference.stages import update_population
 
 FILE = Path(__file__).parents[2] / "config/examples/real_data/Oxboys.csv"
 LAW: dict[str, Any] = {
@@ -19,9 +25,30 @@ LAW: dict[str, Any] = {
         "intercept": {"mean": 150.0, "standard_deviation": 10.0},
         "slope": {"mean": 5.0, "standard_deviation": 3.0},
     },
-    "spread": 0.3,
 }
 NOISE = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
+# The keywords of the fits of the pages.
+KEYS: dict[str, Any] = {
+    "law": LAW,
+    "noise": NOISE,
+    "parameters": ["intercept [cm]", "slope [cm]"],
+    "observations": {"units": "cm"},
+    "system_column": "Subject",
+    "time_column": "age",
+    "value_column": "height",
+}
+# Numbers of draws and starts as users have them, which some tests lower.
+_NUMBERS = [
+    (module, name, getattr(module, name))
+    for module, name in (
+        (model_moments, "FEWEST_DRAWS"),
+        (fit_marginal, "_FEW_DRAWS"),
+        (fit_pseudo, "_CANDIDATES"),
+        (update_population, "_FURTHER_STARTS"),
+        (distance_influence, "_DRAWS"),
+        (distance_influence, "_DIRECTIONS"),
+    )
+]
 # Maximum of the Gaussian likelihood by SciPy, in the unconstrained coordinates: means, logarithms
 # of deviations, atanh of the correlation, logarithm of the noise.
 CLOSED_FORM = [149.3718, 6.5255, *np.log([7.9240, 1.6467]), np.arctanh(0.6418), np.log(0.6599)]
@@ -44,16 +71,28 @@ def line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
 
 def fit(heights: pd.DataFrame, **options: Any) -> popinv.Result:
     """Return the fit of straight lines to rows of :func:`table`."""
-    return popinv.fit(
-        heights,
-        line,
-        law=LAW,
-        noise=NOISE,
-        parameters=["intercept [cm]", "slope [cm]"],
-        observations={"units": "cm", "long_name": "height"},
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-        progress=False,
-        **options,
-    )
+    return fits.fit(heights, line, **KEYS, progress=False, **options)
+
+
+def answer(tests: bool) -> popinv.Result:
+    """Return the fit of a page, which all tests share."""
+
+    def made() -> popinv.Result:
+        with pytest.MonkeyPatch.context() as patch:
+            for number in _NUMBERS:
+                patch.setattr(*number)
+            return fit(table(), tests=tests)
+
+    result = fitted("boys" if tests else "boys_without_tests", made, line)
+    # A fit has no name.
+    result.name = ""
+    return result
+
+
+def fit_of_page(heights: pd.DataFrame, function: Any, tests: bool = True, **keys: Any) -> Any:
+    """Return the shared fit in place of ``popinv.fit``, for the same arguments alone."""
+    pd.testing.assert_frame_equal(heights, table())
+    z = torch.tensor([[150.0, 5.0], [140.0, 6.0]])
+    torch.testing.assert_close(function(z, np.arange(9.0)), line(z, np.arange(9.0)))
+    assert keys == KEYS
+    return answer(tests)

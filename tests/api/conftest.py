@@ -6,11 +6,11 @@ from typing import Any
 
 import boys
 import pytest
-from few_draws import few_draws
+from few_draws import few_draws, short_searches
 
 import popinv
 
-__all__ = ["boys_result", "few_draws", "quick"]
+__all__ = ["boys_result", "few_draws", "short_searches", "quick"]
 
 # Of the tests and the descent, whose results no test of forms looks at, there is little.
 QUICK: dict[str, Any] = {
@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {
 @pytest.fixture(scope="session")
 def boys_result() -> popinv.Result:
     """Return the fit of straight lines to the heights of boys, with all defaults."""
-    return boys.fit(boys.table())
+    return boys.answer(tests=True)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def decay(z, times):
     return 10 / volume[:, None] * np.exp(-rate[:, None] * times)
 
 
-def decaying(count: int = 150) -> np.ndarray:
+def decaying(count: int) -> np.ndarray:
     rng = np.random.default_rng(5)
     z = np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(count, 2)))
     return decay(z, TIMES) + 0.1 * rng.normal(size=(count, len(TIMES)))
@@ -56,7 +56,7 @@ def test_a_torch_function_needs_no_surrogate(boys_result):
 
 
 def test_without_tests_the_likelihood_answers_without_the_distance(boys_result, tmp_path):
-    without = boys.fit(boys.table(), tests=False)
+    without = boys.answer(tests=False)
     same = ["estimate", "standard_error", "lower", "upper"]
     pd.testing.assert_frame_equal(without.summary()[same], boys_result.summary()[same])
     assert without.artefacts["distance"].attrs["reason"] == "it was left out with the tests"
@@ -67,7 +67,8 @@ def test_without_tests_the_likelihood_answers_without_the_distance(boys_result, 
     again = popinv.load(without.save(tmp_path / "boys"))
     pd.testing.assert_frame_equal(again.summary(), without.summary())
     # Where no likelihood answers, the distance does.
-    asked = boys.fit(boys.table(), tests=False, estimator="distance", descent={"iterations": 20})
+    few = boys.table().query("Subject <= 6")
+    asked = boys.fit(few, tests=False, estimator="distance", descent={"iterations": 20})
     assert asked.metrics["estimator"] == "distance"
     assert "Descent" in asked.check().index
 
@@ -75,16 +76,17 @@ def test_without_tests_the_likelihood_answers_without_the_distance(boys_result, 
 @pytest.fixture(scope="module")
 def decays() -> popinv.Result:
     return popinv.fit(
-        decaying(),
+        decaying(80),
         decay,
         law=DECAY_LAW,
         noise="isotropic",
         parameters=["rate [1/h]", "volume [L]"],
         times=TIMES,
         observations={"name": "conc", "units": "mg/L", "coordinate_units": "h"},
-        active_learning={"rounds": 2, "first_design": 300, "solves_per_round": 150},
-        surrogate={"width": 32, "depth": 2, "max_epochs": 100},
-        assessment={"null_resamples": 20, "surrogate_check": 150},
+        active_learning={"rounds": 2, "first_design": 200, "solves_per_round": 100},
+        surrogate={"width": 16, "depth": 2, "max_epochs": 100},
+        assessment={"surrogate_check": 100},
+        tests=False,
         progress=False,
     )
 
@@ -105,11 +107,11 @@ def test_a_numpy_function_recovers_its_law_through_a_surrogate(decays):
     assert apart.max() < 3
     # The intervals are those of an error that the data allow.
     rate = table.loc["rate_median"]
-    wanted = rate["estimate"] * 0.3 / np.sqrt(150)
+    wanted = rate["estimate"] * 0.3 / np.sqrt(80)
     assert rate["standard_error"] == pytest.approx(wanted, rel=0.2)
     assert rate["units"] == "1/h"
     assert table.loc["rate_standard_deviation", "description"] == "standard deviation of log rate"
-    assert decays.metrics["solver_calls"] == 300 + 150 + 150
+    assert decays.metrics["solver_calls"] == 200 + 100 + 100
     assert decays.metrics["surrogate_whitened_rmse"] < 0.3
 
 
@@ -119,51 +121,45 @@ def test_a_result_through_a_surrogate_has_all_figures_and_is_stored_whole(decays
     figures = opened.plot()
     assert {"law", "surrogate_error", "solver_calls"} <= set(figures)
     predicted = opened.to_datatree(predictive=True)["posterior_predictive"].to_dataset()["conc"]
-    assert predicted.shape == (1, 200, 150, 6)
+    assert predicted.shape == (1, 200, 80, 6)
     assert predicted.attrs["units"] == "mg/L"
     np.testing.assert_array_equal(predicted["time"], TIMES)
 
 
-def test_forms_of_the_same_data_give_the_same_answer(quick):
-    keywords = {"law": boys.LAW, "noise": boys.NOISE, **quick}
-    wide = boys.wide()
+def test_forms_of_the_same_data_give_the_same_answer():
+    keywords = {"law": boys.LAW, "noise": boys.NOISE, "tests": False, "progress": False}
+    table = boys.table().query("Subject > 18").reset_index(drop=True)
+    # The table has the boys in the order of their first row; the pivot has sorted them.
+    wide = boys.wide().loc[table["Subject"].unique()].dropna(axis=1, how="all")
     array = xr.DataArray(
         wide.to_numpy(),
         dims=("boy", "t"),
         coords={"boy": wide.index.to_numpy(), "t": wide.columns.to_numpy()},
     )
     long = popinv.fit(
-        boys.table(),
+        table,
         boys.line,
         system_column="Subject",
         time_column="age",
         value_column="height",
         **keywords,
     )
-    # The table has the boys in the order of their first row; the pivot has sorted them.
     others = {
-        "wide": popinv.fit(wide.loc[boys.table()["Subject"].unique()], boys.line, **keywords),
-        "array": popinv.fit(
-            wide.loc[boys.table()["Subject"].unique()].to_numpy(),
-            boys.line,
-            times=wide.columns,
-            **keywords,
-        ),
-        "xarray": popinv.fit(
-            array.sel(boy=boys.table()["Subject"].unique()), boys.line, **keywords
-        ),
+        "wide": popinv.fit(wide, boys.line, **keywords),
+        "array": popinv.fit(wide.to_numpy(), boys.line, times=wide.columns, **keywords),
+        "xarray": popinv.fit(array, boys.line, **keywords),
     }
     for name, other in others.items():
         columns = ["estimate", "standard_error", "lower", "upper"]
         pd.testing.assert_frame_equal(
             other.summary()[columns], long.summary()[columns], obj=name, check_exact=True
         )
-        assert other.metrics["noise_misfit"] == long.metrics["noise_misfit"]
+        assert other.metrics["log_likelihood"] == long.metrics["log_likelihood"]
 
 
 def test_a_function_of_design_and_covariates(quick):
     rng = np.random.default_rng(8)
-    count, dose, weight = 80, rng.uniform(1, 3, 80), rng.normal(70, 10, 80)
+    count, dose, weight = 30, rng.uniform(1, 3, 30), rng.normal(70, 10, 30)
     height = 2 + 0.05 * (weight - weight.mean()) + 0.3 * rng.normal(size=count)
     data = dose[:, None] * height[:, None] * [1.0, 0.5] + 0.05 * rng.normal(size=(count, 2))
 
@@ -219,7 +215,7 @@ def test_a_forward_model_of_the_package(quick):
 def test_the_same_seed_gives_the_same_numbers_and_another_others(quick):
     def fitted(seed: int) -> popinv.Result:
         return popinv.fit(
-            decaying(30),
+            decaying(12),
             lambda z: torch.exp(-z[:, :1] * torch.as_tensor(TIMES)) * 10 / z[:, 1:],
             law=DECAY_LAW,
             noise="isotropic",

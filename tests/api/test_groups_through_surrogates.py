@@ -38,16 +38,16 @@ def test_the_answer_is_the_maximum_of_the_exact_likelihood():
 
 
 def test_few_fresh_solves_are_refused_with_the_number_that_suffices():
-    few = {"active_learning": {"rounds": 1, "first_design": 100}, "surrogate": {"max_epochs": 5}}
+    few = {"active_learning": {"rounds": 1, "first_design": 100}, "surrogate": {"width": 8, "max_epochs": 5}}
     with pytest.raises(DataError, match=r"'assessment.surrogate_check' to 40 or more"):
-        fitted(table(12, seed=1), **few, assessment={"surrogate_check": 12})
+        fitted(table(6, seed=1), **few, assessment={"surrogate_check": 12})
 
 
 def test_a_function_of_torch_needs_no_surrogate():
     def differentiable(z, design, times):
         return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
 
-    data = table(12, seed=1)
+    data = table(6, seed=1)
     values, log_likelihood = maximum(data)
     keys = {"tests": False, "progress": False}
     result = popinv.fit(data, differentiable, law=LAW, noise="isotropic", **COLUMNS, **keys)

@@ -8,7 +8,9 @@ each case states.
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from linear_groups import COLUMNS, LAW, table
+from tiers import parameters
 
 import popinv
 from popinv.errors import ConfigError, DataError
@@ -107,10 +110,16 @@ CASES = {
 }
 
 
-@pytest.fixture(scope="module", params=list(CASES))
+@cache
+def answer(name: str) -> popinv.Result:
+    """Return the fit of a case, which several tests read."""
+    law, keys, _, _ = CASES[name]
+    return fit(name, law, **keys)
+
+
+@pytest.fixture(params=list(CASES))
 def case(request):
-    law, keys, value, figures = CASES[request.param]
-    return fit(request.param, law, **keys), value, figures
+    return answer(request.param), *CASES[request.param][2:]
 
 
 def test_the_likelihood_is_that_of_nlme(case):
@@ -146,7 +155,7 @@ RESTRICTED = {
 }
 
 
-@pytest.mark.parametrize("name", list(RESTRICTED))
+@parameters("name", ["Machines"], full=["Pixel"])
 def test_the_restricted_likelihood_is_that_of_nlme(name):
     law, keys, _, _ = CASES[name]
     value, figures = RESTRICTED[name]
@@ -166,16 +175,24 @@ def test_the_weak_prior_of_a_mean_is_as_wide_as_all_levels_together():
 
 
 def test_known_quantities_of_the_members_are_in_the_tree_of_results():
-    law, keys, _, _ = CASES["Machines"]
-    known = fit("Machines", law, **keys).to_datatree()["constant_data"]
+    known = answer("Machines").to_datatree()["constant_data"]
     assert known["Machine_B"].dims == ("system", "member")
     assert set(known["Machine_B"].values.ravel()) == {0.0, 1.0}
 
 
 def test_the_block_of_the_page_finds_the_answer_of_nlme():
     (block,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    known = {"popinv": popinv, "table": pd.read_csv(DATA / "Pixel.csv"), "curve": polynomial}
-    exec(compile(block, "page", "exec"), known)
+    law, keys, _, _ = CASES["Pixel"]
+
+    def same(given: pd.DataFrame, simulator: Any, **page: Any) -> popinv.Result:
+        """Return the fit of the case, whose arguments are those of the page."""
+        assert page == {"law": {"kind": "normal", **law}, "noise": "isotropic", **keys}
+        assert simulator is polynomial
+        pd.testing.assert_frame_equal(given, pd.read_csv(DATA / "Pixel.csv"))
+        return answer("Pixel")
+
+    known = {"table": pd.read_csv(DATA / "Pixel.csv"), "curve": polynomial}
+    exec(compile(block, "page", "exec"), {**known, "popinv": SimpleNamespace(fit=same)}, known)
     assert known["result"].metrics["log_likelihood"] == pytest.approx(CASES["Pixel"][2], abs=0.02)
 
 
@@ -198,8 +215,7 @@ def test_the_systems_are_the_groups(case):
 
 
 def test_a_saved_fit_of_groups_opens_again(tmp_path):
-    law, keys, _, _ = CASES["Oats"]
-    result = fit("Oats", law, **keys, estimator="pseudo_likelihood")
+    result = answer("Oats")
     again = popinv.load(result.save(tmp_path / "oats"), polynomial)
     pd.testing.assert_frame_equal(again.summary(), result.summary())
     assert again.problem.members == result.problem.members == 3
@@ -277,7 +293,7 @@ def oats():
 
 def test_the_posterior_of_each_member_is_its_best_linear_prediction(oats):
     table, result = oats
-    found = result.posterior(law_and_noise="fixed", effective=1000)
+    found = result.posterior(law_and_noise="fixed", effective=300)
     assert found.sizes["system"] == 17
     assert "II, Victory" not in found["system"].values
     law = dict(zip(result.law.names, result.population["law"].values, strict=True))
@@ -317,7 +333,7 @@ def test_a_row_for_each_member_is_fitted_like_a_row_for_each_observation():
     def signal(z: torch.Tensor, design: torch.Tensor, times: Any) -> torch.Tensor:
         return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
 
-    long = table(8, seed=3)
+    long = table(5, seed=3)
     wide = long.pivot(index=["site", "sample", "dose", "w"], columns="t", values="y")
     keys: dict[str, Any] = {"law": LAW, "noise": "isotropic", "tests": False, "progress": False}
     one = popinv.fit(long, signal, **COLUMNS, **keys)

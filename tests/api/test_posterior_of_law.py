@@ -14,12 +14,13 @@ from popinv.inference.law_posterior import ChainSettings
 pytest.importorskip("numpyro")
 
 
-def test_the_posterior_of_a_fit_has_the_groups_of_arviz():
-    few = boys.table()
-    few = few[few["Subject"].isin(few["Subject"].unique()[:10])]
-    result = boys.fit(few, tests=False)
+def test_the_posterior_of_a_fit_has_the_groups_of_arviz(monkeypatch):
+    # Trajectories of at most four steps, for boys with the same ages.
+    monkeypatch.setattr("popinv.inference.law_posterior._TREE_DEPTH", 2)
+    alike = boys.wide().dropna(axis=1, thresh=16).dropna().index[:10]
+    result = boys.fit(boys.table().query("Subject in @alike"), tests=False)
     with pytest.warns(UserWarning, match="effective sample size"):
-        tree = result.posterior_of_law(chains=2, draws=20, warmup=20)
+        tree = result.posterior_of_law(chains=2, draws=20, warmup=5)
     assert {"posterior", "prior", "log_likelihood", "posterior_predictive"} <= set(tree.children)
     posterior = tree["posterior"]
     assert dict(posterior.sizes) == {"chain": 2, "draw": 20}

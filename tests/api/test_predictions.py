@@ -47,7 +47,7 @@ def table(count: int, seed: int) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def result(quick: dict[str, Any]) -> popinv.Result:
     return popinv.fit(
-        table(60, 1),
+        table(30, 1),
         line,
         law=LAW,
         noise={"kind": "kernel", "start": {"amplitude": 0.5, "length": 0.5}},
@@ -103,9 +103,20 @@ def new() -> pd.DataFrame:
     return frame.drop(columns=[NAMES[5]])
 
 
+# Means of 300 effective draws have errors of 0.06 deviations, and deviations errors of 0.04.
+DRAWN: dict[str, Any] = {"law_and_noise": "fixed", "effective": 300, "kept_draws": 600}
+LATER = [0.35, 1.1]
+
+
 @pytest.fixture(scope="module")
-def predicted(result, new):
-    return result.predict(new, law_and_noise="fixed", effective=1000, kept_draws=2000)
+def everywhere(result, new):
+    return result.predict(new, at=[*TIMES, *LATER], **DRAWN)
+
+
+@pytest.fixture(scope="module")
+def predicted(everywhere):
+    """Return the predictions at the sensors."""
+    return everywhere.sel(observation=~np.isin(everywhere["observation_t"], LATER))
 
 
 def rows(new: pd.DataFrame) -> list[tuple[int, pd.Series, np.ndarray]]:
@@ -116,8 +127,8 @@ def rows(new: pd.DataFrame) -> list[tuple[int, pd.Series, np.ndarray]]:
 def test_parameters_have_the_law_of_the_closed_form(result, new, predicted):
     for i, row, y in rows(new):
         mean, deviation = ClosedForm(result, row, TIMES).parameters(y)
-        assert np.all(np.abs(predicted["mean"].values[i] - mean) < 0.12 * deviation)
-        np.testing.assert_allclose(predicted["deviation"].values[i], deviation, rtol=0.1)
+        assert np.all(np.abs(predicted["mean"].values[i] - mean) < 0.22 * deviation)
+        np.testing.assert_allclose(predicted["deviation"].values[i], deviation, rtol=0.17)
 
 
 def test_sensors_that_were_not_seen_have_the_law_of_the_closed_form(result, new, predicted):
@@ -126,9 +137,9 @@ def test_sensors_that_were_not_seen_have_the_law_of_the_closed_form(result, new,
         mean, deviation = ClosedForm(result, row, TIMES).observed(y)
         unseen = ~np.isfinite(y)
         off = (predicted["observed_mean"].values[i] - mean)[unseen]
-        assert np.all(np.abs(off) < 0.12 * deviation[unseen])
+        assert np.all(np.abs(off) < 0.22 * deviation[unseen])
         told = predicted["observed_deviation"].values[i][unseen]
-        np.testing.assert_allclose(told, deviation[unseen], rtol=0.1)
+        np.testing.assert_allclose(told, deviation[unseen], rtol=0.17)
 
 
 def test_a_repeat_at_a_sensor_that_was_seen_has_noise_of_its_own(result, new, predicted):
@@ -138,16 +149,16 @@ def test_a_repeat_at_a_sensor_that_was_seen_has_noise_of_its_own(result, new, pr
         signal = exact.design @ mean
         seen = np.isfinite(y)
         off = (predicted["observed_mean"].values[i] - signal)[seen]
-        assert np.all(np.abs(off) < 0.12 * predicted["observed_deviation"].values[i][seen])
+        assert np.all(np.abs(off) < 0.22 * predicted["observed_deviation"].values[i][seen])
         square = predicted["observed_deviation"].values[i] ** 2
         without = predicted["signal_deviation"].values[i] ** 2
-        np.testing.assert_allclose((square - without)[seen], exact.noise[0, 0], rtol=0.2)
+        np.testing.assert_allclose((square - without)[seen], exact.noise[0, 0], rtol=0.35)
 
 
 def test_the_p_value_is_that_of_the_closed_form(result, new, predicted):
     for i, row, y in rows(new):
         exact = ClosedForm(result, row, TIMES).p_value(y)
-        error = np.sqrt(exact * (1 - exact) / 1000)
+        error = np.sqrt(exact * (1 - exact) / 300)
         assert abs(predicted["p_value"].values[i] - exact) < 4 * error + 2e-3
 
 
@@ -160,37 +171,33 @@ def test_the_population_has_the_same_design(result, new, predicted):
 
 
 def test_a_system_without_observations_has_the_law_of_the_population(result):
-    told = result.predict(
-        {"w": [3.0], "load": [1.2]}, law_and_noise="fixed", effective=1000, kept_draws=2000
-    )
+    told = result.predict({"w": [3.0], "load": [1.2]}, **DRAWN)
     exact = ClosedForm(result, pd.Series({"w": 3.0, "load": 1.2}), TIMES)
     deviation = np.sqrt(np.diag(exact.prior))
-    assert np.all(np.abs(told["mean"].values[0] - exact.mean) < 0.12 * deviation)
-    np.testing.assert_allclose(told["deviation"].values[0], deviation, rtol=0.1)
+    assert np.all(np.abs(told["mean"].values[0] - exact.mean) < 0.22 * deviation)
+    np.testing.assert_allclose(told["deviation"].values[0], deviation, rtol=0.17)
     assert np.isnan(told["p_value"].values[0])
     assert np.isnan(told["given"].values).all()
 
 
-def test_a_function_predicts_any_time(result, new):
+def test_a_function_predicts_any_time(result, new, everywhere):
     """The noise at a later time is correlated with the last residual."""
-    told = result.predict(
-        new, at=[0.35, 1.1], law_and_noise="fixed", effective=1000, kept_draws=2000
-    )
-    np.testing.assert_allclose(told["observation_t"], [0.35, 1.1])
-    every = np.sort([*TIMES, 0.35, 1.1])
+    told = everywhere.sel(observation=np.isin(everywhere["observation_t"], LATER))
+    assert told.sizes["observation"] == 2
+    every = np.sort([*TIMES, *LATER])
     for i, row, y in rows(new):
         given = pd.Series(y, TIMES).reindex(every).to_numpy()
         mean, deviation = ClosedForm(result, row, every).observed(given)
-        chosen = np.isin(every, [0.35, 1.1])
+        chosen = np.isin(every, LATER)
         off = told["observed_mean"].values[i] - mean[chosen]
-        assert np.all(np.abs(off) < 0.12 * deviation[chosen])
+        assert np.all(np.abs(off) < 0.22 * deviation[chosen])
         np.testing.assert_allclose(
-            told["observed_deviation"].values[i], deviation[chosen], rtol=0.1
+            told["observed_deviation"].values[i], deviation[chosen], rtol=0.17
         )
 
 
 def test_law_and_noise_are_uncertain_by_default(result, new):
-    told = result.predict(new.iloc[:1])
+    told = result.predict(new.iloc[:1], chains=2, most_moves=200)
     assert told.sizes["system"] == 1
     assert list(told["system"].values) == ["n0"]
     assert told["z"].dims == ("chain", "draw", "system", "parameter")
@@ -222,10 +229,13 @@ def test_the_normal_quantiles_are_those_of_the_interval(result, new, predicted):
         assert np.all(np.abs(predicted["upper"].values[i] - (mean + half)) < 0.3 * deviation)
 
 
-def test_places_are_one_or_several_in_any_form(result):
+def test_places_are_one_or_several_in_any_form(result, monkeypatch):
     one = table(1, 3)
+    asked: list[list[int]] = []
+    monkeypatch.setattr("popinv.api.predictions.predict", lambda *of: asked.append([*of[3]]))
     for at in (0.4, "0.4", [0.4], np.array([0.4])):
-        assert result.predict(one, at=at, kept_draws=20).sizes["observation"] == 1
+        result.predict(one, at=at)
+    assert asked == [[2]] * 4
     with pytest.raises(ConfigError, match="at: is empty"):
         result.predict(one, at=[])
     with pytest.raises(DataError, match="leave 'known' out"):
@@ -254,7 +264,7 @@ def _mean_below(covariance: np.ndarray, limit: float) -> float:
 
     Each entry is drawn below the limit given those before it (Geweke, Hajivassiliou and Keane).
     """
-    rng, count = np.random.default_rng(2), 200_000
+    rng, count = np.random.default_rng(2), 50_000
     factor = np.linalg.cholesky(covariance)
     e, log_weight = np.zeros((count, len(factor))), np.zeros(count)
     for k in range(len(factor) - 1):

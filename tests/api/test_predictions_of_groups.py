@@ -23,10 +23,11 @@ def solve(z: torch.Tensor, design: torch.Tensor, times: Any) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def result(quick: dict[str, Any]) -> popinv.Result:
     return popinv.fit(
-        linear_groups.table(25, 1),
+        linear_groups.table(8, 1),
         solve,
         law=LAW,
         noise="isotropic",
+        tests=False,
         **{**linear_groups.COLUMNS, **quick},
     )
 
@@ -62,19 +63,19 @@ def exact(result: popinv.Result, rows: pd.DataFrame) -> dict[str, tuple[float, f
 
 
 def test_members_of_a_new_group_have_the_law_given_all_of_its_rows(result, new):
-    told = result.predict(new, law_and_noise="fixed", effective=1000, kept_draws=1000)
+    told = result.predict(new, law_and_noise="fixed", effective=300, kept_draws=300)
     names = [str(name) for name in told["system"].values]
     assert len(names) == len(new.drop_duplicates(["site", "sample"]))
     for site, rows in new.groupby("site"):
         for sample, (mean, deviation) in exact(result, rows).items():
             i = names.index(f"{site}, {sample}")
-            assert abs(told["mean"].values[i, 0] - mean) < 0.15 * deviation
-            assert told["deviation"].values[i, 0] == pytest.approx(deviation, rel=0.12)
+            assert abs(told["mean"].values[i, 0] - mean) < 0.2 * deviation
+            assert told["deviation"].values[i, 0] == pytest.approx(deviation, rel=0.16)
     assert told["p_value"].notnull().all()
 
 
 def test_observations_without_noise_are_those_of_the_parameters(result, new):
-    told = result.predict(new, law_and_noise="fixed", effective=50)
+    told = result.predict(new, law_and_noise="fixed", effective=20)
     z = told["z"].values[0]
     first = new.drop_duplicates(["site", "sample"])["dose"].to_numpy()
     expected = z[..., :1] + z[..., 1:] * first[:, None] * TIMES

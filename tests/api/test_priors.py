@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.optimize import minimize
+from tiers import parameters
 
 import popinv
 from popinv.errors import ConfigError
@@ -20,6 +21,8 @@ PRIOR = {
         "standard_deviation": {"half_normal": 0.4},
     }
 }
+# Of observations in three dimensions.
+FEW_DIRECTIONS = {"directions": 16}
 NOISE_PRIOR = {
     "standard_deviation": {"half_student_t": {"degrees_of_freedom": 4, "scale": 0.1}},
 }
@@ -116,7 +119,7 @@ def test_the_pseudo_likelihood_has_the_same_mode():
 def test_the_distance_weighs_a_system_by_its_noise():
     data = layout(30, deviation=0.2)
     prior = {"a": {"mean": {"normal": {"mean": 0.8, "standard_deviation": 0.03}}}}
-    result = fit(data, prior, estimator="distance")
+    result = fit(data, prior, estimator="distance", descent=FEW_DIRECTIONS)
     mean, _, noise = unconstrained(result)
     # N J is quadratic in the mean, with the precision of the noise of each system.
     weight = 30 * EACH / np.exp(2 * noise)
@@ -137,7 +140,7 @@ def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
         "start": {"a": {"mean": 0.3, "standard_deviation": 0.5}},
         "prior": {"a": {"mean": {"normal": {"mean": 0.5, "standard_deviation": 0.005}}}},
     }
-    keys = {"estimator": "pseudo_likelihood", "progress": False}
+    keys = {"estimator": "pseudo_likelihood", "descent": FEW_DIRECTIONS, "progress": False}
     distance = popinv.fit(data, simulate, law=law, noise="full", **keys).artefacts["distance"]
     mean = distance["law"].values[0]
     solved = np.linalg.solve(distance["noise_covariance"].values, np.ones(EACH))
@@ -150,13 +153,13 @@ def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
 
 def test_the_effect_of_a_prior_falls_with_the_number_of_systems():
     shifts = []
-    for count in (40, 160, 640):
+    for count in (30, 120, 480):
         with_prior, without = (unconstrained(fitted(count, p, "likelihood")) for p in (True, False))
         shifts.append(count * (with_prior - without))
     # N times the shift tends to the slope of the log prior over the information of one system.
-    data = layout(640)
-    at = unconstrained(fitted(640, False, "likelihood"))
-    each = curvature(lambda q: log_likelihood(q, data), at) / 640
+    data = layout(480)
+    at = unconstrained(fitted(480, False, "likelihood"))
+    each = curvature(lambda q: log_likelihood(q, data), at) / 480
     steps = 1e-5 * np.eye(3)
     slope = [(log_prior(at + s) - log_prior(at - s)) / 2e-5 for s in steps]
     limit = np.linalg.solve(each, slope)
@@ -236,6 +239,7 @@ def test_a_prior_of_an_unrestricted_covariance():
         law={"kind": "normal", "start": {"a": {"mean": 0.3, "standard_deviation": 0.5}}},
         noise={"kind": "full", "shrinkage": 0.0, "prior": prior},
         estimator="likelihood",
+        descent=FEW_DIRECTIONS,
         progress=False,
     )
     places = np.tril_indices(3, -1)
@@ -263,14 +267,15 @@ def test_a_prior_of_an_unrestricted_covariance():
     assert 0.19 < distance["noise"].values[2] < 0.32
 
 
-def test_resamples_have_the_spread_of_the_posterior():
+@parameters("estimator, count", [("pseudo_likelihood", 40)], full=[("likelihood", 150)])
+def test_resamples_have_the_spread_of_the_posterior(estimator, count):
     """The mean's prior is as informative as the data, and the law is otherwise determined."""
     prior = {"a": {"mean": {"normal": {"mean": 1.0, "standard_deviation": 0.1}}}}
     data = layout(40)
-    result = fit(data, prior, assessment={"bootstrap": 150})
+    result = fit(data, prior, estimator=estimator, assessment={"bootstrap": count})
     drawn = result.artefacts["resamples"]["alpha"].values[:, 0]
     of_mean = result.summary().loc["a_mean"]
-    # The covariance with the prior's curvature in A and B; 150 draws know it to 6 %.
+    # The covariance with the prior's curvature in A and B; 40 draws know it to 11 %.
     assert drawn.std(ddof=1) == pytest.approx(of_mean["model_error"], rel=0.2)
     # Without the prior's own draws the spread is smaller by the factor 1.4.
     deviation = data.mean(axis=1).std() / np.sqrt(40)

@@ -7,15 +7,10 @@ import io
 import re
 from pathlib import Path
 
-import pytest
+import boys
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_draws() -> None:
-    """Leave the numbers of draws as users have them, in place of the fixture of this folder."""
 
 
 def test_the_example_of_the_page(tmp_path, monkeypatch):
@@ -23,6 +18,7 @@ def test_the_example_of_the_page(tmp_path, monkeypatch):
     (tmp_path / data).parent.mkdir(parents=True)
     (tmp_path / data).symlink_to(ROOT / data)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("popinv.fit", boys.fit_of_page)
     space: dict = {}
     printed = io.StringIO()
     for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):

@@ -12,7 +12,7 @@ from popinv.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def posterior(boys_result):
-    return boys_result.posterior(law_and_noise="fixed", effective=100)
+    return boys_result.posterior(law_and_noise="fixed", effective=100, chains=2)
 
 
 def names_of(result: popinv.Result) -> list[str]:
@@ -69,7 +69,7 @@ def test_figures_show_the_fits_of_single_systems(boys_result):
 
 
 def test_a_figure_shows_them(boys_result):
-    figures = boys_result.plot.posterior(law_and_noise="fixed", effective=20)
+    figures = boys_result.plot.posterior(law_and_noise="fixed", effective=20, chains=2)
     assert list(figures) == ["posterior"]
     assert isinstance(figures["posterior"], Figure)
     assert "data:image/png;base64," in figures._repr_html_()

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from tiers import parameters
 
 import popinv
-from benchmarks.few_systems import Grid
+from benchmarks.few_systems import Grid, LayoutLikelihood
 from popinv.charts.csv_writer import numbers_of_sheet
 from popinv.inference.build import descent_problem
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -51,10 +52,16 @@ def study_input(asked):
     return StudyInput(asked, 1, stores, model.forward, model.law, model.noise)
 
 
-def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(tmp_path):
+# By default, the same likelihood is computed by a formula that is quicker.
+@parameters("draws, warmup, quick", [(100, 50, True)], full=[(250, 200, False)])
+def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(
+    draws, warmup, quick, tmp_path, monkeypatch
+):
     pytest.importorskip("numpyro")
-    asked = PosteriorOfLaw(predicted=40)
-    outcome = use(study_input(asked))
+    likelihood = LayoutLikelihood(observations())
+    if quick:
+        monkeypatch.setattr("popinv.inference.law_posterior.ClosedForm", lambda _: likelihood)
+    outcome = use(study_input(PosteriorOfLaw(draws=draws, warmup=warmup, predicted=40)))
     assert outcome.metrics["reliable"] == 1
     assert outcome.metrics["surrogate_error"] == "there is no surrogate"
     # Exactly the same density at the mode, before and after the chains.
@@ -67,8 +74,9 @@ def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(tmp_path):
     width = exact[:, 2] - exact[:, 0]
     found = table[["2.5 %", "median", "97.5 %"]].to_numpy()
     # With 500 effective draws an end is good to about a fourteenth of the width.
-    assert np.all(np.abs(found - exact) < 0.2 * width[:, None])
-    assert np.all(np.abs(found[:, 1] - exact[:, 1]) < 0.06 * width)
+    times = (250 / draws) ** 0.5
+    assert np.all(np.abs(found - exact) < 0.2 * times * width[:, None])
+    assert np.all(np.abs(found[:, 1] - exact[:, 1]) < 0.06 * times * width)
     assert np.isnan(table.loc["a_mean", "prior 2.5 %"])
     # A half-Student-t of 4 degrees of freedom with the scale 2.5 times 0.8.
     assert table.loc["a_standard_deviation", "prior 97.5 %"] == pytest.approx(2 * 3.495, rel=0.15)
@@ -83,7 +91,7 @@ def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(tmp_path):
     loaded = popinv.load(folder, simulator=simulate).posterior_of_law()
     groups = {"posterior", "prior", "log_likelihood", "posterior_predictive", "sample_stats"}
     assert groups <= set(loaded.children)
-    assert dict(loaded["posterior"].sizes) == {"chain": 4, "draw": 250}
+    assert dict(loaded["posterior"].sizes) == {"chain": 4, "draw": draws}
     assert dict(loaded["posterior_predictive"].sizes)["draw"] == 10
     for name in groups:
         xr.testing.assert_identical(loaded[name].to_dataset(), outcome.result[name].to_dataset())

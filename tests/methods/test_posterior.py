@@ -9,6 +9,7 @@ import pytest
 import torch
 from linear_systems import ALPHA, MATRIX, closed_form, linear_problem
 from scipy.stats import chi2, kstest
+from tiers import parameters
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.inference.conditions import Conditions
@@ -61,8 +62,8 @@ def test_a_linear_model_has_its_closed_form(with_conditions):
         present[1, 2:4] = present[4, 0] = False
         conditions = Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
     problem, estimate, _ = linear_problem(count, conditions)
-    posteriors = sampled(problem, estimate, effective=400)
-    assert posteriors.effective.min() >= 400
+    posteriors = sampled(problem, estimate, effective=150)
+    assert posteriors.effective.min() >= 150
     assert posteriors.r_hat.max() <= LARGEST_R_HAT
     for n in range(count):
         draws = posteriors.draws[n].reshape(-1, 2)
@@ -73,8 +74,8 @@ def test_the_error_of_law_and_noise_is_that_of_the_mixture():
     problem, estimate, _ = linear_problem(6)
     rng = np.random.default_rng(4)
     # The law moves by more than the posteriors are wide.
-    laws = np.concatenate(estimate) + rng.standard_normal((40, 6)) * [0.8, 0.8, 0.1, 0.1, 0.1, 0.1]
-    posteriors = sampled(problem, estimate, 150, laws=laws)
+    laws = np.concatenate(estimate) + rng.standard_normal((15, 6)) * [0.8, 0.8, 0.1, 0.1, 0.1, 0.1]
+    posteriors = sampled(problem, estimate, 80, laws=laws)
     for n in range(6):
         parts = []
         for law in laws:
@@ -96,7 +97,7 @@ def nonlinear_problem(observe, data: np.ndarray, law: GaussianLaw, deviation: fl
     return Problem(data, observe, law, noise, scale, seed=5, stage="posterior"), gamma
 
 
-@pytest.mark.parametrize("uncertain", [False, pytest.param(True, marks=pytest.mark.full)])
+@parameters("uncertain", [False], full=[True])
 def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
     law, alpha = normal_law(["a"]), np.array([0.3, np.log(1.0)])
     data = np.array([[1.0], [2.5], [0.05]])
@@ -105,8 +106,8 @@ def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
     every = np.array([[0.3, 0.0, np.log(0.05)]])
     if uncertain:
         laws = every = every + rng.standard_normal((30, 3)) * [0.4, 0.2, 0.2]
-    posteriors = sampled(problem, (alpha, gamma), effective=250, laws=laws)
-    grid = np.linspace(-4, 4, 100_001)
+    posteriors = sampled(problem, (alpha, gamma), effective=150, laws=laws)
+    grid = np.linspace(-4, 4, 20_001)
     for n, y in enumerate(data[:, 0]):
         density = np.zeros_like(grid)
         for mean, log_deviation, log_noise in every:
@@ -132,8 +133,9 @@ def test_a_thin_curved_posterior_is_that_of_quadrature():
 
     data = np.array([[1.0, 1.1], [0.2, 0.8]])
     problem, gamma = nonlinear_problem(observe, data, law, 0.05)
-    posteriors = sampled(problem, (alpha, gamma), effective=250)
-    a, b = np.meshgrid(np.linspace(-2, 2, 1601), np.linspace(-3, 3, 2401), indexing="ij")
+    posteriors = sampled(problem, (alpha, gamma), effective=150)
+    # A step is a fifth of the noise.
+    a, b = np.meshgrid(np.linspace(-2, 2, 401), np.linspace(-3, 3, 601), indexing="ij")
     z = torch.from_numpy(np.column_stack([a.ravel(), b.ravel()]))
     signal = observe(z).numpy()
     for n, y in enumerate(data):
@@ -147,29 +149,35 @@ def test_a_thin_curved_posterior_is_that_of_quadrature():
         close_to(draws, posteriors.effective[n], mean, covariance)
 
 
-def test_coverage_of_a_linear_model_is_nominal():
-    problem, estimate, z = linear_problem(300)
-    posteriors = sampled(problem, estimate, effective=100)
+@pytest.fixture(scope="module")
+def drawn_150():
+    """Return the posteriors of 150 systems, with the estimate's problem and the truth."""
+    problem, estimate, z = linear_problem(150)
+    return sampled(problem, estimate, effective=60), problem, z
+
+
+def test_coverage_of_a_linear_model_is_nominal(drawn_150):
+    posteriors, problem, z = drawn_150
     dataset = posterior_dataset(posteriors, AB, 50, z)
-    assert dataset["z"].shape == (50, 300, 2)
+    assert dataset["z"].shape == (50, 150, 2)
     omega = np.random.default_rng(0).standard_normal((900, 2))
     population = problem.law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
-    metrics = coverage_metrics(dataset, population, 100)
+    metrics = coverage_metrics(dataset, population, 60)
     inside = (dataset["lower"].values <= z) & (z <= dataset["upper"].values)
     assert metrics["coverage"] == pytest.approx(inside.mean(), abs=0.005)
-    # 600 intervals: 4 binomial deviations.
+    # 300 intervals: 4 binomial deviations.
     for name, level in (("coverage", 0.95), ("coverage_80", 0.8), ("coverage_50", 0.5)):
-        assert abs(metrics[name] - level) < 4 * (level * (1 - level) / 600) ** 0.5
+        assert abs(metrics[name] - level) < 4 * (level * (1 - level) / 300) ** 0.5
     assert min(metrics[f"rank_p_value_{name}"] for name in "ab") > 1e-3
     assert 0 < metrics["narrowing_a"] < 1
     assert metrics["shared"] == "none"
-    assert 100 <= metrics["effective_min"] <= metrics["effective_01"]
+    assert 60 <= metrics["effective_min"] <= metrics["effective_01"]
     assert metrics["systems_at_the_cap"] == 0
     assert metrics["moves_median"] <= metrics["moves_max"]
     assert drawn(draw_systems(dataset, population, z)).axes
     assert drawn(draw_calibration(dataset, population)).axes
     without = posterior_dataset(posteriors, AB, 50)
-    assert "coverage" not in coverage_metrics(without, population, 100)
+    assert "coverage" not in coverage_metrics(without, population, 60)
     assert drawn(draw_systems(without, population, None)).axes
     assert drawn(draw_calibration(without, population)).axes
 
@@ -185,14 +193,13 @@ def test_systems_that_reach_the_cap_are_counted():
 
 
 @pytest.mark.parametrize("wrong", ["narrow", "shifted"])
-def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong):
-    problem, estimate, z = linear_problem(300)
-    posteriors = sampled(problem, estimate, effective=50)
+def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong, drawn_150):
+    posteriors, _, z = drawn_150
     changed = []
     for draws in posteriors.draws:
         centre, spread = draws.mean(axis=(0, 1)), draws.std(axis=(0, 1))
         narrow = centre + (draws - centre) / 2
-        changed.append(narrow if wrong == "narrow" else draws + 0.5 * spread)
+        changed.append(narrow if wrong == "narrow" else draws + 0.7 * spread)
     wrong_ones = replace(posteriors, draws=changed)
     dataset = posterior_dataset(wrong_ones, AB, 50, z)
     metrics = coverage_metrics(dataset, z, 50)
@@ -278,7 +285,7 @@ def test_moves_leave_the_target_invariant_whatever_their_reference(move):
 def test_a_systems_draws_depend_neither_on_repetition_nor_on_when_others_finish():
     problem, estimate, _ = linear_problem(5)
     first, again = (sampled(problem, estimate, effective=60) for _ in range(2))
-    longer = sampled(problem, estimate, effective=400)
+    longer = sampled(problem, estimate, effective=150)
     assert first.evaluations == again.evaluations
     for one, same, more in zip(first.draws, again.draws, longer.draws, strict=True):
         np.testing.assert_array_equal(one, same)

@@ -1,7 +1,7 @@
 """What is asked of systems with all that can be stated of them, against SciPy's densities.
 
-The quick cases hold each pair of a use and a level, and each pair of levels, but for two that take
-long. All cases hold each pair of levels with each use.
+The quick cases hold each use, and each pair of levels. All cases hold each pair of levels with each
+use.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from stated_systems import (
     use_cases,
 )
 from tables.combinations import INTERVAL, LIMITS, Cell, start_of_noise, study_of
+from tiers import parameters
 
 from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import first_design_prior, fit_systems
@@ -89,7 +90,7 @@ def grid_of(cell: Cell) -> np.ndarray:
 
 def posterior(cell: Cell) -> None:
     problem, p = quiet(cell, 3)
-    found = sample_posteriors(problem, p, chains=2, effective=200, most_moves=6000)
+    found = sample_posteriors(problem, p, chains=2, effective=50, most_moves=6000)
     _, means, spreads = by_quadrature(cell, problem, p)
     alpha = torch.from_numpy(p[: problem.d_alpha])
     for n in range(3):
@@ -360,13 +361,13 @@ def comparison(cell: Cell) -> None:
 
 
 def descent(cell: Cell, policy: str = "cut") -> None:
-    problem, p = quiet(cell, 300)
+    problem, p = quiet(cell, 100)
     rng = np.random.default_rng(1)
-    omega, e = rng.standard_normal((300, 2)), rng.standard_normal(problem.data.shape)
-    drawn = problem.model(*map(torch.from_numpy, (p, omega, e)), np.arange(300)).numpy()
+    omega, e = rng.standard_normal((100, 2)), rng.standard_normal(problem.data.shape)
+    drawn = problem.model(*map(torch.from_numpy, (p, omega, e)), np.arange(100)).numpy()
     clean = clean_of(problem, p, omega)
     np.testing.assert_allclose(drawn, observed(cell, problem, p, clean, e), rtol=1e-6)
-    settings = DescentSettings(model_samples=300, directions=32, policy=policy)
+    settings = DescentSettings(model_samples=100, directions=32, policy=policy)
     far = p.copy()
     far[: len(law_of(cell).names)] += 0.7
     losses = fixed_losses(problem, settings, np.array([p, far]), 3)
@@ -392,21 +393,16 @@ CHECKS: dict[str, Check] = {
 }
 
 
-# These take half a minute and more.
-LONG = {
-    "withdrawal: full, combined, covariates, between two values, 1",
-    "certificate: diagonal, constant, covariates, censored_below, several",
-}
+def cases(quick: bool) -> list[object]:
+    """Return the parameters of the tests."""
+    return [
+        pytest.param(use, cell, id=f"{use}: {cell}")
+        for use, cell, is_quick in use_cases()
+        if is_quick == quick
+    ]
 
 
-def case(use: str, cell: Cell, quick: bool) -> object:
-    """Return the parameters of a test, and how it is marked."""
-    name = f"{use}: {cell}"
-    marks = [] if quick and name not in LONG else [pytest.mark.full]
-    return pytest.param(use, cell, id=name, marks=marks)
-
-
-@pytest.mark.parametrize(("use", "cell"), [case(*one) for one in use_cases()])
+@parameters("use, cell", cases(quick=True), full=cases(quick=False))
 def test_a_use_is_right_for_what_is_stated(use, cell, passes):
     CHECKS[use](cell)
     passes(use, cell)

@@ -56,7 +56,7 @@ def fitted():
 def exact(fitted):
     """Return the closed form's shift without each of some systems, and the systems."""
     problem, _, influence, _ = fitted
-    systems = evenly_ranked(influence.size(influence.shifts), 12)
+    systems = evenly_ranked(influence.size(influence.shifts), 6)
     whole = closed_form(problem)
     every = np.arange(COUNT)
     shifts = [closed_form(problem.of_systems(np.delete(every, n)), whole) - whole for n in systems]

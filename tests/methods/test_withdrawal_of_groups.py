@@ -20,7 +20,7 @@ def differentiable(z, design, times):
 
 @pytest.fixture(scope="module")
 def data():
-    return table(25, seed=8)
+    return table(12, seed=8)
 
 
 @pytest.fixture(scope="module")
