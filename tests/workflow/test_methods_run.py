@@ -36,7 +36,7 @@ def test_questions_are_asked_of_a_finished_study(finished, tiny):
     found = found_by(finished, tiny, ASKED)
     folder = finished.folder / "results" / "tiny"
     posterior = storage.load(folder / "posterior.zarr.zip")
-    # Four modes and the mean of a field, which is told at five places.
+    # Two modes and the mean of a field, which is told at five places.
     assert posterior["z"].dims == ("draw", "system", "coefficient")
     assert posterior["value"].shape == (10, 200, 5)
     systems = pd.read_csv(folder / "downstream/posterior/systems.csv")

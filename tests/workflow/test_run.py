@@ -73,9 +73,9 @@ def test_observations_are_solves_plus_noise(finished):
     observations = result(finished, "observations.zarr.zip")
     truth = result(finished, "truth.zarr.zip")
     y = np.concatenate([observations["y"].values, observations["y_heldout"].values])
-    assert y.shape == (240, 8)
+    assert y.shape == (240, 5)
     noise = y - truth["y_clean"].values
-    # 800 entries of standard deviation .1, correlated: a generous factor around it.
+    # 1200 entries of standard deviation .1, correlated: a generous factor around it.
     assert 0.08 < noise.std() < 0.12
 
 
