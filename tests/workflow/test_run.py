@@ -113,7 +113,10 @@ def test_jobs_would_ask_a_cluster_for_what_they_took(finished, tiny, monkeypatch
 
 
 def test_a_finished_run_has_nothing_to_do(finished, tiny):
-    assert "Nothing to be done" in finished.dry_run(tiny)
+    printed = finished.dry_run(tiny)
+    assert "Nothing to be done" in printed
+    # Pages are written on request.
+    assert "writing its page" not in printed
 
 
 def test_a_descent_setting_reruns_no_solve_and_no_training(finished, tiny):
