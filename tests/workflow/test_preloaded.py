@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import preloaded
@@ -76,9 +77,11 @@ with open(snakemake.output[0], "w") as file:
 if end == "slow":
     time.sleep(600)
 """
-# Snakemake in a process that the tests have forked, as if it had been started.
+# Snakemake in a process that the tests have forked, as if it had been started in its own group.
 RUN = """
 import json, os, sys
+os.setsid()
+open("group", "w").write(str(os.getpid()))
 os.environ.update(json.loads(sys.argv.pop(1)))
 
 from snakemake.cli import main
@@ -95,9 +98,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ran(
-    folder: Path, *ends: str, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def ran(folder: Path, *ends: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run Snakemake, whose first job waits for the process that forks, if there is to be one."""
     # The name of a socket is short.
     environment = {"TMPDIR": tempfile.mkdtemp(), PRELOADED: "", **environment}
@@ -182,14 +183,13 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_scripts_end_with_snakemake(folder, number):
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "slow.json"]
-    environment = {**os.environ, "TMPDIR": tempfile.mkdtemp(), PRELOADED: ""}
-    process = subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True)
-    pid = runs_slowly(folder)
-    # The terminal sends Ctrl+C to all processes; a kill may be that of Snakemake alone.
-    send = os.killpg if number == signal.SIGINT else os.kill
-    send(process.pid, number)
-    process.wait(timeout=patient(60))
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ran, folder, "slow")
+        pid = runs_slowly(folder)
+        # The terminal sends Ctrl+C to all processes; a kill may be that of Snakemake alone.
+        send = os.killpg if number == signal.SIGINT else os.kill
+        send(int((folder / "group").read_text()), number)
+        running.result(timeout=patient(60))
     assert gone(pid)
 
 

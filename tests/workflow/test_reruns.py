@@ -98,9 +98,7 @@ MOTION = {
 STUDY = load({"studies": {"motion": MOTION}}).studies["motion"]
 
 
-@parameters(
-    "rule, uses", [("deconvolve", ("law", "noise"))], full=[("solve_chunk", ("solver",))]
-)
+@parameters("rule, uses", [("deconvolve", ("law", "noise"))], full=[("solve_chunk", ("solver",))])
 def test_a_fingerprint_holds_every_module_that_is_loaded(rule, uses):
     selected = (*modules_of(rule), *kind_modules(STUDY, *uses))
     script = SCRIPTS / "stage.py"

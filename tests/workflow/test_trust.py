@@ -221,9 +221,7 @@ def test_chunks_without_records_are_not_adopted(moved, other):
     [("oracles/noise_known", ["population", "oracles/noise_known"])],
     full=[("oracles/law_known", []), ("rounds/0/surrogate", [])],
 )
-def test_what_is_made_again_is_the_same_and_is_then_left_alone(
-    again, untouched, other, path, made
-):
+def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other, path, made):
     foreign = other / FIRST / "surrogate.zarr.zip"
     shutil.copy2(foreign, again.folder / STUDY / f"{path}.zarr.zip")
     (again.folder / STUDY / "population.zarr.zip").unlink()
