@@ -24,9 +24,9 @@ TINY: dict[str, Any] = {
         "tiny": {
             "forward": {
                 "kind": "porous_flow",
-                "elements": 40,
-                "modes": 4,
-                "sensors": {"count": 8, "placement": "random"},
+                "elements": 20,
+                "modes": 2,
+                "sensors": {"count": 5, "placement": "random"},
             },
             "noise": {"kind": "kernel", "start": {"amplitude": 0.2, "length": 0.2}},
             "observations": {

@@ -43,12 +43,12 @@ from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch,
 from popinv_papers.kit.images import ImageSet, read_folder
 
 TINY = replace(
-    SIZES["workstation"], width=8, pooled=1, points=160, tested=80, steps=40,
-    tuning=12, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
+    SIZES["workstation"], width=8, pooled=1, points=160, tested=80, steps=30,
+    tuning=8, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
     every=20,
 )  # fmt: skip
 TINY_CONVEX = Convex(
-    points=160, steps=20, tuning=8, paths=2, lowest=0.01, highest=20.0, levels=8, strong=0.02,
+    points=160, steps=10, tuning=4, paths=2, lowest=0.01, highest=20.0, levels=8, strong=0.02,
     every=5,
 )  # fmt: skip
 

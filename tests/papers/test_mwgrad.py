@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -261,8 +262,16 @@ def test_a_step_is_a_function_of_its_state():
 
 @pytest.fixture(scope="module")
 def outcome():
-    """Return the whole test problem with few steps."""
-    return check.check(CheckInput(seed=0), steps=20)
+    """Return the whole test problem with few steps, and rates chosen of few on few draws."""
+    cases = particle_problem.CASES
+    few = {name: replace(case, rates=case.rates[1::2]) for name, case in cases.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(particle_problem, "_DRAWS", 2)
+        for module in (particle_problem, check):
+            patch.setattr(module, "CASES", few)
+        particle_problem.best_rate.cache_clear()
+        yield check.check(CheckInput(seed=0), steps=20)
+        particle_problem.best_rate.cache_clear()
 
 
 def test_the_table_has_a_control_for_each_headline(outcome):

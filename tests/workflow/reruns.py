@@ -27,6 +27,7 @@ from typing import Any
 import yaml
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+import preloaded
 from tiny_study import ROOT, TINY
 
 from popinv.workflow.records import NAME, Record
@@ -165,10 +166,19 @@ CONFIG_EDITS = [
 
 
 class Sandbox:
-    """A folder with finished studies, and a copy of the sources to edit."""
+    """A folder with finished studies, and a copy of the sources to edit.
 
-    def __init__(self, folder: Path, config: dict[str, Any] = CONFIG) -> None:
+    Without ``edited`` it has the sources themselves.
+    """
+
+    def __init__(
+        self, folder: Path, config: dict[str, Any] = CONFIG, *, edited: bool = True
+    ) -> None:
         self.source, self.run, self.config = folder / "source", folder / "run", config
+        self.run.mkdir(parents=True, exist_ok=True)
+        if not edited:
+            self.source = ROOT
+            return
         skip = shutil.ignore_patterns("*.egg-info")
         for name in ("src", "workflow"):
             shutil.copytree(ROOT / name, self.source / name, ignore=skip)
@@ -179,7 +189,6 @@ class Sandbox:
         (installed / "METADATA").write_text("Name: popinv\n")
         told = distribution("popinv").read_text("entry_points.txt")
         (installed / "entry_points.txt").write_text(told)
-        self.run.mkdir(parents=True, exist_ok=True)
 
     def finish(self) -> None:
         """Give the studies out as finished."""
@@ -228,9 +237,12 @@ class Sandbox:
             *arguments,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(self.source / "src")}
-        done = subprocess.run(
-            command, cwd=self.run, env=environment, capture_output=True, text=True
-        )
+        if self.source == ROOT:
+            done = preloaded.run(command[1:], self.run, environment)
+        else:
+            done = subprocess.run(
+                command, cwd=self.run, env=environment, capture_output=True, text=True
+            )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -176,6 +176,9 @@ def test_a_chunk_that_always_fails_is_named_and_the_others_are_kept(solved, work
 
 
 def test_nan_in_part_of_a_chunk_is_recorded_and_too_much_of_it_stops_the_study(workflow):
+    study = copy.deepcopy(STUDY)
+    study["active_learning"]["chunk_size"] = 60
+    workflow.configure({"studies": {"own": study}})
     flag = workflow.folder / "returns_nan"
     flag.write_text("1.0")
     done = workflow.run(SOLVES)

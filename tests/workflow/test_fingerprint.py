@@ -6,6 +6,8 @@ import ast
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -231,17 +233,38 @@ def test_an_unknown_module_is_refused():
         fingerprint("popinv.nothing")
 
 
-def printed(root: Path, cache: str = "cache") -> str:
-    code = "from popinv.workflow.fingerprint import fingerprint; print(fingerprint('popinv.seeds'))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=root,
-        env={"PYTHONPATH": str(root), "POPINV_CACHE": str(root / cache)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
+# A process that prints the fingerprint for each cache that it is told, in a fork.
+PRINTING = """
+import os, sys
+from popinv.workflow.fingerprint import fingerprint
+
+for cache in sys.stdin:
+    if os.fork() == 0:
+        os.environ["POPINV_CACHE"] = cache.strip()
+        print(fingerprint("popinv.seeds"), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+@contextmanager
+def printing(root: Path) -> Iterator[Callable[..., str]]:
+    """Yield a function that returns the fingerprint of a copy of the package, as it is then."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", PRINTING], cwd=root, env={"PYTHONPATH": str(root)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def printed(cache: str = "cache") -> str:
+        process.stdin.write(f"{root / cache}\n")
+        process.stdin.flush()
+        told = process.stdout.readline()
+        assert told
+        return told
+
+    with process:
+        yield printed
+        process.stdin.close()
 
 
 def copied(root: Path) -> Path:
@@ -315,23 +338,26 @@ def test_messages_about_a_configuration_do_not_count(kind, counts, tmp_path):
 
 def test_code_counts_and_comments_do_not(tmp_path):
     package = copied(tmp_path)
-    before = printed(tmp_path)
-    # What was parsed is on disk now.
-    assert printed(tmp_path) == before
-    assert len(list((tmp_path / "cache" / "parsed_code").iterdir())) == 1
     seeds = package / "seeds.py"
     text = seeds.read_text()
-    seeds.write_text(text.replace("A stage is a", "A stage may be a") + "\n# a remark\n")
-    assert printed(tmp_path) == before
-    seeds.write_text(text.replace("digest[:16]", "digest[:12]"))
-    changed = printed(tmp_path)
-    assert changed != before
-    assert printed(tmp_path, "another_cache") == changed
+    with printing(tmp_path) as printed:
+        before = printed()
+        # What was parsed is on disk now.
+        assert printed() == before
+        assert len(list((tmp_path / "cache" / "parsed_code").iterdir())) == 1
+        seeds.write_text(text.replace("A stage is a", "A stage may be a") + "\n# a remark\n")
+        assert printed() == before
+        seeds.write_text(text.replace("digest[:16]", "digest[:12]"))
+        changed = printed()
+        assert changed != before
+        assert printed("another_cache") == changed
 
 
 def test_what_is_kept_belongs_to_the_rules_by_which_it_was_read(tmp_path):
     package = copied(tmp_path)
-    before = printed(tmp_path)
+    with printing(tmp_path) as printed:
+        before = printed()
     parsing = package / "workflow" / "fingerprint.py"
     parsing.write_text(parsing.read_text().replace("_DOCUMENTED) and", "_DOCUMENTED) and 0 and"))
-    assert printed(tmp_path) != before
+    with printing(tmp_path) as printed:
+        assert printed() != before

@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import preloaded
 import psutil
 import pytest
+from tiers import patient
 from tiny_study import ROOT, Workflow
 
 from popinv.workflow.job import GO_ON
@@ -38,8 +42,22 @@ STUDY = {
         "heldout": 5,
         "truth": {"law": {"a": ONE}, "noise": {"standard_deviation": 0.1}},
     },
+    "active_learning": {"first_design": 20},
     "noise": {"kind": "isotropic"},
 }
+# Snakemake in a group of its own, whose scripts start anew and belong to it.
+FORKED = """
+import os
+
+os.setsid()
+os.environ["POPINV_PRELOADED"] = "none"
+with open("group", "w") as file:
+    file.write(str(os.getpid()))
+
+from snakemake.cli import main
+
+main()
+"""
 
 
 @pytest.fixture
@@ -48,6 +66,11 @@ def workflow(tmp_path: Path) -> Workflow:
     made = Workflow(tmp_path)
     made.configure({"studies": {"slow": STUDY}})
     return made
+
+
+def at_work(folder: Path, jobs: int) -> bool:
+    """Return whether so many jobs have called the simulator."""
+    return len(list(folder.glob("began_*"))) >= jobs
 
 
 def interrupted(folder: Path, command: list[str], jobs: int) -> tuple[int, str]:
@@ -68,25 +91,39 @@ def interrupted(folder: Path, command: list[str], jobs: int) -> tuple[int, str]:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        for _ in range(1200):
-            if len(list(folder.glob("began_*"))) >= jobs or process.poll() is not None:
+        for _ in range(int(patient(1200))):
+            if at_work(folder, jobs) or process.poll() is not None:
                 break
             time.sleep(0.1)
         # A terminal tells all processes of the group.
         os.killpg(process.pid, signal.SIGINT)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=patient(60))
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-    assert len(list(folder.glob("began_*"))) == jobs, said
+    assert at_work(folder, jobs), said
     return process.returncode, said
 
 
 def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
-    status, said = interrupted(workflow.folder, workflow.command(), jobs=2)
-    assert status == 1
-    assert said.count(GO_ON) == 1, said
-    assert "killed without a message" not in said
+    rounds = [f"results/slow/rounds/{name}" for name in ("truth", "0")]
+    done = workflow.run(*(f"{each}/proposals.zarr.zip" for each in rounds))
+    assert done.returncode == 0, done.stdout
+    (workflow.folder / "run.py").write_text(FORKED)
+    command = ["run.py", *workflow.command()[3:], *(f"{each}/solves.zarr.zip" for each in rounds)]
+    with ThreadPoolExecutor(1) as pool:
+        asked = partial(preloaded.run, together=True)
+        running = pool.submit(asked, command, workflow.folder, {**os.environ})
+        until = time.monotonic() + patient(120)
+        while not (at_work(workflow.folder, 2) or running.done()) and time.monotonic() < until:
+            time.sleep(0.1)
+        # A terminal tells all processes of the group.
+        os.killpg(int((workflow.folder / "group").read_text()), signal.SIGINT)
+        done = running.result(timeout=patient(60))
+    assert at_work(workflow.folder, 2), done.stdout
+    assert done.returncode == 1
+    assert done.stdout.count(GO_ON) == 1, done.stdout
+    assert "killed without a message" not in done.stdout
     # Nothing stands in the way of the same command.
     again = workflow.run("--dry-run")
     assert again.returncode == 0, again.stdout
@@ -121,11 +158,11 @@ def test_a_run_that_is_told_to_end_ends_after_the_jobs_at_work(workflow: Workflo
         stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
     )
-    until = time.monotonic() + 120
+    until = time.monotonic() + patient(120)
     while not list(workflow.folder.glob("began_*")) and time.monotonic() < until:
         time.sleep(0.1)
     process.terminate()
-    assert process.wait(timeout=120) == 1
+    assert process.wait(timeout=patient(120)) == 1
     # Nothing stands in the way of the same command.
     assert workflow.run("--dry-run").returncode == 0
     left = [each for each in psutil.process_iter() if _in(each, workflow.folder)]

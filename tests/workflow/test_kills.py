@@ -39,6 +39,23 @@ LAST = [
 QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
+def test_jobs_that_are_killed_are_repeated_to_the_same_results(untouched, tmp_path):
+    workflow = Workflow(tmp_path / "copy")
+    shutil.copytree(untouched.folder, workflow.folder)
+    made = [f"rounds/1/{name}.zarr.zip" for name in ("chunks/0", "solves", "surrogate", "estimate")]
+    for name in made:
+        (workflow.folder / "results/tiny" / name).unlink()
+    rules = ["solve_chunk", "train_surrogate", "update_population"]
+    with Killer(workflow.folder, [Kill(rule) for rule in rules]) as killer:
+        done = workflow.run(f"results/tiny/{made[-1]}", "--retries", "1")
+    assert done.returncode == 0, done.stdout
+    # A job of a moment may be over before it is seen.
+    assert killer.killed
+    assert done.stdout.count("Trying to restart job") == len(killer.killed)
+    assert_same_results(workflow.folder, untouched.folder, made)
+
+
+@pytest.mark.full
 def test_results_do_not_depend_on_chunks_or_on_being_killed(untouched, tiny, tmp_path):
     # One more run, cut into other chunks, in which a job of every rule is killed once, that of
     # the descent in the middle. A job of a moment may be over before it is seen.

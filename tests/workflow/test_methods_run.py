@@ -12,9 +12,9 @@ from popinv.store import storage
 
 pytestmark = pytest.mark.firedrake
 
+GROUPS = {"groups": {"systems": [0, 5, 9], "simulated": 20}}
 ASKED = {
     "posterior": {"chains": 2, "effective": 20, "most_moves": 300, "kept_draws": 10},
-    "groups": {"systems": [0, 5, 9], "simulated": 20},
     "restarts": {"starts": 2, "draws": 4},
     "certificate": {"systems": [4, 59], "runs": 50},
 }
@@ -32,11 +32,27 @@ def assert_drawn(folder: Path, pictures: tuple[str, ...]) -> None:
         assert file.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_question_is_asked_of_a_finished_study(finished, tiny):
+    found = found_by(finished, tiny, GROUPS)["groups"]
+    assert found["group_size"] == 3
+    assert 0 < found["p_value"] < 1
+    assert_drawn(finished.folder / "results" / "tiny", ("groups/tests",))
+
+
+def test_a_setting_of_one_method_reruns_that_alone(finished, tiny):
+    tiny["studies"]["tiny"]["downstream"] = {"groups": {"systems": [0, 6], "simulated": 20}}
+    printed = finished.dry_run(tiny)
+    assert "testing whether a group of systems" in printed
+    for untouched in ("observing", "training", "recovering", "assessing", "drawing the figures"):
+        assert untouched not in printed
+
+
+@pytest.mark.full
 def test_questions_are_asked_of_a_finished_study(finished, tiny):
     found = found_by(finished, tiny, ASKED)
     folder = finished.folder / "results" / "tiny"
     posterior = storage.load(folder / "posterior.zarr.zip")
-    # Four modes and the mean of a field, which is told at five places.
+    # Two modes and the mean of a field, which is told at five places.
     assert posterior["z"].dims == ("draw", "system", "coefficient")
     assert posterior["value"].shape == (10, 200, 5)
     systems = pd.read_csv(folder / "downstream/posterior/systems.csv")
@@ -45,12 +61,16 @@ def test_questions_are_asked_of_a_finished_study(finished, tiny):
     assert systems["surprise p-value"].between(0, 1).all()
     # A study so tiny has a poor surrogate; that the intervals hold most of the truth is all.
     assert found["posterior"]["coverage"] > 0.5
-    assert found["groups"]["group_size"] == 3
-    assert 0 < found["groups"]["p_value"] < 1
     assert found["restarts"]["starts"] == 2
     assert found["certificate"]["epsilon"] <= 1 + 1e-9
-    pictures = ("posterior/systems", "groups/tests", "restarts/ends", "certificate/forgetting")
+    pictures = ("posterior/systems", "restarts/ends", "certificate/forgetting")
     assert_drawn(folder, pictures)
+    # A setting of another method reruns that alone.
+    tiny["studies"]["tiny"]["downstream"] = ASKED | {"groups": {"systems": [0, 6]}}
+    printed = finished.dry_run(tiny)
+    assert "testing whether a group of systems" in printed
+    for untouched in ("sampling the parameters", "descending from", "recovering"):
+        assert untouched not in printed
 
 
 @pytest.mark.full
@@ -67,11 +87,3 @@ def test_questions_that_need_fits_are_asked_of_a_finished_study(finished, tiny):
     assert sorted(influence["system"]) == list(range(200))
     pictures = ("withdrawal/influence", "withdrawal/answers")
     assert_drawn(folder, (*pictures, "federated/answers", "federated/reconstruction"))
-
-
-def test_a_setting_of_one_method_reruns_that_alone(finished, tiny):
-    tiny["studies"]["tiny"]["downstream"] = ASKED | {"groups": {"systems": [0, 6]}}
-    printed = finished.dry_run(tiny)
-    assert "testing whether a group of systems" in printed
-    for untouched in ("sampling the parameters", "descending from", "recovering"):
-        assert untouched not in printed

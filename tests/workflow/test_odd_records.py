@@ -385,7 +385,7 @@ def test_the_proposals_of_all_chunks_are_read_once(solved, monkeypatch):
     ("changed", "why"),
     [
         ({}, ""),
-        ({"elements": 7}, "elements was 7, is 40"),
+        ({"elements": 7}, "elements was 7, is 20"),
         ({"simulator": "s"}, "made by another simulator than none"),
     ],
 )

@@ -78,7 +78,9 @@ def test_failures_are_recorded_and_a_changed_simulator_repeats_the_solves(workfl
 
 def test_wrong_derivatives_stop_the_run_at_the_first_solves(workflow: Workflow):
     forward = {**STUDY["forward"], "derivatives": "jacobian"}
-    workflow.configure({"studies": {"own": {**STUDY, "forward": forward}}})
+    together = {**STUDY["active_learning"], "chunk_size": 60}
+    study = {**STUDY, "forward": forward, "active_learning": together}
+    workflow.configure({"studies": {"own": study}})
     module = workflow.folder / "simulator.py"
     module.write_text(WITH_JACOBIAN.replace("+matrix", "-matrix"))
     done = workflow.run(SOLVES)

@@ -9,22 +9,24 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import preloaded
 import psutil
 import pytest
+from tiers import patient
 
 from popinv.workflow.preloaded import PRELOADED, SCRIPT, script_of
 
-# The first job lasts until the process that forks has imported its modules.
+# The first job lasts until the process that forks has imported its modules, which are few.
 SNAKEFILE = """
-from popinv.workflow.preloaded import fork_scripts
+from popinv.workflow import preloaded
+
+preloaded._LIBRARIES = ()
 
 onstart:
-    fork_scripts(["colorsys", "no.such.module"])
-
-rule all:
-    input: "second.json"
+    preloaded.fork_scripts(["colorsys", "no.such.module"])
 
 rule first:
     output: "first.txt"
@@ -32,9 +34,8 @@ rule first:
 
 rule second:
     input: "first.txt"
-    output: "second.json"
-    benchmark: "second.tsv"
-    params: end=config.get("end", "well")
+    output: "{end}.json"
+    benchmark: "{end}.tsv"
     threads: 2
     script: "second.py"
 """
@@ -59,7 +60,7 @@ open(snakemake.output[0], "w").close()
 SECOND = """
 import json, os, signal, sys, time
 print("told on", "the terminal")
-end = snakemake.params.end
+end = snakemake.wildcards.end
 found = {
     "argv": sys.argv[0], "name": __name__, "folder": os.getcwd(), "pid": os.getpid(),
     "comm": open("/proc/self/comm").read().strip(), "imported": "colorsys" in sys.modules,
@@ -76,6 +77,16 @@ with open(snakemake.output[0], "w") as file:
 if end == "slow":
     time.sleep(600)
 """
+# Snakemake in a process that the tests have forked, as if it had been started in its own group.
+RUN = """
+import json, os, sys
+os.setsid()
+open("group", "w").write(str(os.getpid()))
+os.environ.update(json.loads(sys.argv.pop(1)))
+
+from snakemake.cli import main
+main()
+"""
 
 
 @pytest.fixture
@@ -83,33 +94,26 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "Snakefile").write_text(SNAKEFILE)
     (tmp_path / "first.py").write_text(FIRST)
     (tmp_path / "second.py").write_text(SECOND)
+    (tmp_path / "run.py").write_text(RUN)
     return tmp_path
 
 
-def started(folder: Path, end: str = "well", **environment: str) -> subprocess.Popen[str]:
-    """Start Snakemake, whose first job waits for the process that forks, if there is to be one."""
+def ran(folder: Path, *ends: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake, whose first job waits for the process that forks, if there is to be one."""
     # The name of a socket is short.
     environment = {"TMPDIR": tempfile.mkdtemp(), PRELOADED: "", **environment}
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", f"end={end}"]
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, **environment},
-        start_new_session=True,
-    )
+    command = ["run.py", json.dumps(environment), "--cores", "2", "--keep-going"]
+    targets = [f"{end}.json" for end in ends]
+    return preloaded.run([*command, *targets], folder, {**os.environ}, together=True)
 
 
-def written(folder: Path) -> dict[str, object]:
-    return dict(json.loads((folder / "second.json").read_text()))
+def written(folder: Path, end: str = "well") -> dict[str, object]:
+    return dict(json.loads((folder / f"{end}.json").read_text()))
 
 
 def test_a_script_is_forked_with_its_own_process_and_environment(folder):
-    process = started(folder)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+    done = ran(folder, "well")
+    assert done.returncode == 0, done.stdout
     found = written(folder)
     assert found["imported"]
     assert found["comm"] == SCRIPT
@@ -117,8 +121,8 @@ def test_a_script_is_forked_with_its_own_process_and_environment(folder):
     assert str(found["argv"]).endswith(".second.py")
     assert found["folder"] == str(folder)
     assert found["threads"] == "2"
-    assert "told on the terminal" in printed
-    header, values = ((folder / "second.tsv").read_text().splitlines())[:2]
+    assert "told on the terminal" in done.stdout
+    header, values = ((folder / "well.tsv").read_text().splitlines())[:2]
     assert float(dict(zip(header.split(), values.split(), strict=True))["s"]) < 60
     # The process that forks ends with Snakemake.
     assert gone(int(str(found["parent"])))
@@ -127,49 +131,44 @@ def test_a_script_is_forked_with_its_own_process_and_environment(folder):
 def test_a_long_name_of_the_temporary_folder_does_no_harm(folder, tmp_path):
     long = tmp_path / ("long" * 30)
     long.mkdir()
-    process = started(folder, TMPDIR=str(long))
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+    done = ran(folder, "well", TMPDIR=str(long))
+    assert done.returncode == 0, done.stdout
     assert written(folder)["imported"]
 
 
 def test_forks_can_be_turned_off(folder):
-    process = started(folder, **{PRELOADED: "none"})
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+    done = ran(folder, "well", **{PRELOADED: "none"})
+    assert done.returncode == 0, done.stdout
     assert not written(folder)["imported"]
     assert written(folder)["comm"] != SCRIPT
 
 
-@pytest.mark.parametrize(
-    ("end", "told"),
-    [
-        ("exit", "a message"),
-        ("raise", "ValueError: a mistake"),
-        ("killed", "died with <Signals.SIGKILL: 9>"),
-    ],
-)
-def test_a_script_that_fails_is_told_as_any_other(folder, end, told):
-    process = started(folder, end)
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert told in printed
-    assert not (folder / "second.json").exists()
+def test_a_script_that_fails_is_told_as_any_other(folder):
+    told = {
+        "exit": "a message",
+        "raise": "ValueError: a mistake",
+        "killed": "died with <Signals.SIGKILL: 9>",
+    }
+    done = ran(folder, *told)
+    assert done.returncode == 1
+    for end, message in told.items():
+        assert message in done.stdout
+        assert not (folder / f"{end}.json").exists()
 
 
 def runs_slowly(folder: Path) -> int:
     """Return the process of the slow second job, once it runs."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + patient(120)
     while time.monotonic() < until:
         try:
-            return int(str(written(folder)["pid"]))
+            return int(str(written(folder, "slow")["pid"]))
         except (OSError, ValueError):
             time.sleep(0.1)
     raise AssertionError("the second job does not run")
 
 
 def gone(pid: int) -> bool:
-    until = time.monotonic() + 30
+    until = time.monotonic() + patient(30)
     while runs(pid) and time.monotonic() < until:
         time.sleep(0.1)
     return not runs(pid)
@@ -184,19 +183,19 @@ def runs(pid: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_scripts_end_with_snakemake(folder, number):
-    process = started(folder, "slow")
-    pid = runs_slowly(folder)
-    # The terminal sends Ctrl+C to all processes; a kill may be that of Snakemake alone.
-    send = os.killpg if number == signal.SIGINT else os.kill
-    send(process.pid, number)
-    process.wait(timeout=60)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(ran, folder, "slow")
+        pid = runs_slowly(folder)
+        # The terminal sends Ctrl+C to all processes; a kill may be that of Snakemake alone.
+        send = os.killpg if number == signal.SIGINT else os.kill
+        send(int((folder / "group").read_text()), number)
+        running.result(timeout=patient(60))
     assert gone(pid)
 
 
 def test_scripts_start_anew_where_nobody_forks(folder):
-    process = started(folder, **{PRELOADED: str(folder / "nobody")})
-    printed, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, printed
+    done = ran(folder, "well", **{PRELOADED: str(folder / "nobody")})
+    assert done.returncode == 0, done.stdout
     assert not written(folder)["imported"]
 
 

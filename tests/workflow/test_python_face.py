@@ -65,7 +65,7 @@ def test_the_tiny_study_opens_with_the_numbers_of_its_metrics(finished):
     tree = result.to_datatree()
     # There were two resamples.
     assert dict(tree["posterior"].sizes) == {"chain": 1, "draw": 2}
-    assert tree["observed_data"].to_dataset()["u"].shape == (200, 8)
+    assert tree["observed_data"].to_dataset()["u"].shape == (200, 5)
 
 
 @pytest.mark.firedrake

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from reruns import CONFIG, Sandbox, documented, in_words, table
+from tiers import parameters
 from tiny_study import ROOT
 
 from popinv.config.loading import load
@@ -23,37 +24,41 @@ def test_the_documented_table_is_what_snakemake_plans(tmp_path):
     assert documented() == table(tmp_path), "run: python tests/workflow/reruns.py"
 
 
-def test_a_result_that_came_out_the_same_stops_the_rerun(tmp_path):
-    config = {**CONFIG, "studies": {"porous": CONFIG["studies"]["porous"]}}
-    sandbox = Sandbox(tmp_path, config)
-    sandbox.finish()
-    solves = sandbox.run / "results/porous/rounds/truth/solves.zarr.zip"
-    # Made again, with the same hash in it: newer, but equal.
-    later = solves.stat().st_mtime + 100
-    os.utime(solves, (later, later))
-    assert in_words(sandbox.plan(config), "porous") == "nothing"
-    solves.write_text("another hash")
-    os.utime(solves, (later, later))
-    assert in_words(sandbox.plan(config), "porous").startswith("from `observe_population` on")
-
-
-def test_a_prior_reruns_the_estimates_and_no_earlier_solves(tmp_path):
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """Return a finished study, whose intervals do not come from resamples."""
     porous = copy.deepcopy(CONFIG["studies"]["porous"])
-    # Posterior intervals do not come from resamples.
     porous["assessment"]["bootstrap"] = 0
     config = {**CONFIG, "studies": {"porous": porous}}
-    sandbox = Sandbox(tmp_path, config)
-    sandbox.finish()
+    made = Sandbox(tmp_path_factory.mktemp("sandbox"), config, edited=False)
+    made.finish()
+    return made
+
+
+def test_a_prior_reruns_the_estimates_and_no_earlier_solves(sandbox):
     priors = {
         "law": {"kind": "matern_field", "prior": {"length": {"half_normal": 0.5}}},
-        "noise": {**porous["noise"], "prior": "weak"},
+        "noise": {**sandbox.config["studies"]["porous"]["noise"], "prior": "weak"},
     }
     for section, value in priors.items():
-        changed = copy.deepcopy(config)
+        changed = copy.deepcopy(sandbox.config)
         changed["studies"]["porous"][section] = value
         # The first round's solves and surrogate, and the observations, are kept.
         told = in_words(sandbox.plan(changed), "porous")
         assert told.startswith("from `update_population` on"), told
+
+
+def test_a_result_that_came_out_the_same_stops_the_rerun(sandbox):
+    # No test after this one finds the study finished.
+    solves = sandbox.run / "results/porous/rounds/truth/solves.zarr.zip"
+    # Made again, with the same hash in it: newer, but equal.
+    later = solves.stat().st_mtime + 100
+    os.utime(solves, (later, later))
+    assert in_words(sandbox.plan(sandbox.config), "porous") == "nothing"
+    solves.write_text("another hash")
+    os.utime(solves, (later, later))
+    told = in_words(sandbox.plan(sandbox.config), "porous")
+    assert told.startswith("from `observe_population` on")
 
 
 def test_parsing_the_workflow_imports_nothing_heavy(tmp_path):
@@ -93,9 +98,7 @@ MOTION = {
 STUDY = load({"studies": {"motion": MOTION}}).studies["motion"]
 
 
-@pytest.mark.parametrize(
-    ("rule", "uses"), [("deconvolve", ("law", "noise")), ("solve_chunk", ("solver",))]
-)
+@parameters("rule, uses", [("deconvolve", ("law", "noise"))], full=[("solve_chunk", ("solver",))])
 def test_a_fingerprint_holds_every_module_that_is_loaded(rule, uses):
     selected = (*modules_of(rule), *kind_modules(STUDY, *uses))
     script = SCRIPTS / "stage.py"

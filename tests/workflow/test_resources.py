@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import textwrap
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from measured_jobs import MEASURED, assert_fits
+from tiers import parameters, thinned
 from tiny_study import ROOT, TINY
 
 from popinv.cli.commands import popinv
@@ -42,6 +44,7 @@ LOOP = re.compile(r"^for .*:\n((?: {4}.*\n|\n)+)", re.MULTILINE)
 RULE = re.compile(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 
 
+@cache
 def study(path: str = "", value: Any = None) -> Study:
     """Return the tiny study, completed, with one key changed."""
     config = copy.deepcopy(TINY)
@@ -96,11 +99,10 @@ def test_every_method_asks_for_memory_and_time():
         assert check.minutes >= 20
 
 
-@pytest.mark.parametrize("rule", sorted(RULES))
-def test_a_retry_asks_for_twice_as_much(rule):
-    asked = needed(rule)
-    assert memory_mb(asked, 2) == 2 * memory_mb(asked, 1) >= 1000
-    assert runtime_minutes(asked, 3) == 4 * runtime_minutes(asked, 1) >= 40
+def test_a_retry_asks_for_twice_as_much():
+    for rule, asked in ((rule, needed(rule)) for rule in sorted(RULES)):
+        assert memory_mb(asked, 2) == 2 * memory_mb(asked, 1) >= 1000, rule
+        assert runtime_minutes(asked, 3) == 4 * runtime_minutes(asked, 1) >= 40, rule
 
 
 def test_a_grant_is_not_doubled_as_what_was_measured_is():
@@ -207,9 +209,7 @@ def test_the_file_of_the_observations_tells_how_many_there_are(in_folder):
     section = section.model_copy(update={"observations": FileObservations(file="y.csv")})
     assert Sizes(section).systems == 1000  # not there yet
     assert Sizes(section).heldout == 200
-    (in_folder / "y.csv").write_text(
-        "0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234,0.1234\n" * 9000
-    )
+    (in_folder / "y.csv").write_text("0.1234,0.1234,0.1234,0.1234,0.1234\n" * 9000)
     assert 9000 <= Sizes(section).systems <= 20_000
 
 
@@ -219,7 +219,7 @@ EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@parameters("path", *thinned(EXAMPLES, 4), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_examples_ask_for_no_more_than_they_may_need(path: Path):
     for name, section in load_file(path).studies.items():
         tables = Sizes(section).tables

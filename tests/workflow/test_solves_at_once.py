@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import xarray as xr
+from tiers import parameters
 from tiny_study import TINY, Workflow
 
 from popinv.config.loading import load
@@ -77,15 +78,14 @@ def test_solves_of_which_nothing_is_known_are_jobs_of_their_own():
     assert not solves_at_once(study)
 
 
-def made(workflow: Workflow, target: str) -> tuple[set[str], xr.Dataset]:
-    """Make a store, and return the rules that ran and the store."""
+def made(workflow: Workflow, target: str) -> set[str]:
+    """Make a store, and return the rules that ran."""
     done = workflow.run(target)
     assert done.returncode == 0, done.stdout
     again = workflow.run("--dry-run", target)
     assert "Nothing to be done" in again.stdout
     assert f"{target}:" not in again.stdout
-    rules = set(re.findall(r"\(Rule: (\w+)\)", done.stdout))
-    return rules, storage.load(workflow.folder / target)
+    return set(re.findall(r"\(Rule: (\w+)\)", done.stdout))
 
 
 def planned(workflow: Workflow, target: str) -> set[str]:
@@ -109,43 +109,57 @@ def test_long_rounds_have_a_job_for_each_part(sections, rounds):
     assert rounds_at_once(study_of(with_chunks(1000, **sections))) == rounds
 
 
-@pytest.mark.firedrake
-def test_rounds_at_once_have_the_results_of_their_parts(untouched, tmp_path):
-    shutil.copytree(untouched.folder, tmp_path / "copy")
-    workflow = Workflow(tmp_path / "copy")
-    kept = (FIRST, JUDGED, TRAINED, ESTIMATED)
-    in_parts = {target: storage.load(workflow.folder / target) for target in kept}
+KEPT = (FIRST, JUDGED, TRAINED, ESTIMATED)
 
-    workflow.configure(with_chunks(1000))
-    rules, estimate = made(workflow, ESTIMATED)
-    assert {"simulate_observations", "run_2_rounds"} == rules
-    for target in kept:
-        at_once = storage.load(workflow.folder / target)
-        xr.testing.assert_equal(at_once, in_parts[target])
-        before, now = (json.loads(data.attrs["config"]) for data in (in_parts[target], at_once))
-        # The number of draws has no place in a record of chunks.
-        assert {name: now[name] for name in before} == before
-    assert "surrogate_error" in storage.load(workflow.folder / JUDGED)
 
+@pytest.fixture(scope="module")
+def at_once(untouched, tmp_path_factory) -> tuple[Workflow, set[str]]:
+    """Return a study that was made in parts and then at once, and the rules that ran."""
+    workflow = Workflow(tmp_path_factory.mktemp("at_once") / "copy")
+    shutil.copytree(untouched.folder, workflow.folder)
     # What a part has left is not taken for a record of these rounds.
     (workflow.folder / "results/tiny/made/collect_solves.0.json").write_text("{")
-    assert planned(workflow, ESTIMATED) == set()
+    workflow.configure(with_chunks(1000))
+    return workflow, made(workflow, ESTIMATED)
 
-    # A job that is another and has other settings is not overlooked.
+
+@pytest.mark.firedrake
+def test_rounds_at_once_have_the_results_of_their_parts(untouched, at_once):
+    workflow, rules = at_once
+    assert {"simulate_observations", "run_2_rounds"} == rules
+    for target in KEPT:
+        in_parts, now = (storage.load(w.folder / target) for w in (untouched, workflow))
+        xr.testing.assert_equal(now, in_parts)
+        before, after = (json.loads(data.attrs["config"]) for data in (in_parts, now))
+        # The number of draws has no place in a record of chunks.
+        assert {name: after[name] for name in before} == before
+    assert "surrogate_error" in storage.load(workflow.folder / JUDGED)
+
+
+@pytest.mark.firedrake
+def test_a_job_that_is_another_and_has_other_settings_is_not_overlooked(at_once):
+    workflow, _ = at_once
     workflow.configure(with_chunks(1000, active_learning={"rounds": 1}))
     assert planned(workflow, CHECK) == {"run_1_rounds"}
     workflow.configure(with_chunks(100, noise={"start": {"amplitude": 0.3, "length": 0.2}}))
     assert "observe_population" in planned(workflow, OBSERVED)
 
-    # What was made at once is not taken for what is made in parts, which is still there.
+
+@pytest.mark.firedrake
+@parameters("target, parts", [(FIRST, set())], full=[(ESTIMATED, LEARNING)])
+def test_what_is_made_in_parts_is_not_what_was_made_at_once(
+    untouched, at_once, tmp_path, target, parts
+):
+    # What was made at once is still there.
+    workflow = Workflow(tmp_path / "copy")
+    shutil.copytree(at_once[0].folder, workflow.folder)
     workflow.configure(TINY)
-    rules, first = made(workflow, FIRST)
-    assert "collect_solves" in rules
+    rules = made(workflow, target)
+    assert rules >= {"collect_solves", *parts}
     assert not AT_ONCE & rules
-    xr.testing.assert_equal(first, in_parts[FIRST])
-    rules, estimate = made(workflow, ESTIMATED)
-    assert rules >= LEARNING
-    xr.testing.assert_equal(estimate, in_parts[ESTIMATED])
+    for name in {target, FIRST}:
+        found = storage.load(workflow.folder / name)
+        xr.testing.assert_equal(found, storage.load(untouched.folder / name))
 
 
 def test_rounds_of_long_training_are_made_in_parts(tmp_path):

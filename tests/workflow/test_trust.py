@@ -8,15 +8,17 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from kills import assert_identical
+from tiers import parameters
 from tiny_study import ROOT, TINY, Workflow
 
+from popinv.cli.commands import popinv
 from popinv.workflow.comparison import verify
 from popinv.workflow.records import read_record
 
@@ -73,16 +75,14 @@ def test_results_that_were_moved_with_their_settings_are_taken(again, moved):
     assert planned(again) == planned(moved) == (0, {})
 
 
-@pytest.mark.parametrize(
-    ("path", "jobs"),
-    [
-        ("population.zarr.zip", 4),
+@parameters(
+    "path, jobs",
+    [("population.zarr.zip", 4), ("rounds/0/chunks/1.zarr.zip", None), ("figures/law.png", 2)],
+    full=[
         ("truth.zarr.zip", None),
         ("rounds/0/proposals.zarr.zip", None),
-        ("rounds/0/chunks/1.zarr.zip", None),
         ("rounds/1/estimate.zarr.zip", None),
         ("oracles/law_known.zarr.zip", 3),
-        ("figures/law.png", 2),
     ],
 )
 def test_what_has_vanished_is_noticed(again, path, jobs):
@@ -215,14 +215,17 @@ def test_chunks_without_records_are_not_adopted(moved, other):
     assert "seed: stored 4, now 3" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "path", ["oracles/law_known", pytest.param("rounds/0/surrogate", marks=pytest.mark.full)]
+# What comes out the same needs no new figures.
+@parameters(
+    "path, made",
+    [("oracles/noise_known", ["population", "oracles/noise_known"])],
+    full=[("oracles/law_known", []), ("rounds/0/surrogate", [])],
 )
-def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other, path):
+def test_what_is_made_again_is_the_same_and_is_then_left_alone(again, untouched, other, path, made):
     foreign = other / FIRST / "surrogate.zarr.zip"
     shutil.copy2(foreign, again.folder / STUDY / f"{path}.zarr.zip")
     (again.folder / STUDY / "population.zarr.zip").unlink()
-    done = again.run()
+    done = again.run(*(f"{STUDY}/{name}.zarr.zip" for name in made))
     assert done.returncode == 0, done.stdout
     assert planned(again) == (0, {})
     assert_identical(again.folder, untouched.folder)
@@ -259,25 +262,21 @@ def test_verification_walks_the_chain(again, other, monkeypatch):
     assert found[f"{STUDY}/observations.zarr.zip"] == "whole"
 
 
-def test_the_command_tells_it(again):
+def test_the_command_tells_it(again, monkeypatch):
+    monkeypatch.chdir(again.folder)
     config = copy.deepcopy(TINY)
     config["studies"]["tiny"]["noise"]["start"]["length"] = 0.3
     again.configure(config)
 
-    def verified(*arguments: str) -> subprocess.CompletedProcess[str]:
-        code = "from popinv.cli.commands import popinv; popinv()"
-        command = [sys.executable, "-c", code, "verify", *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-        return subprocess.run(
-            command, cwd=again.folder, env=environment, capture_output=True, text=True
-        )
+    def verified(*arguments: str) -> Result:
+        return CliRunner().invoke(popinv, ["verify", *arguments])
 
     done = verified("tiny")
-    assert done.returncode == 0, done.stderr
+    assert done.exit_code == 0, done.output
     assert re.fullmatch(r"results/tiny: \d+ whole\n", done.stdout)
     done = verified("--configfile", "config.yaml")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "foreign  results/tiny/observations.zarr.zip: noise.start.length was 0.2, is 0.3" in (
         done.stdout
     )
-    assert verified("nothing").returncode == 1
+    assert verified("nothing").exit_code == 1
