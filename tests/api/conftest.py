@@ -10,7 +10,7 @@ from few_draws import few_draws, short_searches
 
 import popinv
 
-__all__ = ["boys_result", "few_draws", "short_searches", "quick"]
+__all__ = ["boys_result", "few_draws", "quick", "short_searches"]
 
 # Of the tests and the descent, whose results no test of forms looks at, there is little.
 QUICK: dict[str, Any] = {

@@ -38,7 +38,8 @@ def test_the_answer_is_the_maximum_of_the_exact_likelihood():
 
 
 def test_few_fresh_solves_are_refused_with_the_number_that_suffices():
-    few = {"active_learning": {"rounds": 1, "first_design": 100}, "surrogate": {"width": 8, "max_epochs": 5}}
+    training = {"surrogate": {"width": 8, "max_epochs": 5}}
+    few = {"active_learning": {"rounds": 1, "first_design": 100}, **training}
     with pytest.raises(DataError, match=r"'assessment.surrogate_check' to 40 or more"):
         fitted(table(6, seed=1), **few, assessment={"surrogate_check": 12})
 

@@ -17,8 +17,8 @@ pytest.importorskip("numpyro")
 def test_the_posterior_of_a_fit_has_the_groups_of_arviz(monkeypatch):
     # Trajectories of at most four steps, for boys with the same ages.
     monkeypatch.setattr("popinv.inference.law_posterior._TREE_DEPTH", 2)
-    alike = boys.wide().dropna(axis=1, thresh=16).dropna().index[:10]
-    result = boys.fit(boys.table().query("Subject in @alike"), tests=False)
+    alike, table = boys.wide().dropna(axis=1, thresh=16).dropna().index[:10], boys.table()
+    result = boys.fit(table[table["Subject"].isin(alike)], tests=False)
     with pytest.warns(UserWarning, match="effective sample size"):
         tree = result.posterior_of_law(chains=2, draws=20, warmup=5)
     assert {"posterior", "prior", "log_likelihood", "posterior_predictive"} <= set(tree.children)
