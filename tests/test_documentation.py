@@ -20,6 +20,7 @@ import yaml
 from click.testing import CliRunner
 from packaging.requirements import Requirement
 from snakemake.cli import parse_args
+from tiers import parameters
 
 from popinv.cli.commands import popinv
 from popinv.config.loading import load, load_file
@@ -110,7 +111,7 @@ def pages_fit(browser: Browser, site: Path, name: str, each: int = 1) -> None:
     page.close()
 
 
-@pytest.mark.parametrize("each", [4, pytest.param(1, marks=pytest.mark.full)])
+@parameters("each", [4], full=[1])
 def test_pages_fit_their_screens(site, browser, each):
     pages_fit(browser, site, "**/*.html", each)
 

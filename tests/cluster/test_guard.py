@@ -16,6 +16,7 @@ import htcondor_cluster
 import pytest
 import slurm_cluster
 from guard import guarded_folder, processes_of
+from tiers import patient
 
 HERE = Path(__file__).parent
 SUBMIT = ["sbatch", "--partition=test", "--output=/dev/null", "--wrap"]
@@ -74,7 +75,7 @@ def sleepers() -> list[int]:
 
 def gone(folder: str, seconds: float = 60) -> bool:
     """Wait until no process is of a folder, which is not there."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while processes_of(folder) or sleepers() or Path(folder).exists():
         if time.monotonic() > deadline:
             return False
@@ -94,7 +95,7 @@ def start_and_kill() -> Callable[[str], str]:
         try:
             assert folder, "no scheduler was started"
             # The job, and what the test has started beside it.
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + patient(60)
             while len(sleepers()) < 2:
                 assert time.monotonic() < deadline, "the job does not run"
                 time.sleep(0.1)

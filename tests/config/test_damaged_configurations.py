@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tiers import parameters
 
 from popinv.config.loading import Config, load_file
 from popinv.errors import PopinvError
@@ -137,7 +138,7 @@ def damaged(file: Path, rng: random.Random) -> bytes:
     return yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "surrogatepass")
 
 
-@pytest.mark.parametrize("cases", [60, pytest.param(1000, marks=pytest.mark.full)])
+@parameters("cases", [60], full=[1000])
 def test_a_damaged_configuration_is_loaded_or_refused_by_a_message(tmp_path, monkeypatch, cases):
     # Paths in the examples are relative to the project.
     monkeypatch.chdir(ROOT)

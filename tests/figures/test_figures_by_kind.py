@@ -23,6 +23,7 @@ from studies import (
     square_study,
     titled,
 )
+from tiers import parameters
 
 from popinv.charts.matplotlib_writer import draw_panel, drawn
 from popinv.charts.style import SYSTEMS, squared
@@ -64,15 +65,7 @@ def full() -> Study:
     return full_study()
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        "series",
-        "numbers",
-        pytest.param("quantities", marks=pytest.mark.full),
-        pytest.param("windows", marks=pytest.mark.full),
-    ],
-)
+@parameters("kind", ["series", "numbers"], full=["quantities", "windows"])
 def test_every_figure_can_be_drawn_with_and_without_a_truth(
     kind: str, request: pytest.FixtureRequest
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import section
+from tiers import patient
 
 from popinv.errors import SolverError
 from popinv.forward.executable.model import read_output
@@ -191,7 +192,7 @@ def is_running(pid: int) -> bool:
 
 def wait_until_gone(target: int | Path, seconds: float = 20.0) -> None:
     """Wait for the end of a process, or for a folder to be deleted."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while target.exists() if isinstance(target, Path) else is_running(target):
         assert time.monotonic() < deadline, f"{target} is still there"
         time.sleep(0.05)
@@ -246,7 +247,7 @@ def test_a_program_what_it_started_and_its_files_go_when_the_job_is_killed(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "TMPDIR": str(tmp_path / "temporary")},
     )
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patient(60)
     while not Path("pids").exists() or len(Path("pids").read_text().split()) < 2:
         assert time.monotonic() < deadline
         assert job.poll() is None

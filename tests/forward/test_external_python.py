@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import section
+from tiers import patient
 
 from popinv.errors import DataError, SolverError
 from popinv.forward.base import Solutions
@@ -275,7 +276,7 @@ def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
         worker.call(np.zeros((1, 2)), np.ones(1, int), 600.0)
     """
     job = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code)])
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patient(60)
     while not Path("pids").exists() or not Path("pids").read_text().endswith("\n"):
         assert time.monotonic() < deadline
         assert job.poll() is None

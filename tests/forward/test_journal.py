@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from tiers import parameters
 
 from popinv.forward.external.journal import FOLDER, Journal, simulator_key
 from popinv.forward.section import ForwardSection, forward_section
@@ -241,7 +242,7 @@ def read_again(own: ForwardSection, given: dict[str, np.ndarray]) -> tuple[np.nd
 
 
 @pytest.mark.usefixtures("one_key")
-@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.full)])
+@parameters("cases", [200], full=[1000])
 def test_a_damaged_journal_gives_what_was_kept_or_nothing(here, cases):
     file, given = kept(here / "journal")
     content, rng, own = file.read_bytes(), random.Random(cases), section()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import problem, section
+from tiers import parameters
 
 from popinv.forward.external.evaluation import CallLimit
 
@@ -54,10 +55,7 @@ def kept() -> Iterator[dict[str, Any]]:
         yield from map(json.loads, file.read_text().splitlines())
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [kind if kind == "python" else pytest.param(kind, marks=pytest.mark.full) for kind in KINDS],
-)
+@parameters("kind", ["python"], full=[kind for kind in KINDS if kind != "python"])
 def test_of_eight_systems_in_a_call_the_one_without_end_is_lost(kind: str):
     z = np.column_stack([np.linspace(1.0, 2.0, 8), np.zeros(8)])
     z[5, 1] = 1

@@ -9,6 +9,7 @@ import pytest
 import torch
 from problems import curve_problem, silent
 from scipy.linalg import eigvalsh
+from tiers import parameters
 
 from popinv.errors import ConfigError
 from popinv.inference import covariance_step as module
@@ -259,9 +260,7 @@ def test_with_signal_starts_end_together_and_beat_independent_noise():
     assert max(relative_frobenius_error(a, truth) for a in answers) < 0.9 * independent
 
 
-@pytest.mark.parametrize(
-    ("iterations", "reached"), [(25, 2.0), pytest.param(400, 0.6, marks=pytest.mark.full)]
-)
+@parameters("iterations, reached", [(25, 2.0)], full=[(400, 0.6)])
 def test_fifty_observations_do_not_diverge(iterations, reached):
     truth = covariance(50)
     data = np.random.default_rng(1).standard_normal((1000, 50)) @ np.linalg.cholesky(truth).T

@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.stats import kstest
+from tiers import parameters
 
 from popinv.inference import specification as module
 from popinv.inference.conditions import Conditions
@@ -55,7 +56,7 @@ def findings_of(problem: Problem) -> dict[str, ScoreTest]:
     return {finding.feature.name: finding for finding in found}
 
 
-@pytest.mark.parametrize("count", [14, pytest.param(60, marks=pytest.mark.full)])
+@parameters("count", [14], full=[60])
 def test_the_smallest_p_value_of_a_right_model_is_uniform(count, monkeypatch):
     monkeypatch.setattr(module, "_SIMULATED", 1500)
     monkeypatch.setattr(module, "_CLOSEST", 1000)

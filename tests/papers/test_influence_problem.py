@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
-from popinv_papers.influence import exactness, fine_tuning, pretraining, problem
+from popinv_papers.influence import costs, exactness, fine_tuning, pretraining, problem
 from popinv_papers.influence.claims import claims
 from popinv_papers.influence.costs import Timing
 from popinv_papers.influence.figures import draw_landmarks, draw_selections
@@ -341,6 +342,15 @@ def test_equal_seconds_pay_for_part_of_the_pool():
     assert seconds.affordable(100, 10) == 35
     assert seconds.affordable(100, 40) == 0
     assert Seconds(1.0, 0.1, 3.0).affordable(100, 10) == 100
+
+
+def test_a_call_within_a_tick_of_the_clock_takes_its_share_of_a_tick(monkeypatch):
+    calls = []
+    # A clock whose hand moves at every eighth call.
+    clock = SimpleNamespace(process_time=lambda: 0.01 * (len(calls) // 8))
+    monkeypatch.setattr(costs, "time", clock)
+    assert costs._seconds(lambda: calls.append(None), 3) == pytest.approx(0.01 / 8)
+    assert len(calls) == 4 * 8
 
 
 def test_the_target_of_a_mixture_is_its_rare_domains():

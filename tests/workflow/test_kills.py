@@ -12,6 +12,7 @@ from collections import Counter
 
 import pytest
 from kills import Kill, Killer, assert_identical, assert_same_results, scripts, seeded_kills
+from tiers import patient
 from tiny_study import ROOT, Workflow
 
 from popinv.workflow.stages import STAGES
@@ -87,7 +88,7 @@ def copy_without_the_answer(untouched: Workflow, folder) -> Workflow:
 
 
 def wait_for(condition, seconds: float = 300.0):
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + patient(seconds)
     while not (value := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -15,6 +15,7 @@ from snakemake.io import IOFile
 from snakemake.iocontainers import OutputFiles
 from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
+from tiers import parameters
 
 from popinv.cli.verify import verified
 from popinv.config.loading import load
@@ -129,7 +130,7 @@ def changed(text: str, rng: random.Random) -> bytes:
     return (json.dumps(record) if rng.random() < 0.2 else hashed(record)).encode()
 
 
-@pytest.mark.parametrize("cases", [200, pytest.param(1000, marks=pytest.mark.full)])
+@parameters("cases", [200], full=[1000])
 def test_no_change_of_a_record_hides_another_damage(results, cases):
     text, rng = results.record.read_text(), random.Random(1)
     results.second.write_text("changed")

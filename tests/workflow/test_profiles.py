@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from snakemake.cli import parse_args
+from tiers import parameters
 from tiny_study import ROOT
 
 PROFILES = ROOT / "workflow" / "profiles"
@@ -83,7 +84,7 @@ def test_a_profile_names_no_variable_of_the_environment(name):
     assert re.findall(r"\$\{?[A-Z]\w*", "\n".join(lines)) == []
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.full) for name in COMMANDS])
+@parameters("name", [], full=COMMANDS)
 def test_a_scheduler_is_asked_by_its_commands(name, tmp_path):
     needs(PLUGINS[name])
     bin_folder, work = tmp_path / "bin", tmp_path / "a folder"

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.firedrake
 MPI = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    # Ranks that wait leave the processor to others.
+    "OMPI_MCA_mpi_yield_when_idle": "1",
     # As many processes as there are, on however many cores.
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }

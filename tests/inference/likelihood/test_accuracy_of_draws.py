@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bent_population import BENT, bent_problem, by_quadrature
+from tiers import parameters
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -47,7 +48,7 @@ def _across(data: np.ndarray, logs: np.ndarray) -> float:
     return float(np.sqrt(np.mean(((data - decay(z).numpy()) * normal).sum(axis=1) ** 2)))
 
 
-@pytest.mark.parametrize("count", [pytest.param(60, marks=pytest.mark.full), 250])
+@parameters("count", [250], full=[60])
 def test_with_little_noise_the_likelihood_answers_whatever_the_number_of_systems(count):
     problem, truth, logs = quiet_decays(count)
     start = fit_pseudo_likelihood(problem, [truth + np.array([0.3, -0.2, 0.2, 0.2, 1.0])]).p

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from linear_population import TRUTH, linear_problem
+from tiers import parameters
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -98,12 +99,10 @@ def likelihood(problem, start):
     return fit_marginal_likelihood(problem, start, rough=True)
 
 
-@pytest.mark.parametrize(
-    ("fit", "data_sets"),
-    [
-        pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 20, id="pseudo_likelihood"),
-        pytest.param(likelihood, 6, id="likelihood", marks=pytest.mark.full),
-    ],
+@parameters(
+    "fit, data_sets",
+    [pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 20, id="pseudo_likelihood")],
+    full=[pytest.param(likelihood, 6, id="likelihood")],
 )
 def test_intervals_hold_where_law_and_noise_trade_variance(fit, data_sets):
     # A sum of two covariances does not tell the two apart on the plane of the lines: three

@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 from scipy.special import logsumexp
+from tiers import parameters
 
 from popinv.inference.likelihood.draws import best_draws
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -57,10 +58,7 @@ def test_where_there_are_fewer_minima_searches_start_at_the_best():
     torch.testing.assert_close(starts[:, 1], torch.tensor([-2.0, 2.0, -2.0]).double())
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["sine", *(pytest.param(name, marks=pytest.mark.full) for name in CURVES if name != "sine")],
-)
+@parameters("name", ["sine"], full=[name for name in CURVES if name != "sine"])
 def test_the_estimate_is_at_the_maximum_of_the_grid(name):
     problem = curved(name)
     start = fit_pseudo_likelihood(problem, [np.array([0.0, 0.0, np.log(0.3)])]).p
