@@ -68,7 +68,7 @@ test-record: setup ## record what each test takes and enters, by which test-chan
 test-full: setup ## run the full tier: all parameters, ranks, statistical sizes, whole runs (hours)
 	$(TEST) -m "" $(TESTS)
 
-test-full-changed: setup ## run what the full tier adds for changes since it last passed, MINUTES=25 at most
+test-full-changed: setup ## run what the full tier adds where files that passed it have changes since, MINUTES=25 at most
 	$(TEST) -m full --changed full --minutes $(MINUTES)
 
 combinations: setup ## test all combinations, and write the table of those that pass (half an hour)

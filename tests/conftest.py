@@ -19,7 +19,7 @@ import pytest
 import reach
 from fitted import kept
 from hypothesis import settings
-from processor_time import ProcessorTime
+from processor_time import OVER, ProcessorTime
 from tiny_study import ROOT, TINY, Workflow
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the files of tests that a change does not concern."""
     commit = config.getoption("--changed")
-    commit = reach.full_tier() if commit == "full" else commit
     if commit:
         files = {item.nodeid.partition("::")[0] for item in items}
-        left = reach.concerned(commit, files)
+        full = commit == "full"
+        left = reach.concerned_in_full(files) if full else reach.concerned(commit, files)
         items[:] = [item for item in items if item.nodeid.partition("::")[0] in left]
 
 
@@ -81,7 +81,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin no test after the time that was given."""
     minutes = item.config.getoption("--minutes")
     if minutes is not None and time.monotonic() - _BEGUN > 60 * minutes:
-        pytest.skip(f"the {minutes:g} minutes are over")
+        pytest.skip(f"{OVER}: {minutes:g} minutes")
 
 
 @pytest.fixture(scope="session")
@@ -96,9 +96,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and config.getoption("--changed"):
         # Nothing has changed that a test concerns.
         session.exitstatus = pytest.ExitCode.OK
-    whole = (config.option.markexpr, config.option.keyword, config.args) == ("", "", ["tests"])
-    if whole and session.exitstatus == 0 and not hasattr(config, "workerinput"):
-        reach.note_full_tier()
+    asked, here = config.option, not hasattr(config, "workerinput")
+    whole = asked.markexpr in ("", "full") and not asked.keyword and not asked.maxfail
+    ended = session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if here and whole and ended and not any("::" in name for name in config.args):
+        reach.note_full_tier(config.pluginmanager.get_plugin("processor_time").files())
     file = config.getoption("--passed")
     if file is not None:
         before = json.loads(file.read_text()) if file.exists() else {}

@@ -19,6 +19,8 @@ import reach
 
 LIMIT = 4.0
 """Processor seconds of a function, with all its parameters in the default tier."""
+OVER = "the time is over"
+"""Why a test has not begun."""
 _SHOWN = 20
 # Seconds of a short file.
 _SHORT = 5.0
@@ -64,6 +66,7 @@ class ProcessorTime:
         self._in_fixtures, self._fixtures = 0.0, Counter[str]()
         self._began = 0.0, 0.0
         self.functions, self.shared = Counter[str](), Counter[str]()
+        # Files with a test that failed, or did not begin.
         self._failed = set[str]()
 
     @pytest.hookimpl(wrapper=True)
@@ -96,7 +99,7 @@ class ProcessorTime:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Add up the seconds of functions and of shared fixtures."""
-        if report.failed:
+        if report.failed or (report.skipped and OVER in str(report.longrepr)):
             self._failed.add(_file_of(report.nodeid))
         if report.when == "teardown":
             told = dict(report.user_properties)

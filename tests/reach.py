@@ -2,8 +2,9 @@
 
 ``make test-record`` writes ``tests/record.json``: for each file of tests its processor seconds, by
 which the files are ordered, and the modules that it enters. From it, ``--changed COMMIT`` chooses
-the files that concern what has changed since. The file also names the commit at which the whole
-full tier has passed, and ``--changed full`` chooses by what has changed since that.
+the files that concern what has changed since. It also names, for each file, the commit at which its
+full tier has passed, and ``--changed full`` chooses files of which a change since then has to be
+tested; files that have never passed there are left to ``make test-full``.
 """
 
 from __future__ import annotations
@@ -128,45 +129,38 @@ def write(folder: Path, seconds: dict[str, float]) -> None:
         for line in file.read_text().splitlines():
             name, modules = json.loads(line)
             entered[name] |= set(modules)
-    _write(
-        full_tier(),
-        read()
-        | {
-            name: {"seconds": round(own, 1), "enters": sorted(entered[name])}
-            for name, own in seconds.items()
-        },
-    )
+    before, record = read(), read()
+    for name, own in seconds.items():
+        full = before[name]["full"] if name in before else ""
+        record[name] = {"seconds": round(own, 1), "enters": sorted(entered[name]), "full": full}
+    _write(record)
 
 
-def note_full_tier() -> None:
-    """Note that the full tier has passed at the present commit, unless files differ from it."""
-    if not changed_since("HEAD"):
-        _write(_git("rev-parse", "HEAD").strip(), read())
+def note_full_tier(files: Iterable[str]) -> None:
+    """Note that the full tier of some files has passed here, unless something is not committed."""
+    record, here = read(), _git("rev-parse", "HEAD").strip()
+    if not changed_since("HEAD") - {str(RECORD.relative_to(ROOT))}:
+        _write(record | {name: record[name] | {"full": here} for name in files if name in record})
 
 
-def _write(full: str, record: dict[str, dict[str, Any]]) -> None:
+def _write(record: dict[str, dict[str, Any]]) -> None:
     record = {name: each for name, each in sorted(record.items()) if (ROOT / name).exists()}
     modules = sorted({module for each in record.values() for module in each["enters"]})
     number = {module: i for i, module in enumerate(modules)}
-    lines = [
-        f"{json.dumps(name)}: {json.dumps([each['seconds'], [number[m] for m in each['enters']]])}"
-        for name, each in record.items()
-    ]
-    text = f'{{"full tier": "{full}",\n"modules": {json.dumps(modules)},\n"files": {{\n'
+    lines = []
+    for name, each in record.items():
+        row = [each["seconds"], each["full"], [number[module] for module in each["enters"]]]
+        lines.append(f"{json.dumps(name)}: {json.dumps(row)}")
+    text = f'{{"modules": {json.dumps(modules)},\n"files": {{\n'
     RECORD.write_text(text + ",\n".join(lines) + "\n}}\n")
 
 
-def full_tier() -> str:
-    """Return the commit at which the whole full tier has passed, "" if there is none."""
-    return json.loads(RECORD.read_text())["full tier"] if RECORD.exists() else ""
-
-
 def read() -> dict[str, dict[str, Any]]:
-    """Return seconds and modules of each file of tests that was measured."""
+    """Return of each file of tests its seconds, its modules, and when its full tier passed."""
     kept = json.loads(RECORD.read_text()) if RECORD.exists() else {"files": {}}
     return {
-        name: {"seconds": seconds, "enters": [kept["modules"][i] for i in numbers]}
-        for name, (seconds, numbers) in kept["files"].items()
+        name: {"seconds": seconds, "full": full, "enters": [kept["modules"][i] for i in numbers]}
+        for name, (seconds, full, numbers) in kept["files"].items()
     }
 
 
@@ -204,6 +198,15 @@ def concerned(commit: str, tests: Iterable[str]) -> set[str]:
         return any(each in sources or str(Path(each).parent) in neighbours for each in enters)
 
     return {name for name in tests if concerns(name)}
+
+
+def concerned_in_full(tests: Iterable[str]) -> set[str]:
+    """Return the files of tests that a change concerns since their full tier has passed."""
+    record, found = read(), set[str]()
+    passed = {name: record[name]["full"] for name in tests if name in record}
+    for commit in set(passed.values()) - {""}:
+        found |= concerned(commit, [name for name, at in passed.items() if at == commit])
+    return found
 
 
 def _git(*arguments: str) -> str:

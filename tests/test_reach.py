@@ -43,8 +43,9 @@ def repository(tmp_path, monkeypatch):
     for command in (["init", "-q"], ["add", "."], [*author, "commit", "-q", "-m", "first"]):
         subprocess.run(["git", *command], cwd=tmp_path, check=True)
     monkeypatch.setattr(reach, "ROOT", tmp_path)
-    record = {name: {"enters": enters} for name, enters in ENTERS.items()}
-    monkeypatch.setattr(reach, "read", lambda: record)
+    monkeypatch.setattr(reach, "RECORD", tmp_path / "tests/record.json")
+    record = {n: {"seconds": 1.0, "full": "", "enters": each} for n, each in ENTERS.items()}
+    reach._write(record)
     return tmp_path
 
 
@@ -69,3 +70,15 @@ def test_a_change_concerns_who_enters_it(repository, file, before, after, wanted
     tests = {str(each.relative_to(repository)) for each in repository.glob("tests/test_*.py")}
     found = reach.concerned("HEAD", tests)
     assert found == {f"tests/test_{name}.py" for name in wanted}
+
+
+def test_the_full_tier_runs_again_where_it_has_passed_before_a_change(repository):
+    low, high, part = (f"tests/test_{name}.py" for name in ("low", "high", "part"))
+    reach.note_full_tier([low, high, "tests/test_unknown.py"])
+    assert reach.concerned_in_full([low, high, part]) == set()
+    for name in ("popinv/low.py", "popinv/part/start.py"):
+        (repository / "src" / name).write_text("def double(x):\n    return 3 * x\n")
+    assert reach.concerned_in_full([low, high, part]) == {low, high}
+    # What is not committed has passed nowhere.
+    reach.note_full_tier([part])
+    assert reach.read()[part]["full"] == ""
