@@ -201,7 +201,7 @@ def test_what_is_known_of_systems_in_another_unit_is_refused():
     )
     grams = table[36:].rename(columns={"w [kg]": "w [g]"})
     words = "'w' is in 'g', but in the study it is in 'kg'. Convert its values to kg"
-    both = first.add(table[36:])
+    both = first.add(table[36:], tests=False)
     assert both.observations["system_id"].values[-4:].tolist() == ["36", "37", "38", "39"]
     with pytest.raises(DataError, match=words):
         first.add(grams)

@@ -51,7 +51,7 @@ def test_the_surrogate_is_judged_at_the_added_systems():
         times=TIMES,
         polish={"solver_seconds": 0},
         active_learning={"rounds": 1, "first_design": 300},
-        surrogate={"width": 16, "depth": 2, "max_epochs": 150},
+        surrogate={"width": 16, "depth": 2, "max_epochs": 60},
         descent={"iterations": 20},
         tests=False,
         progress=False,
@@ -107,10 +107,10 @@ def line(z: torch.Tensor) -> torch.Tensor:
 
 def test_covariates_keep_the_means_of_the_first_systems():
     rng = np.random.default_rng(3)
-    age = rng.normal(40.0, 8.0, size=66)
-    z = rng.normal([1.0, 2.0], [0.5, 0.4], size=(66, 2))
+    age = rng.normal(40.0, 8.0, size=33)
+    z = rng.normal([1.0, 2.0], [0.5, 0.4], size=(33, 2))
     z[:, 0] += 0.1 * (age - 40)
-    data = line(torch.from_numpy(z)).numpy() + 0.2 * rng.normal(size=(66, 5))
+    data = line(torch.from_numpy(z)).numpy() + 0.2 * rng.normal(size=(33, 5))
     start = {name: {"mean": 1.0, "standard_deviation": 1.0} for name in ("a", "b")}
     law = {"kind": "normal", "start": start, "covariates": {"a": ["age"]}}
 
@@ -125,13 +125,13 @@ def test_covariates_keep_the_means_of_the_first_systems():
             progress=False,
         )
 
-    whole, first = fit(slice(None)), fit(slice(60))
+    whole, first = fit(slice(None)), fit(slice(30))
     # One system alone has a covariate that does not vary.
     both = first
-    for n in range(60, 66):
+    for n in range(30, 33):
         both = both.add(data[[n]], {"age": age[[n]]}, tests=False)
-    assert float(both.observations["covariate_centre"][0]) == pytest.approx(age[:60].mean())
-    np.testing.assert_allclose(both.observations["covariate"][60:, 0], age[60:] - age[:60].mean())
+    assert float(both.observations["covariate_centre"][0]) == pytest.approx(age[:30].mean())
+    np.testing.assert_allclose(both.observations["covariate"][30:, 0], age[30:] - age[:30].mean())
     # The same law, with its mean at another age.
     assert both.metrics["log_likelihood"] == pytest.approx(
         whole.metrics["log_likelihood"], abs=1e-3

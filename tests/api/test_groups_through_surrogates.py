@@ -48,7 +48,7 @@ def test_a_function_of_torch_needs_no_surrogate():
     def differentiable(z, design, times):
         return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
 
-    data = table(6, seed=1)
+    data = table(4, seed=1)
     values, log_likelihood = maximum(data)
     keys = {"tests": False, "progress": False}
     result = popinv.fit(data, differentiable, law=LAW, noise="isotropic", **COLUMNS, **keys)

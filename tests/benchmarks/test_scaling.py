@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tiers import parameters, thinned
 
 from benchmarks.scaling import SIZES, fitted_exponent, measure
 
 
 # The two-stage fit takes seconds.
 @pytest.mark.firedrake
-@pytest.mark.parametrize("stage", [name for name in SIZES if name != "two_stage"])
+@parameters("stage", *thinned([name for name in SIZES if name != "two_stage"], 3))
 def test_every_stage_is_measured_at_its_smallest_size(stage):
     measurement = measure(stage, SIZES[stage][0])
     assert measurement["seconds"] > 0

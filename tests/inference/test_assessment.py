@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from problems import curve_problem, silent
+from tiers import parameters
 
 from popinv.inference.assessment import answer_tests, assess
 from popinv.inference.fitted_samples import FittedModel, sample_model
@@ -52,18 +53,22 @@ def fitted(problem, draws=50):
     return FittedModel(problem, estimate.p, every)
 
 
-def test_the_size_of_the_heldout_test_is_right_though_the_model_was_estimated(monkeypatch):
+@parameters("sets, most", [(12, 5)], full=[(60, 13)])
+def test_the_size_of_the_heldout_test_is_right_though_the_model_was_estimated(
+    sets, most, monkeypatch
+):
     # Data and null meet the same reference, so that a smaller one changes no size.
     monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 1000)
     monkeypatch.setattr("popinv.inference.heldout_test._DIRECTIONS", 50)
     p_values = []
-    for seed in range(60):
+    for seed in range(sets):
         problem = curve_problem(count=150, seed=seed)[0]
         heldout = curve_problem(count=80, seed=1000 + seed)[0].data
         test = heldout_test(fitted(replace(problem, seed=seed)), heldout, 39)
         p_values.append(test.p_value)
-    # Binomial(60, .1): 1 to 13 with probability .99.
-    assert 1 <= (np.array(p_values) <= 0.1).sum() <= 13
+    # Binomial(60, .1): 1 to 13 with probability .99; Binomial(12, .1): at most 5 with .9995.
+    assert sets < 60 or (np.array(p_values) <= 0.1).any()
+    assert (np.array(p_values) <= 0.1).sum() <= most
 
 
 def test_the_heldout_test_rejects_a_wrong_model():
@@ -118,7 +123,7 @@ def test_samples_hold_the_solvers_residuals():
 
 @pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood", "distance"])
 def test_an_oracle_estimates_only_what_it_does_not_know(estimator):
-    problem, alpha, gamma = curve_problem(count=300)
+    problem, alpha, gamma = curve_problem(count=120)
     truth = np.concatenate([alpha, gamma])
     start = truth + 0.4
     answer = oracle(problem, estimator, truth, start, "noise", 32, SMALL)
@@ -147,14 +152,15 @@ def test_no_oracle_is_worse_than_the_blind_answer_beyond_chance():
     assert np.all(two <= 1.1 * one), two / one
 
 
-@pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood"])
-def test_resampled_estimates_scatter_as_the_covariance_says(estimator):
-    problem, alpha, gamma = curve_problem(count=200, seed=4)
+@parameters("estimator, count", [("pseudo_likelihood", 8)], full=[("likelihood", 16)])
+def test_resampled_estimates_scatter_as_the_covariance_says(estimator, count):
+    problem, alpha, gamma = curve_problem(count=100, seed=4)
     estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-    answers = bootstrap(problem, estimator, estimate.p, 16, SMALL, draws=32, progress=False)
+    answers = bootstrap(problem, estimator, estimate.p, count, SMALL, draws=32, progress=False)
     ratio = answers.std(axis=0, ddof=1) / np.sqrt(np.diag(estimate.covariance))
-    # A deviation of 16 is known to 18 %; the likelihood's own error is somewhat smaller.
-    assert np.all((ratio > 0.4) & (ratio < 1.6))
+    # A deviation of 16 is known to 18 %, and one of 8 to 27 %; the likelihood's own error is
+    # somewhat smaller.
+    assert np.all((ratio > 0.35) & (ratio < 1.7))
 
 
 def test_resamples_of_an_unrestricted_covariance_lie_about_the_answer():

@@ -83,7 +83,7 @@ def test_the_chunks_of_the_round_are_collected(own):
 @pytest.mark.parametrize("every", [True, False])
 def test_chunks_of_any_other_settings_are_refused(own, tmp_path, every):
     rng = random.Random(1)
-    for _ in range(15):
+    for _ in range(4):
         other = Round(tmp_path / "other", solver=changed(SOLVER, rng))
         chunks = list(own.chunks)
         at = range(len(chunks)) if every else [rng.randrange(len(chunks))]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from problems import curve_problem, noise_problem, silent
+from tiers import parameters
 
 from popinv.errors import DataError, DivergenceError
 from popinv.inference import descent as module
@@ -119,8 +120,11 @@ def test_any_square_root_of_the_covariance_gives_the_same_loss():
     assert float(one) == pytest.approx(float(other), rel=0.02)
 
 
-@pytest.mark.parametrize("factor", [0.05, 20.0])
-@pytest.mark.parametrize("optimiser", ["gauss_newton", "adam"])
+@parameters(
+    "factor, optimiser",
+    [(0.05, "gauss_newton"), (20.0, "adam")],
+    full=[(20.0, "gauss_newton"), (0.05, "adam")],
+)
 def test_without_signal_the_noise_is_found_from_far_away(factor, optimiser):
     problem = noise_problem(deviation=2.0)
     rates = {"learning_rate": 0.1, "final_learning_rate": 0.01} if optimiser == "adam" else {}
@@ -166,7 +170,7 @@ def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing
 def test_a_small_model_sample_does_not_bias_the_debiased_descent():
     # N = 40 data standing for the whole law: with as few draws, the plain loss shrinks sigma.
     gaps = {True: [], False: []}
-    for seed in range(6):
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         problem = replace(noise_problem(), data=rng.standard_normal((40, 4)), seed=seed)
         for debias in gaps:
@@ -196,7 +200,7 @@ def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
     problem, alpha, gamma = curve_problem(count=500)
     settings = DescentSettings(iterations=200, model_samples=1000, directions=64)
     ends = []
-    for direction in ([1, 1], [1, -1], [-1, 1], [-1, -1]):
+    for direction in ([1, 1], [-1, -1]):
         start = gamma + np.log(5.0) * np.array(direction)
         ends.append(run(begin(alpha + 0.5, start, settings), problem, settings, None, False).gamma)
     # Their scatter is far below the sampling error of the noise at N = 500, about 5 %.

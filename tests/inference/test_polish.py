@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from problems import PLACES, TRUE_ALPHA, curve, curve_problem
+from tiers import parameters
 
 from popinv.forward.base import Observations, Parameter, Solutions
 from popinv.inference.choice import choose
@@ -81,7 +82,7 @@ def given(simulate=surrogate) -> tuple[Problem, np.ndarray, FreshSolves]:
 
 def polished(problem: Problem, start, fresh, model=None, seconds=1e-4, **more) -> Polished:
     solver = None if model is None else SolverSimulator(model)
-    settings = PolishSettings(solver_seconds=1e4, draws=32)
+    settings = PolishSettings(solver_seconds=1e4, draws=16)
     return polish(problem, settings, [start], fresh, solver, seconds, say=lambda _: None, **more)
 
 
@@ -128,7 +129,7 @@ def test_a_model_that_costs_just_what_is_allowed_is_used():
     assert found.through == {"pseudo_likelihood": "solver"}
 
 
-@pytest.mark.parametrize("start", [TRUE_ALPHA, [0.0, 0.0, 0.0, 0.0]])
+@parameters("start", [[0.0, 0.0, 0.0, 0.0]], full=[TRUE_ALPHA])
 def test_through_the_solver_a_useless_surrogate_does_no_harm(start):
     problem, truth, fresh = given(useless)
     begin = np.concatenate([start, truth[4:]])
@@ -195,7 +196,7 @@ def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
     np.testing.assert_array_equal(resumed.likelihood.covariance, whole.likelihood.covariance)
 
 
-@pytest.mark.parametrize("estimator", ["likelihood", "pseudo_likelihood"])
+@parameters("estimator", ["pseudo_likelihood"], full=["likelihood"])
 def test_resamples_lie_about_the_answer_without_the_push(estimator):
     problem, start, fresh = given()
     estimate = getattr(polished(problem, start, fresh), estimator)
@@ -206,7 +207,7 @@ def test_resamples_lie_about_the_answer_without_the_push(estimator):
     assert np.max(np.abs(estimate.correction) / estimate.standard_errors) > 1.5
 
 
-@pytest.mark.parametrize("draws_each", [200, 400])
+@parameters("draws_each", [200], full=[400])
 def test_the_likelihood_makes_no_more_solves_than_it_is_granted(draws_each):
     problem, start, _ = given()
     granted = float(draws_each * COUNT)

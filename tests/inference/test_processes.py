@@ -97,7 +97,7 @@ USES = [
 def test_the_bits_do_not_depend_on_the_number_of_processes(
     use: Callable[[Problem], np.ndarray], count: int
 ) -> None:
-    problem = linear_problem(60)
+    problem = linear_problem(30)
     with fixed_threads():
         one = use(problem)
         with processes(count):

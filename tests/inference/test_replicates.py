@@ -84,11 +84,11 @@ def test_likelihood_of_an_unbalanced_one_way_layout_is_the_closed_form() -> None
 
 
 def test_both_likelihoods_are_at_the_maximum_of_the_closed_form() -> None:
-    y = unbalanced(120)
+    y = unbalanced(60)
     problem, best = problem_of(y), maximum(y)
     start = np.array([8.0, 0.5, 0.0])
     pseudo = fit_pseudo_likelihood(problem, [start])
-    likelihood = fit_marginal_likelihood(problem, start, MarginalSettings(draws=64))
+    likelihood = fit_marginal_likelihood(problem, start, MarginalSettings(draws=32))
     for estimate in (pseudo, likelihood):
         assert np.all(np.abs(estimate.p - best) < 0.03 * estimate.standard_errors)
 

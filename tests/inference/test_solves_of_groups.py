@@ -142,7 +142,7 @@ def test_the_correction_through_whole_groups_finds_the_exact_maximum(fit, data):
     values, _ = maximum(data)
     problem = fit.problem.through(wrong)
     p = fit_pseudo_likelihood(problem, [estimate_of(fit.population)], draws=400)
-    fresh = FreshSolves.of_last_round(fresh_solves(fit, p.p[: problem.d_alpha], 600))
+    fresh = FreshSolves.of_last_round(fresh_solves(fit, p.p[: problem.d_alpha], 300))
     better = corrected(problem, p, pseudo_scores(problem, p.p, 400), fresh, "fresh", 4)
     assert better.passes
     errors = p.standard_errors

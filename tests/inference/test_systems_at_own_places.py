@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiers import parameters, thinned
 
 from popinv.forward.tangents import linearised
 from popinv.inference.build import at_own_places
@@ -100,16 +101,16 @@ def union_of(name: str, replicates: int = 1) -> Problem:
     )
 
 
-def parameters(problem: Problem) -> np.ndarray:
+def point_of(problem: Problem) -> np.ndarray:
     alpha = LAW.from_natural([1.2, 0.6, 0.3, 0.2])
     rng = np.random.default_rng(3)
     return np.concatenate([alpha, rng.normal(-0.7, 0.3, len(problem.noise.names))])
 
 
-@pytest.mark.parametrize(("name", "replicates"), CASES)
+@parameters("name, replicates", *thinned(CASES, 2))
 def test_likelihood_and_scores_are_those_of_the_union(name, replicates):
     union = union_of(name, replicates)
-    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
     assert own.data.shape == (COUNT, replicates * MOST)
     assert own.noise.d_y == replicates * MOST
     assert own.noise.names == union.noise.names
@@ -132,12 +133,12 @@ def test_likelihood_and_scores_are_those_of_the_union(name, replicates):
     np.testing.assert_allclose(one.scores, other.scores, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize(("name", "replicates"), CASES)
+@parameters("name, replicates", *thinned(CASES, 2))
 def test_pseudo_likelihood_and_scores_are_those_of_the_union(name, replicates):
     union = union_of(name, replicates)
-    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
     # Both order their known quantities by the dose, and so use the same draws for the same system.
-    omega = matched_draws(union, 4000)
+    omega = matched_draws(union, 1000)
     alpha, gamma = (torch.from_numpy(part) for part in union.split(p))
 
     def at(problem: Problem) -> pseudo.PseudoEvaluation:
@@ -158,7 +159,7 @@ def test_pseudo_likelihood_and_scores_are_those_of_the_union(name, replicates):
 @pytest.mark.parametrize("name", ["diagonal", "series", "kernel", "growing series"])
 def test_simulated_noise_has_the_covariance_of_the_places(name):
     union = union_of(name, 2)
-    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
     gamma = torch.from_numpy(union.split(p)[1])
     places = own.known.design[:, -MOST:].long()
     signal = simulate(torch.tensor([[1.0, 0.7, 0.9]], dtype=torch.float64)).repeat(1, 2)
@@ -186,7 +187,7 @@ def test_noise_of_channels_is_taken_at_the_places():
 
 def test_simulated_systems_take_places_and_gaps_of_observed_ones():
     union = union_of("isotropic")
-    own, p = at_own_places(union, ExactSimulator(simulate)), torch.from_numpy(parameters(union))
+    own, p = at_own_places(union, ExactSimulator(simulate)), torch.from_numpy(point_of(union))
     systems = np.array([3, 0, 8, 3])
     omega, none = torch.ones((4, 2), dtype=torch.float64), torch.zeros((4, MOST)).double()
     sample = own.model(p, omega, none, systems)
@@ -201,7 +202,7 @@ def test_simulated_systems_take_places_and_gaps_of_observed_ones():
 def test_few_systems_of_the_problem_keep_their_places():
     union = union_of("series")
     own, rows = at_own_places(union, ExactSimulator(simulate)), np.array([4, 1])
-    p, settings = parameters(union), MarginalSettings(draws=16)
+    p, settings = point_of(union), MarginalSettings(draws=16)
     one, other = (
         marginal.evaluate(problem.of_systems(rows), p, settings) for problem in (own, union)
     )
@@ -263,12 +264,12 @@ class Learned:
         return np.repeat((self.predict(z) + np.arange(ENTRIES))[None], len(normal), axis=0)
 
 
-@pytest.mark.parametrize(
-    ("name", "replicates"), [("isotropic", 1), ("growing series", 1), ("below limits", 2)]
+@parameters(
+    "name, replicates", [("growing series", 1)], full=[("isotropic", 1), ("below limits", 2)]
 )
 def test_a_surrogate_answers_at_the_places(name, replicates):
     union = union_of(name, replicates).through(Learned())
-    own, p = at_own_places(union, Learned()), parameters(union)
+    own, p = at_own_places(union, Learned()), point_of(union)
     settings = MarginalSettings(draws=16)
     alpha, gamma = (torch.from_numpy(part) for part in union.split(p))
     omega = matched_draws(union, 2000)
@@ -302,7 +303,7 @@ def at_the_places(values: np.ndarray, own: Problem, systems: np.ndarray) -> np.n
 
 def test_the_push_of_a_surrogate_is_that_at_the_places_of_the_systems():
     union = union_of("isotropic").through(Learned())
-    own, p = at_own_places(union, Learned()), parameters(union)
+    own, p = at_own_places(union, Learned()), point_of(union)
     fresh = fresh_solves(own)
     # Scores that are the observations themselves show what is compared.
     assert len(p) == MOST
@@ -328,7 +329,7 @@ def test_the_push_of_a_surrogate_is_that_at_the_places_of_the_systems():
 
 def test_samples_of_the_fitted_model_take_residuals_at_their_places():
     union = union_of("diagonal", 2).through(Learned())
-    own, p = at_own_places(union, Learned()), parameters(union)
+    own, p = at_own_places(union, Learned()), point_of(union)
     residuals = np.tile(np.arange(1.0, 1.0 + ENTRIES), (3, 2))
     both = [
         sample_model(own, *own.split(p), COUNT, "test", conditions=own.conditions, residuals=each)
@@ -345,7 +346,7 @@ def test_scores_of_draws_are_those_of_noise_at_the_same_places_alone():
     present[:, places] = True
     conditions = replace(union.conditions, present=present)
     union = replace(union, conditions=conditions, noise=VaryingNoise(kernel(), "combined"))
-    own, p = at_own_places(union, ExactSimulator(simulate)), parameters(union)
+    own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
     of_places = KernelNoise(TIMES.numpy()[places, None], "matern32", nugget=True)
     alone = replace(
         union,

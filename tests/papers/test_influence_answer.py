@@ -104,16 +104,16 @@ def test_the_slope_is_that_of_refits_through_a_wrong_map():
 
 @pytest.mark.parametrize("conditions", [{"scales": True}, {"gaps": True}])
 def test_draws_take_noise_scales_and_gaps_of_the_systems(conditions):
-    problem = linear_problem(count=4000, seed=2, **conditions)
+    problem = linear_problem(count=2000, seed=2, **conditions)
     estimate = fit_pseudo_likelihood(problem, [TRUTH])
-    z, systems = draws_of_law(problem, estimate.p, 4000, "draws")
+    z, systems = draws_of_law(problem, estimate.p, 2000, "draws")
     assert systems is not None
     slope = answer_slope(problem, estimate.p, estimate.bread, estimate.covariance, z, systems)
     found = shift(slope, error(torch.from_numpy(z)).numpy())
     expected = central_difference(problem, refitted(problem, estimate.p, estimate.bread),
                                   estimate.bread)  # fmt: skip
-    # Moments of 4000 systems are those of the model up to some per cent.
-    assert size(slope, found - expected) < 0.1 * size(slope, expected)
+    # Moments of 2000 systems are those of the model up to some per cent.
+    assert size(slope, found - expected) < 0.14 * size(slope, expected)
     with pytest.raises(ValueError, match="need the systems"):
         answer_slope(problem, estimate.p, estimate.bread, estimate.covariance, z)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from bent_population import BENT, bent_problem, by_quadrature, by_sum
 from scipy.stats import norm
+from tiers import parameters
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -123,9 +124,9 @@ def test_both_modes_count():
 
 
 def test_the_estimate_of_systems_with_two_modes_passes():
-    problem = problem_of_squares(60, 0.8, 0.6)
+    problem = problem_of_squares(30, 0.8, 0.6)
     start = np.array([0.9, np.log(0.5), np.log(0.12)])
-    estimate = fit_marginal_likelihood(problem, start, MarginalSettings(draws=1000))
+    estimate = fit_marginal_likelihood(problem, start, MarginalSettings(draws=512))
     assert estimate.passes, estimate.reason
     assert estimate.diagnostics["several_modes_share"] == 0.0
     # The likelihood by quadrature has no gradient there, in units of the standard errors.
@@ -175,7 +176,7 @@ def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
         assert scores[i] == pytest.approx((up - down) / 2e-5, rel=1e-4, abs=1e-4)
 
 
-@pytest.mark.parametrize("count", [150, 400])
+@parameters("count", [150], full=[400])
 def test_draws_of_hard_systems_adapt_whatever_their_number(count):
     problem = problem_of_squares(count, 0.8, 0.6)
     p = np.array([0.8, np.log(0.6), np.log(0.1)])

@@ -17,6 +17,7 @@ from linear_population import (
     linear_problem,
 )
 from scipy.stats import norm
+from tiers import parameters
 
 from popinv.errors import DivergenceError
 from popinv.inference.likelihood import marginal, marginal_estimate, marginal_near
@@ -141,7 +142,7 @@ def test_a_further_mode_counts_from_a_small_share_of_the_evidence_on(share, coun
     assert len(found) == (3 if counts else 0)
 
 
-@pytest.mark.parametrize("limit", ["_MOST_DIMENSIONS", "_MOST_HARD"])
+@parameters("limit", ["_MOST_HARD"], full=["_MOST_DIMENSIONS"])
 def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, limit):
     problem, p = squared(40, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])
     monkeypatch.setattr(marginal_near, limit, 0)
@@ -174,7 +175,7 @@ def test_its_errors_are_those_seen_over_data_sets_and_not_larger_than_the_pseudo
 
 
 def test_an_interrupted_ascent_goes_on_to_the_same_bits():
-    problem = bent_problem(50, 0.2, seed=4)
+    problem = bent_problem(25, 0.2, seed=4)
     start = BENT + np.array([0.2, -0.1, 0.3, 0.2, -1.3])
     states = []
     whole = fit_marginal_likelihood(problem, start, progress=states.append)
@@ -232,8 +233,8 @@ def test_integrals_beyond_hope_are_refused_at_the_start():
 
     law, noise = normal_law([f"z_{i}" for i in range(6)]), IsotropicNoise(5)
     rng = np.random.default_rng(0)
-    data = steps(torch.from_numpy(rng.standard_normal((60, 6)))).numpy()
-    problem = Problem(data + 0.05 * rng.standard_normal((60, 5)), steps, law, noise, np.ones(13))
+    data = steps(torch.from_numpy(rng.standard_normal((15, 6)))).numpy()
+    problem = Problem(data + 0.05 * rng.standard_normal((15, 5)), steps, law, noise, np.ones(13))
     p = np.array([0.0] * 12 + [np.log(0.05)])
     with pytest.raises(DivergenceError, match=r"of the draws count, and \d+% of the systems"):
         fit_marginal_likelihood(problem, p)

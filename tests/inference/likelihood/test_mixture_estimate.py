@@ -7,6 +7,7 @@ import pytest
 import torch
 from bent_population import by_sum
 from scipy.optimize import minimize
+from tiers import parameters
 
 from popinv.inference.estimate import Estimate
 from popinv.inference.likelihood.components import Split
@@ -66,7 +67,7 @@ def after_the_moments(problem: Problem) -> Estimate:
     return answers.likelihood
 
 
-@pytest.mark.parametrize("way", [by_itself, after_the_moments])
+@parameters("way", [after_the_moments], full=[by_itself])
 def test_the_estimate_is_at_the_maximum_of_quadrature(way):
     problem = two_kinds(60)
     estimate = way(problem)

@@ -9,6 +9,7 @@ import torch
 from linear_population import PLACES, line
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from tiers import parameters
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
@@ -55,10 +56,11 @@ def test_an_ill_determined_deviation_has_the_ends_of_its_profile():
             assert abs(drop(problem, top, estimate.p, x) - 1.92 * scale) < 0.3
 
 
-def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
+@parameters("sets, least, most", [(3, 1, 3)], full=[(8, 2, 7)])
+def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone(sets, least, most):
     wanted = [np.log(0.8), np.log(0.5)]
     at_zero = 0
-    for seed in range(8):
+    for seed in range(sets):
         problem = lines(60, 0.0, seed=seed)
         estimate = profiled(problem, fit_pseudo_likelihood(problem, [np.zeros(5)]))
         assert estimate.arrived
@@ -90,7 +92,7 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone():
             alone.standard_errors, likelihood.standard_errors, rtol=0.05, atol=1e-12
         )
     # A variance that is zero is estimated as zero about half of the time.
-    assert 2 <= at_zero <= 7
+    assert least <= at_zero <= most
 
 
 def test_a_well_determined_parameter_has_no_ends_of_its_own():

@@ -17,6 +17,7 @@ from linear_population import (
 from problems import curve, curve_problem
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from tiers import parameters
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
@@ -76,13 +77,13 @@ def test_for_a_linear_model_it_is_the_likelihood(scales, gaps):
 
 
 def test_the_information_is_the_scores_covariance_at_the_truth():
-    problem = linear_problem(20_000, scales=True)
+    problem = linear_problem(6000, scales=True)
     found = evaluated(problem, TRUTH)
     squares = found.scores.T @ found.scores
     size = np.sqrt(np.diag(found.information))
-    # 20,000 systems tell a variance to one per cent, a correlation to 0.7.
+    # 6000 systems tell a variance to two per cent, a correlation to 1.3.
     np.testing.assert_allclose(
-        squares / np.outer(size, size), found.information / np.outer(size, size), atol=0.04
+        squares / np.outer(size, size), found.information / np.outer(size, size), atol=0.07
     )
 
 
@@ -110,17 +111,19 @@ def test_no_unit_matters():
     assert np.all(np.abs(scaled.p - expected) < 0.07 * scaled.standard_errors)
 
 
-def test_its_errors_are_those_seen_over_data_sets():
+@parameters("sets, off", [(12, 0.6)], full=[(40, 0.33)])
+def test_its_errors_are_those_seen_over_data_sets(sets, off):
     errors, predicted = [], []
-    for seed in range(40):
-        problem, alpha, gamma = curve_problem(count=300, seed=seed)
+    for seed in range(sets):
+        problem, alpha, gamma = curve_problem(count=150, seed=seed)
         truth = np.concatenate([alpha, gamma])
         estimate = fit_pseudo_likelihood(problem, [truth])
         errors.append(estimate.p - truth)
         predicted.append(estimate.standard_errors)
     ratio = np.sqrt(np.mean(np.square(errors), axis=0) / np.mean(np.square(predicted), axis=0))
-    # A root mean square of 40 has a relative error of 11 %: six of them within three of those.
-    assert np.all((ratio > 0.67) & (ratio < 1.33))
+    # A root mean square of 40 has a relative error of 11 %, of 12 one of 20 %: six of them within
+    # three of those.
+    assert np.all(np.abs(ratio - 1) < off)
 
 
 def test_fewer_draws_add_at_most_the_error_that_is_stated():

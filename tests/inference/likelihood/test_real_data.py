@@ -62,7 +62,7 @@ def test_theophylline():
     assert len(problem.data) == 12
     # The start of an ascent through the model itself is to be near.
     first[:3] = [0.4, 3.4, 1.0]
-    estimate = fit_marginal_likelihood(problem, first, MarginalSettings(draws=1000))
+    estimate = fit_marginal_likelihood(problem, first, MarginalSettings(draws=256))
     assert estimate.passes
     errors = estimate.standard_errors
     # Adaptive Gauss-Hermite quadrature, 9 nodes a dimension: an independent program.

@@ -114,7 +114,7 @@ def test_a_nonlinear_model_has_the_maximum_by_quadrature():
     problem = Problem(
         y, decays, lognormal_law(["rate"]), IsotropicNoise(4), np.full(3, 0.5), seed=3
     )
-    nodes = np.linspace(-7, 7, 1401)
+    nodes = np.linspace(-7, 7, 281)
     weights = np.exp(-0.5 * nodes**2)
     weights = weights / weights.sum()
 
