@@ -278,7 +278,7 @@ def test_the_bar_has_as_many_steps_as_are_told(own, tests, quick):
         return torch.exp(-z * torch.tensor(times)) if own == "tensors" else np.exp(-z * times)
 
     sections = {name: quick[name] for name in ("descent", "assessment", "estimator")}
-    sections["assessment"] = {"null_resamples": 10, "bootstrap": 2, "surrogate_check": 20}
+    sections["assessment"] = {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 20}
     sections["active_learning"] = {"rounds": 2, "first_design": 20, "solves_per_round": 10}
     sections["surrogate"] = {"width": 4, "depth": 1, "max_epochs": 2}
     wanted = Wanted(

@@ -8,6 +8,7 @@ import pytest
 import torch
 from scipy import optimize
 from scipy.stats import multivariate_normal
+from tiers import parameters
 
 import popinv
 
@@ -59,7 +60,7 @@ def minus_log_likelihood(p: np.ndarray, data: pd.DataFrame, correlated: bool = F
 
 
 # The function of one table is called for all times of all systems.
-@pytest.mark.parametrize(("function", "count"), [(line, 12), (line_of_one_table, 8)])
+@parameters("function, count", [(line_of_one_table, 8)], full=[(line, 12)])
 def test_the_fit_is_the_maximum_of_the_closed_form(function, count):
     data = table(count)
     assert data["time"].nunique() == len(data)

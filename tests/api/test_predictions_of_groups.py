@@ -63,14 +63,14 @@ def exact(result: popinv.Result, rows: pd.DataFrame) -> dict[str, tuple[float, f
 
 
 def test_members_of_a_new_group_have_the_law_given_all_of_its_rows(result, new):
-    told = result.predict(new, law_and_noise="fixed", effective=300, kept_draws=300)
+    told = result.predict(new, law_and_noise="fixed", effective=150, kept_draws=150)
     names = [str(name) for name in told["system"].values]
     assert len(names) == len(new.drop_duplicates(["site", "sample"]))
     for site, rows in new.groupby("site"):
         for sample, (mean, deviation) in exact(result, rows).items():
             i = names.index(f"{site}, {sample}")
-            assert abs(told["mean"].values[i, 0] - mean) < 0.2 * deviation
-            assert told["deviation"].values[i, 0] == pytest.approx(deviation, rel=0.16)
+            assert abs(told["mean"].values[i, 0] - mean) < 0.3 * deviation
+            assert told["deviation"].values[i, 0] == pytest.approx(deviation, rel=0.23)
     assert told["p_value"].notnull().all()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from problems import curve, curve_problem
+from tiers import parameters
 
 from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import two_stage
@@ -51,7 +52,7 @@ def fitted() -> Surrogate:
 
 def pair(elsewhere: Any, surrogate: Surrogate, **changes: Any) -> tuple[Problem, Problem, Any]:
     """Return the problem with the surrogate there, the same with it here, and (alpha, gamma)."""
-    problem, alpha, gamma = curve_problem(150)
+    problem, alpha, gamma = curve_problem(60)
     if isinstance(changes.get("noise"), FullNoise):
         covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
         deviation = np.sqrt(np.diag(covariance))
@@ -67,21 +68,22 @@ def pair(elsewhere: Any, surrogate: Surrogate, **changes: Any) -> tuple[Problem,
 
 def gaps() -> Conditions:
     rng = np.random.default_rng(4)
-    scale, present = rng.uniform(0.5, 2.0, 150), rng.random((150, 8)) > 0.1
-    return Conditions.stated((150, 8), scale, present, np.zeros(8))
+    scale, present = rng.uniform(0.5, 2.0, 60), rng.random((60, 8)) > 0.1
+    return Conditions.stated((60, 8), scale, present, np.zeros(8))
 
 
-@pytest.mark.parametrize(
-    ("settings", "changes"),
+@parameters(
+    "settings, changes",
     [
+        ({"batch_size": 40}, {"conditions": gaps()}),
+        ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
+    ],
+    full=[
         ({}, {}),
         ({"policy": "full", "regularisation": 1.0}, {}),
         ({"policy": "plain", "optimiser": "adam", "debias": False}, {}),
-        ({"batch_size": 40}, {"conditions": gaps()}),
-        ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
         ({}, {"noise": FullNoise(8, shrinkage=0.0), "free_noise": False}),
     ],
-    ids=["cut", "full_policy", "plain_adam", "conditions", "full_noise", "full_noise_held"],
 )
 def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, changes):
     there, here, start = pair(elsewhere, fitted, **dict(changes))
@@ -160,13 +162,11 @@ def resampled(problem: Problem, start: Any) -> Any:
     return bootstrap(problem, "distance", p, 2, SHORT, progress=False)
 
 
-@pytest.mark.parametrize(
+@parameters(
     "compute",
-    [known("law"), known("noise"), resampled, judged, pseudo, likelihood, predicted, pooled,
-     energy],
-    ids=["law_known", "noise_known", "resamples", "heldout", "pseudo_likelihood", "likelihood",
-         "identifiability", "two_stage", "energy"],
-)  # fmt: skip
+    [resampled, likelihood, predicted, energy],
+    full=[known("law"), known("noise"), judged, pseudo, pooled],
+)
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # by torch, for forward-mode derivatives
 def test_what_uses_the_surrogate_does_not_depend_on_its_device(elsewhere, fitted, compute):
     there, here, start = pair(elsewhere, fitted)

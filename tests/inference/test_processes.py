@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from linear_population import TRUTH, linear_problem
-from tiers import parameters
+from tiers import parameters, thinned
 
 from popinv import workers
 from popinv.baselines import two_stage as two_stage_module
@@ -93,7 +93,7 @@ USES = [
 
 
 @parameters("count", [3], full=[2, 5])
-@pytest.mark.parametrize("use", USES, ids=lambda use: use.__name__)
+@parameters("use", *thinned(USES, 2), ids=lambda use: use.__name__)
 def test_the_bits_do_not_depend_on_the_number_of_processes(
     use: Callable[[Problem], np.ndarray], count: int
 ) -> None:

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from tiers import parameters, thinned
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.methods.metrics import flat
@@ -33,7 +34,7 @@ ROUGH = (
 )
 
 
-@pytest.mark.parametrize("part", check.PARTS, ids=lambda part: part.__name__)
+@parameters("part", *thinned(check.PARTS, 2), ids=lambda part: part.__name__)
 def test_no_formula_is_refuted_and_controls_are(part):
     """So few paths support no claim. They refute none either, but all controls."""
     rows = list(part(TINY, 2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -68,10 +70,11 @@ def test_value_maximum_and_errors_are_those_of_the_closed_form():
     theta = estimate.p[2:]
     value = restricted_closed_form(problem, theta)
     assert estimate.diagnostics["value"] == pytest.approx(value, abs=1e-6)
-    top = minimize(lambda t: -restricted_closed_form(problem, t), theta, options={"gtol": 1e-5})
+    top = minimize(lambda t: -restricted_closed_form(problem, t), theta, options={"gtol": 1e-3})
     assert np.max(np.abs(theta - top.x) / estimate.standard_errors[2:]) < 0.01
     h = 0.02 * np.eye(4)
 
+    @cache
     def second(i: int, j: int) -> float:
         signs = [(1, 1), (1, -1), (-1, 1), (-1, -1)]
         ends = [
@@ -79,7 +82,7 @@ def test_value_maximum_and_errors_are_those_of_the_closed_form():
         ]
         return -sum(ends) / (4 * 0.02**2)
 
-    information = np.array([[second(i, j) for j in range(4)] for i in range(4)])
+    information = np.array([[second(*sorted((i, j))) for j in range(4)] for i in range(4)])
     found = np.linalg.inv(estimate.model_covariance[2:, 2:])
     np.testing.assert_allclose(found, information, rtol=0.02, atol=0.02 * information.max())
 

@@ -20,7 +20,7 @@ from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise
 
 CURVES = {"sine": torch.sin, "square": torch.square, "modulus": torch.abs}
-GRID = np.linspace(-8.0, 8.0, 1601)
+GRID = np.linspace(-8.0, 8.0, 801)
 TRUTH = np.array([1.0, np.log(1.5), np.log(0.2)])
 
 
