@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from external_sections import section
+from external_sections import refused, section
 
 from popinv.errors import DataError, SolverError
 from popinv.forward.base import Solutions
@@ -205,10 +205,8 @@ def test_a_failed_row_is_tried_again() -> None:
     ],
 )
 def test_a_function_that_breaks_the_contract_is_refused(function: str, parts: list[str]) -> None:
-    with pytest.raises(SolverError) as caught:
+    with refused(SolverError, *parts):
         model(function).solve(GOOD)
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_an_import_that_fails_is_told() -> None:

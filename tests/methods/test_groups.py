@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from linear_systems import ALPHA, MATRIX, linear_problem
+from linear_systems import ALPHA, MATRIX, linear_problem, with_gaps
 from scipy.stats import chi2
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DivergenceError
-from popinv.inference.conditions import Conditions
 from popinv.methods.groups import use
 from popinv.methods.groups.comparison import compare_group, statement
 from popinv.methods.groups.figures import draw_tests
@@ -40,40 +39,30 @@ def tail(weights: np.ndarray, value: float) -> float:
     return np.exp(log_tail(weights, value))
 
 
-def conditions(count: int) -> Conditions:
-    """Return noise scales that differ, and two gaps."""
-    present = np.ones((count, 5), dtype=bool)
-    present[1, 2:4] = present[4, 0] = False
-    return Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
-
-
-def jacobians(problem, estimate) -> list[np.ndarray]:
-    """Return the Jacobian of the whitened observation of each system in omega."""
+def factors(problem, estimate) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what was seen of each system, and a root of the covariance of its noise."""
     covariance = problem.noise.covariance(torch.from_numpy(estimate[1])).numpy()
     found = []
     for n in range(len(problem.data)):
         seen, scale = np.ones(5, dtype=bool), 1.0
         if problem.conditions is not None:
             seen, scale = problem.conditions.present[n], problem.conditions.scale[n]
-        factor = np.linalg.cholesky(scale**2 * covariance[np.ix_(seen, seen)])
-        found.append(np.linalg.solve(factor, MATRIX[seen] * np.exp(ALPHA[2:])))
+        found.append((seen, np.linalg.cholesky(scale**2 * covariance[np.ix_(seen, seen)])))
     return found
 
 
 @pytest.mark.parametrize("with_conditions", [False, True])
 def test_pooled_optima_of_a_linear_model(with_conditions):
-    problem, estimate, _ = linear_problem(6, conditions(6) if with_conditions else None)
+    problem, estimate, _ = linear_problem(6, with_gaps(6) if with_conditions else None)
     pooled = pooled_optima(problem, estimate, [[0, 1, 4], [2, 5, 3]])
-    covariance = problem.noise.covariance(torch.from_numpy(estimate[1])).numpy()
-    slopes = jacobians(problem, estimate)
+    roots = factors(problem, estimate)
+    # The Jacobians of the whitened observations in omega.
+    slopes = [np.linalg.solve(root, MATRIX[seen] * np.exp(ALPHA[2:])) for seen, root in roots]
     for b, group in enumerate(([0, 1, 4], [2, 5, 3])):
         white = []
         for n in group:
-            seen, scale = np.ones(5, dtype=bool), 1.0
-            if with_conditions:
-                seen, scale = problem.conditions.present[n], problem.conditions.scale[n]
-            factor = np.linalg.cholesky(scale**2 * covariance[np.ix_(seen, seen)])
-            white.append(np.linalg.solve(factor, (problem.data[n] - MATRIX @ ALPHA[:2])[seen]))
+            seen, root = roots[n]
+            white.append(np.linalg.solve(root, (problem.data[n] - MATRIX @ ALPHA[:2])[seen]))
         normal = np.eye(2) + sum(slopes[n].T @ slopes[n] for n in group)
         right = sum(slopes[n].T @ r for n, r in zip(group, white, strict=True))
         omega = np.linalg.solve(normal, right)
@@ -96,7 +85,7 @@ def test_an_optimum_that_is_not_found_is_an_error(monkeypatch):
 
 
 def test_scores_have_their_covariance():
-    problem, estimate, _ = linear_problem(6, conditions(6))
+    problem, estimate, _ = linear_problem(6, with_gaps(6))
     rows = [[0, 1, 4]] * 4000
     pooled = pooled_optima(problem, estimate, rows, simulated_groups(problem, estimate, rows, "a"))
     draws = pooled.scores.reshape(4000, -1)
@@ -142,7 +131,7 @@ def test_equal_weights_are_not_chi_squared_with_all_parameters():
 @pytest.mark.parametrize("count", [2, 8])
 def test_alike_systems_fail_in_five_percent(count):
     # The small groups differ in noise and gaps; in the large one an outlier is as clear as others.
-    problem, estimate, _ = linear_problem(8, conditions(8) if count < 4 else None)
+    problem, estimate, _ = linear_problem(8, with_gaps(8) if count < 4 else None)
     rates = error_rates(problem, estimate, range(count), 200, of_pairs=count < 4)
     # 200 groups: three binomial deviations.
     for rate in (rates.group, rates.systems, rates.pairs)[: 3 if count < 4 else 2]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from linear_systems import ALPHA, MATRIX, closed_form, linear_problem
+from linear_systems import ALPHA, MATRIX, closed_form, linear_problem, with_gaps
 from scipy.stats import chi2, kstest
 from tiers import parameters
 
@@ -56,16 +56,11 @@ def close_to(draws: np.ndarray, effective: np.ndarray, mean: np.ndarray, covaria
 
 @pytest.mark.parametrize("with_conditions", [False, True])
 def test_a_linear_model_has_its_closed_form(with_conditions):
-    conditions, count = None, 6
-    if with_conditions:
-        present = np.ones((count, 5), dtype=bool)
-        present[1, 2:4] = present[4, 0] = False
-        conditions = Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
-    problem, estimate, _ = linear_problem(count, conditions)
+    problem, estimate, _ = linear_problem(6, with_gaps(6) if with_conditions else None)
     posteriors = sampled(problem, estimate, effective=150)
     assert posteriors.effective.min() >= 150
     assert posteriors.r_hat.max() <= LARGEST_R_HAT
-    for n in range(count):
+    for n in range(6):
         draws = posteriors.draws[n].reshape(-1, 2)
         close_to(draws, posteriors.effective[n], *closed_form(problem, estimate[1], n))
 
