@@ -137,16 +137,22 @@ def test_langevin_noise_on_the_sum():
     assert float(gaussian_step(g, sum_noise(eta, sigma, n), 8)) == pytest.approx(expected)
 
 
-def chains(count=50, rate=0.1, sigma=0.3):
-    points = np.random.default_rng(0).standard_normal(count)
-    points[0] = 5.0
-    replaced = points.copy()
-    replaced[0] = 0.0
-    return (
-        AffineChain.of(points, count, rate, sigma),
-        AffineChain.of(replaced, count, rate, sigma),
-        AffineChain.of(points[1:], count, rate, sigma),
-    )
+COUNT, RATE, SIGMA = 50, 0.1, 0.3
+
+
+def points_with(first: float) -> np.ndarray:
+    points = np.random.default_rng(0).standard_normal(COUNT)
+    points[0] = first
+    return points
+
+
+def chain_of(points: np.ndarray) -> AffineChain:
+    return AffineChain.of(points, COUNT, RATE, SIGMA)
+
+
+def chains(first: float = 5.0) -> tuple[AffineChain, AffineChain]:
+    """Return the chains of all points and of those without the first, which zero replaces."""
+    return chain_of(points_with(first)), chain_of(points_with(0.0))
 
 
 def test_laws_of_a_chain_are_those_of_its_paths():
@@ -178,7 +184,7 @@ def test_divergence_of_normal_laws():
 
 
 def test_a_replaced_outlier_in_numbers():
-    full, replaced, _ = chains()
+    full, replaced = chains()
     loss = replacement_loss(5.0, 50, 100, full, 0.1, 8)
     assert loss == pytest.approx(2.222, abs=1e-3)
     trained, reference = full.after(100, START), replaced.after(100, START)
@@ -194,16 +200,13 @@ def test_a_replaced_outlier_in_numbers():
 @pytest.mark.parametrize("point", [0, 3])
 @pytest.mark.parametrize("order", [2, 8])
 def test_composition_is_above_the_divergence_of_a_removed_point(steps, point, order):
-    count, rate, sigma = 50, 0.1, 0.3
-    points = np.random.default_rng(0).standard_normal(count)
-    points[0] = 5.0
-    full = AffineChain.of(points, count, rate, sigma)
-    left = AffineChain.of(np.delete(points, point), count, rate, sigma)
+    points = points_with(5.0)
+    full, left = chain_of(points), chain_of(np.delete(points, point))
     true = normal_divergence(full.after(steps, START), left.after(steps, START), order)
-    bound = removal_loss(points[point], count, steps, full, START, rate, order)
+    bound = removal_loss(points[point], COUNT, steps, full, START, RATE, order)
     assert true <= bound < 10 * true + 0.1
     # A training so long has moments that do not exist.
-    assert removal_loss(points[point], count, 1000, full, START, rate, 8) == math.inf
+    assert removal_loss(points[point], COUNT, 1000, full, START, RATE, 8) == math.inf
 
 
 @given(
@@ -211,23 +214,19 @@ def test_composition_is_above_the_divergence_of_a_removed_point(steps, point, or
     order=st.sampled_from([1.5, 2.0, 4.0]), start=st.floats(-2, 2),
 )  # fmt: skip
 def test_the_bound_is_never_violated(point, steps, k, order, start):
-    count, rate, sigma = 50, 0.1, 0.3
-    points = np.random.default_rng(0).standard_normal(count)
-    points[0] = point
-    full, begin = AffineChain.of(points, count, rate, sigma), Normal(start, 0.01)
-    replaced = AffineChain.of(np.r_[0.0, points[1:]], count, rate, sigma)
+    (full, replaced), begin = chains(point), Normal(start, 0.01)
     trained, reference = full.after(steps, begin), replaced.after(steps, begin)
-    loss = replacement_loss(point, count, steps, full, rate, 4 * order)
+    loss = replacement_loss(point, COUNT, steps, full, RATE, 4 * order)
     end = replaced.stationary
     gap = normal_divergence(reference, end, 4 * order - 1)
     rest = normal_divergence(end, reference, 2 * order - 1)
-    constant = 2 * sigma**2
-    contracted = contraction(k, 2 * order, constant, rate, sigma)
+    constant = 2 * SIGMA**2
+    contracted = contraction(k, 2 * order, constant, RATE, SIGMA)
     bound = divergence_bound(loss, contracted, order, gap, rest)
     true = normal_divergence(replaced.after(k, trained), reference, order)
     assert true <= bound + 1e-9
     if loss > 0 and math.isfinite(gap):
-        enough = steps_bound(loss, order, 0.01, constant, rate, sigma, gap)
+        enough = steps_bound(loss, order, 0.01, constant, RATE, SIGMA, gap)
         law = replaced.after(int(enough), trained)
         assert normal_divergence(law, reference, order) <= 0.01 + rest + 1e-9
 
@@ -246,7 +245,7 @@ def test_steps_grow_with_the_logarithm_of_the_loss():
 
 
 def test_exact_steps_are_counted_until_close_enough():
-    full, replaced, _ = chains()
+    full, replaced = chains()
     trained, reference = full.after(200, START), replaced.after(200, START)
     k = exact_steps(replaced, trained, reference, 2.0, 1e-3, 500)
     at = [normal_divergence(replaced.after(j, trained), reference, 2.0) for j in (k - 1, k)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,6 +116,20 @@ def pages(results: Results) -> dict[str, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return {name: path for name, (path, _) in written.items()}
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Return what opens a file at a width and in a scheme of colours, until the end of a test."""
+    opened = []
+
+    def made(file: Path, width: int, scheme: str) -> Visit:
+        opened.append(visit(browser, file, width, scheme))
+        return opened[-1]
+
+    yield made
+    for each in opened:
+        each.page.context.close()
 
 
 @pytest.fixture(scope="module")
