@@ -91,10 +91,7 @@ def test_style_is_undone_after_an_error() -> None:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize(
-    ("kind", "absent"),
-    [("line", ABSENT), ("square", ()), ("vector", ())],
-)
+@pytest.mark.parametrize(("kind", "absent"), [("line", ABSENT), ("square", ()), ("vector", ())])
 def test_every_figure_of_every_study(
     name: str, absent: tuple[str, ...], kind: str, request: pytest.FixtureRequest
 ) -> None:

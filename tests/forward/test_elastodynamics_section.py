@@ -12,12 +12,7 @@ from popinv.forward.section import forward_section
 DAMPING = {"mean": -1.0, "standard_deviation": 0.3}
 STIFFNESS = {"mean": 0.2, "standard_deviation": 0.4}
 UNIFORM = {"stiffness": STIFFNESS, "damping": DAMPING}
-RANDOM = {
-    "mean": 0.2,
-    "standard_deviation": 0.4,
-    "length": 0.3,
-    "beside": {"damping": DAMPING},
-}
+RANDOM = {"mean": 0.2, "standard_deviation": 0.4, "length": 0.3, "beside": {"damping": DAMPING}}
 
 
 def study(forward=None, truth=None, **sections):

@@ -8,13 +8,7 @@ import mirrored_population
 import numpy as np
 import pytest
 import xarray as xr
-from mirrored_population import (
-    DESCENT,
-    ERRORS,
-    losses_of,
-    mirrored_problem,
-    starts_on_both_sides,
-)
+from mirrored_population import DESCENT, ERRORS, losses_of, mirrored_problem, starts_on_both_sides
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, InvariantError

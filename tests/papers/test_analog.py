@@ -379,10 +379,7 @@ def test_a_separable_set_is_learnt_digitally_and_by_tiki_taka():
             lambda: AnalogTraining("residual", 0.1, device=asymmetric_linear(1.0)),
             "rate of transfer",
         ),
-        (
-            lambda: AnalogTraining("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)),
-            "taken at W",
-        ),
+        (lambda: AnalogTraining("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)), "taken at W"),
     ],
 )
 def test_bad_input_is_refused(call, message):

@@ -27,13 +27,7 @@ from popinv_papers.birch.live import Adam, Handling, LiveRun, Plain, RealRun, Sp
 from popinv_papers.birch.method import Birch
 from popinv_papers.birch.objectives import quadratic
 from popinv_papers.birch.replay import points_on_main_branch
-from popinv_papers.birch.study import (
-    Learning,
-    compare,
-    predicted,
-    stable,
-    tried,
-)
+from popinv_papers.birch.study import Learning, compare, predicted, stable, tried
 from popinv_papers.birch.tree import check
 from popinv_papers.birch.use import draw_training
 

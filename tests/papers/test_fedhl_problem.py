@@ -17,12 +17,7 @@ from popinv.store import storage
 from popinv_papers.fedhl import accuracies, claims, figures, problem, texts
 from popinv_papers.fedhl.accuracies import Division, Labelled, Training, accuracy
 from popinv_papers.fedhl.problem import chosen_images, pretrained
-from popinv_papers.fedhl.regression import (
-    fitted_exponents,
-    floors,
-    rates,
-    regressions,
-)
+from popinv_papers.fedhl.regression import fitted_exponents, floors, rates, regressions
 from popinv_papers.kit import encoder as encoders
 from popinv_papers.kit import text as data_passages
 from popinv_papers.kit.claims import write_claims

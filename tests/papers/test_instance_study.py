@@ -16,11 +16,7 @@ from popinv.surrogate.training import TrainingData, TrainingSettings, initial_st
 from popinv.surrogate.training_problem import row_losses
 from popinv_papers.instance_unlearning.figures import draw_systems
 from popinv_papers.instance_unlearning.method import InstanceUnlearning
-from popinv_papers.instance_unlearning.solves import (
-    privacy_losses,
-    row_norms,
-    withdraw_solves,
-)
+from popinv_papers.instance_unlearning.solves import privacy_losses, row_norms, withdraw_solves
 from popinv_papers.instance_unlearning.use import forget_systems, solves_metrics
 from popinv_papers.instance_unlearning.withdrawal import (
     answer_variance,

@@ -15,12 +15,7 @@ from popinv.errors import ConfigError, DivergenceError
 from popinv.store.checkpoints import Checkpoint
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.simplex import least_norm
-from popinv_papers.mwgrad import (
-    ensemble_problem,
-    ensemble_runs,
-    ensemble_training,
-    ensembles,
-)
+from popinv_papers.mwgrad import ensemble_problem, ensemble_runs, ensemble_training, ensembles
 from popinv_papers.mwgrad.ensemble_runs import (
     KINDS,
     SIZES,

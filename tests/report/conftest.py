@@ -101,10 +101,7 @@ def pages(results: Results) -> dict[str, Path]:
     )
     loaded = results.study.loaded | evidence()
     written = {
-        "study": (
-            folder / "studies/tiny.html",
-            page_of(study, results.study.problem, loaded),
-        ),
+        "study": (folder / "studies/tiny.html", page_of(study, results.study.problem, loaded)),
         "method": (folder / "methods/mwgrad.html", method_page(method)),
         "index": (
             folder / "index.html",

@@ -37,12 +37,7 @@ from popinv.report.answer_charts import law_charts
 from popinv.report.describing import described, question_of
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
-from popinv.report.gathering import (
-    gather_listed,
-    gather_method,
-    gather_study,
-    pictures_in,
-)
+from popinv.report.gathering import gather_listed, gather_method, gather_study, pictures_in
 from popinv.report.pages import index_page, reproduction
 from popinv.report.study_page import page_of
 from popinv.report.trust_charts import estimator_chart
