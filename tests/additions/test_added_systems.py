@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from test_added_through_surrogates import LAW
+from test_added_through_surrogates import LAW, QUICK
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
 
@@ -127,22 +127,15 @@ def decays():
     z = np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(214, 2)))
     z = np.concatenate([z, np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(10, 2)))])
     data = decay(torch.from_numpy(z), times).numpy() + 0.2 * rng.normal(size=(224, 5))
-    keys = {"law": LAW, "noise": "isotropic", "tests": False, "progress": False}
-    return popinv.fit(data[:210], decay, times=times, **keys), data
+    return popinv.fit(data[:210], decay, law=LAW, times=times, **QUICK), data
 
 
 def test_a_few_systems_keep_draws_and_curvature():
     first, data = decays()
     both = first.add(data[210:214])
-    _, again = maximise_likelihoods(
-        both.model,
-        PolishSettings(),
-        both.observations,
-        both.simulator,
-        first.artefacts["estimate_0"],
-        both.artefacts["check"],
-        seed=1,
-    )
+    given = both.model, PolishSettings(), both.observations, both.simulator
+    before = first.artefacts["estimate_0"], both.artefacts["check"]
+    _, again = maximise_likelihoods(*given, *before, seed=1)
     found = both.artefacts["likelihood"]
     errors = np.sqrt(np.diag(again["covariance"].values))
     assert np.all(np.abs(estimate_of(found) - estimate_of(again)) < 0.02 * errors)

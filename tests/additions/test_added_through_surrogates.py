@@ -28,6 +28,7 @@ LAW = {
         "volume": {"mean": 1.2, "standard_deviation": 0.4},
     },
 }
+QUICK = {"noise": "isotropic", "tests": False, "progress": False}
 
 
 def decay(z, times):
@@ -46,14 +47,12 @@ def test_the_surrogate_is_judged_at_the_added_systems():
         decaying(220, -0.7, 1),
         decay,
         law=LAW,
-        noise="isotropic",
         times=TIMES,
         polish={"solver_seconds": 0},
         active_learning={"rounds": 1, "first_design": 300},
         surrogate={"width": 16, "depth": 2, "max_epochs": 150},
         descent={"iterations": 20},
-        tests=False,
-        progress=False,
+        **QUICK,
     )
     assert first.metrics["through"] == "surrogate"
     both = first.add(decaying(4, -0.7, 2))
@@ -101,15 +100,7 @@ def test_covariates_keep_the_means_of_the_first_systems():
     law = {"kind": "normal", "start": start, "covariates": {"a": ["age"]}}
 
     def fit(rows: slice) -> popinv.Result:
-        return popinv.fit(
-            data[rows],
-            line,
-            law=law,
-            noise="isotropic",
-            known={"age": age[rows]},
-            tests=False,
-            progress=False,
-        )
+        return popinv.fit(data[rows], line, law=law, known={"age": age[rows]}, **QUICK)
 
     whole, first = fit(slice(None)), fit(slice(60))
     # One system alone has a covariate that does not vary.

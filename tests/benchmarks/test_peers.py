@@ -33,14 +33,9 @@ from popinv.transport.sliced import directions, sliced_wasserstein_squared
 def test_porous_flow(peer, dimension: int, elements: int, field: str) -> None:
     rng = generator(0, "test")
     places = rng.uniform(0.05, 0.95, (4, dimension))
-    model = PorousFlow(
-        kind="porous_flow",
-        dimension=dimension,
-        elements=elements,
-        field=field,
-        modes=3,
-        sensors={"positions": places.tolist()},
-    ).model(0)
+    keys = {"dimension": dimension, "elements": elements, "field": field, "modes": 3}
+    sensors = {"positions": places.tolist()}
+    model = PorousFlow(kind="porous_flow", sensors=sensors, **keys).model(0)
     z = 0.5 * rng.standard_normal((3, len(model.parameters)))
     theirs = peer(dimension, elements, places, model.field)(z)
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-10)
@@ -65,16 +60,10 @@ def test_porous_cube(name: str) -> None:
 def test_elastodynamics(field: str, dimension: int) -> None:
     # Off the middle of the cantilever, where a mirrored mesh would show.
     places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
-    model = Elastodynamics(
-        kind="elastodynamics",
-        dimension=dimension,
-        field=field,
-        **({} if field == "none" else {"modes": 2}),
-        elements=6,
-        times=3,
-        steps=60,
-        sensors={"positions": places.tolist()},
-    ).model(0)
+    keys = {"dimension": dimension, "elements": 6, "times": 3, "steps": 60, "field": field}
+    keys |= {} if field == "none" else {"modes": 2}
+    sensors = {"positions": places.tolist()}
+    model = Elastodynamics(kind="elastodynamics", sensors=sensors, **keys).model(0)
     z = np.array([[1.0, 0.2], [1.7, 0.0]])
     peer = elastodynamics.scikit_fem
     if field == "cosine":

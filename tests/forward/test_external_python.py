@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import refused, section
+from test_external_executable import wait_until_gone
 
 from popinv.errors import DataError, SolverError
 from popinv.forward.base import Solutions
@@ -281,11 +282,7 @@ def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
     pid = int(Path("pids").read_text())
     job.send_signal(signal.SIGKILL)
     job.wait()
-    while (
-        Path(f"/proc/{pid}").exists() and "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    ):
-        assert time.monotonic() < deadline, "the process is still running"
-        time.sleep(0.05)
+    wait_until_gone(pid)
 
 
 @pytest.mark.parametrize("b", [0.0, 8.0])

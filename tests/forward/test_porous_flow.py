@@ -205,14 +205,8 @@ def test_kirchhoff_agrees_with_newton(dimension, nonlinearity, exponent, sizes):
     sensors = np.random.default_rng(3).uniform(0.25, 0.75, (100, dimension))
     differences = []
     for elements in sizes:
-        flow = porous_flow(
-            sensors,
-            dimension=dimension,
-            elements=elements,
-            modes=2,
-            nonlinearity=nonlinearity,
-            exponent=exponent,
-        )
+        law = {"nonlinearity": nonlinearity, "exponent": exponent}
+        flow = porous_flow(sensors, dimension=dimension, elements=elements, modes=2, **law)
         z = draws(flow, 2, scale=0.3)
         fast, newton = flow.solve(z), flow.solve_with_firedrake(z)
         assert not newton.failed.any(), newton.reason

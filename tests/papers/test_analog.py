@@ -321,13 +321,9 @@ def test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start(
     for name, places, sign in (("range", quadratic.RANGES, -1), ("noise", quadratic.NOISES, 1)):
         off = [numbers[f"analog_{name}_{place:g}_bias"] for place in places]
         assert (sign * np.diff(off) > 0).all()
-        theory = [
-            np.linalg.norm(
-                quadratic.analog_minimiser(least, *((0.1, p) if name == "range" else (p, 2.0)))
-                - least.solution
-            )
-            for p in places[1:4]
-        ]
+        at = [(0.1, place) if name == "range" else (place, 2.0) for place in places[1:4]]
+        ends = [quadratic.analog_minimiser(least, *each) for each in at]
+        theory = [np.linalg.norm(end - least.solution) for end in ends]
         np.testing.assert_allclose(off[1:4], theory, rtol=0.2)
     starts = [numbers[f"analog_start_{name}_bias"] for name in ("zero", "solution", "random")]
     assert max(starts) < 1.15 * min(starts)

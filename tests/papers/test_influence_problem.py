@@ -57,16 +57,12 @@ def corpus():
     rng = np.random.default_rng(0)
     kinds = (*CATEGORIES, "ham", "spam")
     texts = {f"{kind}{number:02}": kind for kind in kinds for number in range(6)}
-    return pretraining.PretrainingCorpus(
-        {
-            name: pretraining.passages(
-                [rng.integers(0, 18, size) for size in rng.integers(2, 6, 40)], 8
-            )
-            for name in texts
-        },
-        texts,
-        20,
-    )
+
+    def sentences() -> list[np.ndarray]:
+        return [rng.integers(0, 18, size) for size in rng.integers(2, 6, 40)]
+
+    windows = {name: pretraining.passages(sentences(), 8) for name in texts}
+    return pretraining.PretrainingCorpus(windows, texts, 20)
 
 
 @pytest.fixture(scope="module")
@@ -83,29 +79,24 @@ def small_encoder():
             patch.setattr(encoders, name, size)
         patch.setattr(fine_tuning, "_WIDTH", 8)
         torch.manual_seed(0)
-        patch.setattr(
-            fine_tuning,
-            "pretrained_encoder",
-            lambda archive: encoders.Encoder().requires_grad_(False),
-        )
-        patch.setattr(
-            data_passages,
-            "brown_sentences",
-            lambda archive: {
-                f"c{kind}{n:02}": lines(kind) for kind in CATEGORIES for n in range(9)
-            },
-        )
-        patch.setattr(
-            data_passages,
-            "spam_texts",
-            lambda archive: {group: [lines(group)[0] for _ in range(60)] for group in GROUPS},
-        )
+
+        def letters(archive):
+            return {group: [lines(group)[0] for _ in range(60)] for group in GROUPS}
+
+        def sentences(archive):
+            return {f"c{kind}{n:02}": lines(kind) for kind in CATEGORIES for n in range(9)}
 
         def numbered(archive, texts, length):
             known = {}
             rows = [[known.setdefault(w, len(known) + 1) for w in t.split()] for t in texts]
             return torch.tensor([(row + [0] * length)[:length] for row in rows])
 
+        def encoder(archive):
+            return encoders.Encoder().requires_grad_(False)
+
+        patch.setattr(fine_tuning, "pretrained_encoder", encoder)
+        patch.setattr(data_passages, "brown_sentences", sentences)
+        patch.setattr(data_passages, "spam_texts", letters)
         patch.setattr(fine_tuning, "tokenised", numbered)
         yield
 

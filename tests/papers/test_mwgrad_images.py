@@ -67,9 +67,8 @@ def task_gradients(state, images, labels) -> np.ndarray:
     for i in range(len(state.trunks)):
         for k in range(ensembles.TASKS):
             trunk = state.trunks[i : i + 1].clone().requires_grad_()
-            answers = ensembles.logits(
-                state.heads[k, i : i + 1], ensembles.features(trunk, images)
-            )[0]
+            outputs = ensembles.features(trunk, images)
+            answers = ensembles.logits(state.heads[k, i : i + 1], outputs)[0]
             (gradient,) = torch.autograd.grad(nn.CrossEntropyLoss()(answers, labels[k]), trunk)
             by_task[k, i] = gradient.numpy()[0]
     return by_task

@@ -69,13 +69,9 @@ def test_comparisons_become_numbers_claims_and_a_picture():
     ]
     numbers = check.metrics(rows, check.result_dataset(rows))
     # At small rates the recursion tends to the stable limit.
-    gaps = [
-        abs(
-            numbers[f"escape_index_1.2_rate_{rate}"]
-            - numbers[f"escape_limit_index_1.2_rate_{rate}"]
-        )
-        for rate in ("0.1", "1e-06")
-    ]
+    gaps = []
+    for at in ("index_1.2_rate_0.1", "index_1.2_rate_1e-06"):
+        gaps.append(abs(numbers[f"escape_{at}"] - numbers[f"escape_limit_{at}"]))
     assert gaps[1] < 1e-4 < gaps[0]
     assert numbers["a"] == pytest.approx(1.0)
     assert "d_theory" not in numbers

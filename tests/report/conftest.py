@@ -36,13 +36,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> small_results.Results:
     study, section = small_results.studies.line_study(), small_results.configuration(mwgrad={})
     tiny = folder / "tiny"
     for name in ("observations", "truth", "population"):
-        storage.save(
-            study.loaded[name],
-            tiny / f"{name}.zarr.zip",
-            config={},
-            seed=3,
-            created_by=f"make_{name}",
-        )
+        keys = {"config": {}, "seed": 3, "created_by": f"make_{name}"}
+        storage.save(study.loaded[name], tiny / f"{name}.zarr.zip", **keys)
     answer = assess(
         study.problem, study.loaded, null_resamples=20, thresholds=THRESHOLDS, tests=answer_tests
     )

@@ -167,16 +167,8 @@ def test_hostile_names_and_numbers_are_written_out(open_page, results, pages, tm
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
     study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     listed = replace(gather_listed(results.folder, "tiny", None), current=False, page=False)
-    method = MethodRecord(
-        "m" * 60,
-        "A method",
-        "",
-        "",
-        (),
-        UseRecord(PROBLEM, numbers),
-        (UseRecord(name, numbers),),
-        {},
-    )
+    uses = (UseRecord(name, numbers),)
+    method = MethodRecord("m" * 60, "A method", "", "", (), UseRecord(PROBLEM, numbers), uses, {})
     files = {
         "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), (), ()),
         "method": method_page(method),
