@@ -232,14 +232,12 @@ def test_clipped_gradients_move_no_point_further():
 
 
 def test_concordance_counts_pairs_whose_order_is_known():
-    never = np.array([True, True, False, False])
+    never, steps = np.array([True, True, False, False]), np.array([3, 5, 9, 9])
     # Known: 0 before all others, 1 before those that were not reached; these two are not told.
-    assert difficulty.concordance(np.array([1.0, 2, 3, 4]), np.array([3, 5, 9, 9]), never) == 1
-    assert difficulty.concordance(np.array([4.0, 3, 2, 1]), np.array([3, 5, 9, 9]), never) == 0
-    assert difficulty.concordance(np.array([1.0, 2, 3, 0]), np.array([3, 5, 9, 9]), never) == 3 / 5
-    assert (
-        difficulty.concordance(np.array([2.0, 2, 3, 4]), np.array([3, 5, 9, 9]), never) == 4.5 / 5
-    )
+    assert difficulty.concordance(np.array([1.0, 2, 3, 4]), steps, never) == 1
+    assert difficulty.concordance(np.array([4.0, 3, 2, 1]), steps, never) == 0
+    assert difficulty.concordance(np.array([1.0, 2, 3, 0]), steps, never) == 3 / 5
+    assert difficulty.concordance(np.array([2.0, 2, 3, 4]), steps, never) == 4.5 / 5
     # Equal steps are not told, but a set that was not reached is later than one at the last step.
     assert math.isnan(difficulty.concordance(np.arange(3.0), np.full(3, 7), np.full(3, True)))
     assert difficulty.concordance(np.arange(2.0), np.array([9, 9]), np.array([True, False])) == 1
@@ -264,10 +262,8 @@ def test_the_experiment_in_small(experiment, images):
     by_loss = [outcome.scores["privacy"][group].mean() for group in outcome.groups[:4]]
     assert by_loss == sorted(by_loss)
     assert outcome.reference.mean(axis=0)[3] < outcome.reference.mean(axis=0)[0] - 0.3
-    assert (
-        difficulty.rank_correlation(outcome.scores["privacy"], outcome.scores["gradient_norm"])
-        > 0.5
-    )
+    scores = outcome.scores
+    assert difficulty.rank_correlation(scores["privacy"], scores["gradient_norm"]) > 0.5
     # Fine-tuning begins at the trained models.
     np.testing.assert_allclose(outcome.curves["l1"][:, 0], outcome.trained)
     utility = curves(images, TINY_CONVEX, TINY, 1)
