@@ -14,6 +14,7 @@ from popinv.judgement.answer import (
     RecoveredParameter,
     StudyAnswer,
 )
+from popinv.judgement.judgements import Judgement, judgements
 from popinv.judgement.measures import (
     HeldOutDistance,
     SolverCosts,
@@ -65,6 +66,12 @@ TRUE = replace(
     truth=TruthErrors(0.024, 0.03, 0.04, 0.02, 1.5, 0.05, 0.8),
 )
 """The same with a known truth."""
+
+
+def told(answer: StudyAnswer, name: str) -> Judgement:
+    """Return the judgement of this name."""
+    (judged,) = [each for each in judgements(answer) if each.name == name]
+    return judged
 
 
 def write(folder: Path, answer: StudyAnswer) -> Path:

@@ -18,7 +18,9 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon
 
-from popinv.charts.csv_writer import COLUMNS
+from popinv.charts.csv_writer import COLUMNS, numbers_of_sheet
+from popinv.charts.description import Sheet
+from popinv.charts.matplotlib_writer import drawn
 
 # Of a larger image every second, third, ... row and column is told.
 _IMAGE = 100
@@ -44,6 +46,12 @@ def numbers_of(figure: Figure) -> str:
                 cells = ("" if np.isnan(value) else f"{value:.6g}" for value in values)
                 writer.writerow([panel.replace("\n", " "), series, *cells])
     return stream.getvalue()
+
+
+def assert_as_drawn(chart: Sheet) -> None:
+    """Check that the table has the rows that the picture shows, in whatever order."""
+    told, shown = numbers_of_sheet(chart), numbers_of(drawn(chart))
+    assert sorted(told.splitlines()) == sorted(shown.splitlines()), chart.title
 
 
 def _name(label: object) -> str:

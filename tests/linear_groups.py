@@ -11,8 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+
+import popinv
 
 TIMES = np.array([0.0, 0.5, 1.0, 1.5])
 LAW: dict[str, Any] = {
@@ -41,6 +44,17 @@ COLUMNS = {"time_column": "t", "value_column": "y", "design": ["dose"]}
 def solve(z: np.ndarray, design: np.ndarray, times: Any) -> np.ndarray:
     """Return the observations of each sample."""
     return z[:, :1] + z[:, 1:2] * design * np.asarray(times)
+
+
+def differentiable(z: torch.Tensor, design: torch.Tensor, times: Any) -> torch.Tensor:
+    """Return the same by torch."""
+    return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
+
+
+def fit(data: pd.DataFrame) -> popinv.Result:
+    """Return the fit of a long table, without tests."""
+    keys = {"noise": "isotropic", "tests": False, "progress": False, **COLUMNS}
+    return popinv.fit(data, differentiable, law=LAW, **keys)
 
 
 def table(sites: int, seed: int) -> pd.DataFrame:

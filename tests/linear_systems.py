@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import nullcontext
+
 import numpy as np
 import torch
 
@@ -13,6 +16,26 @@ from popinv.population.noise.kernel import KernelNoise
 PLACES = np.linspace(0.1, 0.9, 5)[:, None]
 MATRIX = np.array([[1.0, 0.2], [0.5, 1.0], [-0.3, 0.8], [0.1, -1.0], [0.7, 0.0]])
 ALPHA = np.array([1.0, -0.5, np.log(0.6), np.log(0.4)])
+
+
+class Solver:
+    """A function in the place of a solver."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        self.function = function
+
+    def __call__(self, z: torch.Tensor) -> torch.Tensor:
+        return self.function(z)
+
+    def session(self):
+        return nullcontext()
+
+
+def with_gaps(count: int) -> Conditions:
+    """Return noise scales that differ, and two gaps."""
+    present = np.ones((count, 5), dtype=bool)
+    present[1, 2:4] = present[4, 0] = False
+    return Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
 
 
 def linear_problem(count: int = 40, conditions: Conditions | None = None, seed: int = 0):

@@ -10,8 +10,13 @@ import torch
 
 from popinv.inference import distance_influence
 from popinv.inference.problem import Problem
+from popinv.inference.settings import DescentSettings
+from popinv.methods.restarts.descents import descend
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
+
+DESCENT = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)
+ERRORS = np.array([0.05, 0.15, 0.1, 0.2])
 
 
 def mirrored_problem(tilt: float) -> tuple[Problem, np.ndarray]:
@@ -40,6 +45,16 @@ def starts_on_both_sides(truth: np.ndarray) -> list[np.ndarray]:
         np.r_[side * (0.6 + 0.6 * rng.random()), truth[1:] + 0.2 * rng.standard_normal(3)]
         for side in (-1.0, 1.0, -1.0, 1.0)
     ]
+
+
+def descended(sign: float) -> tuple[Problem, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """Return the problem, its truth, the end of a descent in a basin, and four starts.
+
+    The basin is the truth's (1) or its image's (-1).
+    """
+    problem, truth = mirrored_problem(0.3)
+    (end,), _ = descend(problem, DESCENT, [truth * np.array([sign, 1, 1, 1])], "answer")
+    return problem, truth, end, starts_on_both_sides(truth)
 
 
 @pytest.fixture

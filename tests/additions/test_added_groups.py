@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from linear_groups import COLUMNS, LAW, TIMES, maximum, table
+from linear_groups import TIMES, differentiable, fit, maximum, table
+from linear_systems import Solver
 
 import popinv
 from popinv.additions.estimates import errors_at_modes
 from popinv.errors import DataError
 from popinv.observation_files.trees import LevelColumns, tree_of_labels
-
-
-def solve(z, design, times):
-    return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
 
 
 def parted() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -28,9 +23,7 @@ def parted() -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def first() -> popinv.Result:
-    return popinv.fit(
-        parted()[1], solve, law=LAW, noise="isotropic", tests=False, progress=False, **COLUMNS
-    )
+    return fit(parted()[1])
 
 
 def test_whole_groups_join(first):
@@ -98,26 +91,22 @@ def test_members_with_fewer_readings_join():
         first.add(more)
 
 
-class Shifted:
-    """A solver of single samples whose observations differ from the function's by a constant."""
+SHIFT = np.array([0.3, -0.2, 0.1, 0.4])
 
-    shift = np.array([0.3, -0.2, 0.1, 0.4])
 
-    def __call__(self, z: torch.Tensor) -> torch.Tensor:
-        assert z.shape[1] == 3
-        return solve(z[:, :2], z[:, 2:], TIMES) + torch.from_numpy(self.shift)
-
-    def session(self):
-        return nullcontext()
+def shifted(z: torch.Tensor) -> torch.Tensor:
+    """Return observations of single samples that differ from the function's by a constant."""
+    assert z.shape[1] == 3
+    return differentiable(z[:, :2], z[:, 2:], TIMES) + torch.from_numpy(SHIFT)
 
 
 def test_a_surrogate_is_judged_at_the_members_of_added_groups(first):
     problem, likelihood = first.problem, first.artefacts["likelihood"]
     p = np.concatenate([likelihood["alpha"].values, likelihood["gamma"].values])
-    found = errors_at_modes(problem, p, likelihood["modes"].values, likelihood, Shifted())
+    found = errors_at_modes(problem, p, likelihood["modes"].values, likelihood, Solver(shifted))
     assert len(found) == len(parted()[1].drop_duplicates(["site", "sample"]))
     noise = np.sqrt(likelihood["noise_covariance"].values[0, 0])
-    np.testing.assert_allclose(found, np.sqrt(np.mean(Shifted.shift**2)) / noise)
+    np.testing.assert_allclose(found, np.sqrt(np.mean(SHIFT**2)) / noise)
 
 
 def test_groups_have_the_places_that_they_have_among_all():

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from test_added_through_surrogates import LAW, QUICK
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
 
@@ -81,17 +82,15 @@ def straight(count: int, noise: float, intercept: float, seed: int) -> np.ndarra
     return boys.line(torch.from_numpy(z), TIMES).numpy() + noise * rng.normal(size=(count, 9))
 
 
+def fit_of_lines(data: np.ndarray | pd.DataFrame, **law: object) -> popinv.Result:
+    law = {**boys.LAW, "correlations": False, **law}
+    keys = {"noise": boys.NOISE, "times": TIMES, "tests": False, "progress": False}
+    return popinv.fit(data, boys.line, law=law, **keys)
+
+
 @pytest.fixture(scope="module")
 def lines() -> popinv.Result:
-    return popinv.fit(
-        straight(300, 0.7, 150.0, 1),
-        boys.line,
-        law={**boys.LAW, "correlations": False},
-        noise=boys.NOISE,
-        times=TIMES,
-        tests=False,
-        progress=False,
-    )
+    return fit_of_lines(straight(300, 0.7, 150.0, 1))
 
 
 @pytest.mark.parametrize(
@@ -107,15 +106,8 @@ def test_the_part_that_differs_is_named(lines, noise, intercept, differs):
 
 def test_many_systems_are_added_in_one_step(lines):
     added = straight(12, 0.7, 150.0, 4)
-    both, whole = lines.add(added, tests=False), popinv.fit(
-        np.concatenate([straight(300, 0.7, 150.0, 1), added]),
-        boys.line,
-        law={**boys.LAW, "correlations": False},
-        noise=boys.NOISE,
-        times=TIMES,
-        tests=False,
-        progress=False,
-    )  # fmt: skip
+    both = lines.add(added, tests=False)
+    whole = fit_of_lines(np.concatenate([straight(300, 0.7, 150.0, 1), added]))
     errors = whole.summary()["standard_error"]
     apart = (both.summary()["estimate"] - whole.summary()["estimate"]) / errors
     assert apart.abs().max() < 0.02
@@ -135,36 +127,15 @@ def decays():
     z = np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(214, 2)))
     z = np.concatenate([z, np.exp(rng.normal([-0.7, 1.0], [0.3, 0.25], size=(10, 2)))])
     data = decay(torch.from_numpy(z), times).numpy() + 0.2 * rng.normal(size=(224, 5))
-    first = popinv.fit(
-        data[:210],
-        decay,
-        law={
-            "kind": "lognormal",
-            "start": {
-                "rate": {"mean": -0.5, "standard_deviation": 0.5},
-                "volume": {"mean": 1.2, "standard_deviation": 0.4},
-            },
-        },
-        noise="isotropic",
-        times=times,
-        tests=False,
-        progress=False,
-    )
-    return first, data
+    return popinv.fit(data[:210], decay, law=LAW, times=times, **QUICK), data
 
 
 def test_a_few_systems_keep_draws_and_curvature():
     first, data = decays()
     both = first.add(data[210:214])
-    _, again = maximise_likelihoods(
-        both.model,
-        PolishSettings(),
-        both.observations,
-        both.simulator,
-        first.artefacts["estimate_0"],
-        both.artefacts["check"],
-        seed=1,
-    )
+    given = both.model, PolishSettings(), both.observations, both.simulator
+    before = first.artefacts["estimate_0"], both.artefacts["check"]
+    _, again = maximise_likelihoods(*given, *before, seed=1)
     found = both.artefacts["likelihood"]
     errors = np.sqrt(np.diag(again["covariance"].values))
     assert np.all(np.abs(estimate_of(found) - estimate_of(again)) < 0.02 * errors)
@@ -190,15 +161,7 @@ def test_what_is_known_of_systems_in_another_unit_is_refused():
     w = rng.normal(2.0, 1.0, 40)
     y = straight(40, 0.7, 150.0, 7) + 3 * w[:, None]
     table = pd.DataFrame(y, columns=[f"s{i} [cm]" for i in range(9)]).assign(**{"w [kg]": w})
-    first = popinv.fit(
-        table[:36],
-        boys.line,
-        law={**boys.LAW, "correlations": False, "covariates": {"intercept": ["w"]}},
-        noise=boys.NOISE,
-        times=TIMES,
-        tests=False,
-        progress=False,
-    )
+    first = fit_of_lines(table[:36], covariates={"intercept": ["w"]})
     grams = table[36:].rename(columns={"w [kg]": "w [g]"})
     words = "'w' is in 'g', but in the study it is in 'kg'. Convert its values to kg"
     both = first.add(table[36:], tests=False)

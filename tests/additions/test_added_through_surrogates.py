@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,7 +18,7 @@ from popinv.errors import DataError
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import linear_systems
+from linear_systems import Solver, linear_problem
 
 TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0])
 LAW = {
@@ -29,6 +28,7 @@ LAW = {
         "volume": {"mean": 1.2, "standard_deviation": 0.4},
     },
 }
+QUICK = {"noise": "isotropic", "tests": False, "progress": False}
 
 
 def decay(z, times):
@@ -47,14 +47,12 @@ def test_the_surrogate_is_judged_at_the_added_systems():
         decaying(220, -0.7, 1),
         decay,
         law=LAW,
-        noise="isotropic",
         times=TIMES,
         polish={"solver_seconds": 0},
         active_learning={"rounds": 1, "first_design": 300},
         surrogate={"width": 16, "depth": 2, "max_epochs": 60},
         descent={"iterations": 20},
-        tests=False,
-        progress=False,
+        **QUICK,
     )
     assert first.metrics["through"] == "surrogate"
     both = first.add(decaying(4, -0.7, 2))
@@ -69,30 +67,17 @@ def test_the_surrogate_is_judged_at_the_added_systems():
         first.add(12 * decaying(4, -0.7, 3))
 
 
-class Shifted:
-    """A solver whose observations differ from the surrogate's by a constant."""
-
-    def __init__(self, shift: np.ndarray) -> None:
-        self.shift = shift
-
-    def __call__(self, z: torch.Tensor) -> torch.Tensor:
-        return z @ torch.from_numpy(linear_systems.MATRIX).T + torch.from_numpy(self.shift)
-
-    def session(self):
-        return nullcontext()
-
-
 def test_the_error_at_the_added_systems_is_in_noise_deviations():
-    problem, (alpha, gamma), _ = linear_systems.linear_problem(4)
+    problem, (alpha, gamma), _ = linear_problem(4)
     p = np.concatenate([alpha, gamma])
     covariance = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     estimate = xr.Dataset({"noise_covariance": (("a", "b"), covariance)})
     shift = np.array([0.3, -0.2, 0.1, 0.4, 0.0])
-    found = errors_at_modes(problem, p, np.zeros((4, 2)), estimate, Shifted(shift))[0]
+    solver = Solver(lambda z: problem.simulate(z) + torch.from_numpy(shift))
+    found = errors_at_modes(problem, p, np.zeros((4, 2)), estimate, solver)[0]
     assert found == pytest.approx(np.sqrt(shift @ np.linalg.solve(covariance, shift) / 5))
     going_on = SimpleNamespace(problem=problem, numbers=np.arange(2), last_p=lambda last: p)
     before = {"modes": np.zeros((2, 2))}
-    solver = Shifted(shift)
     limits = (0.9 * found, 1.1 * found)
     with pytest.raises(DataError, match="lies where the surrogate was not trained"):
         checked_surrogate(going_on, estimate, before, solver, limits[0], "more.csv")
@@ -115,15 +100,7 @@ def test_covariates_keep_the_means_of_the_first_systems():
     law = {"kind": "normal", "start": start, "covariates": {"a": ["age"]}}
 
     def fit(rows: slice) -> popinv.Result:
-        return popinv.fit(
-            data[rows],
-            line,
-            law=law,
-            noise="isotropic",
-            known={"age": age[rows]},
-            tests=False,
-            progress=False,
-        )
+        return popinv.fit(data[rows], line, law=law, known={"age": age[rows]}, **QUICK)
 
     whole, first = fit(slice(None)), fit(slice(30))
     # One system alone has a covariate that does not vary.

@@ -41,17 +41,9 @@ def seen(rows: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def first() -> popinv.Result:
     rows = parted()[0]
-    return popinv.fit(
-        seen(rows),
-        solve,
-        law=LAW,
-        noise="isotropic",
-        value_column="DV",
-        inputs={**COLUMNS, "table": doses(rows), "amount_column": "AMT"},
-        tests=False,
-        progress=False,
-        **COLUMNS,
-    )
+    inputs = {**COLUMNS, "table": doses(rows), "amount_column": "AMT"}
+    keys = {"noise": "isotropic", "value_column": "DV", "tests": False, "progress": False}
+    return popinv.fit(seen(rows), solve, law=LAW, inputs=inputs, **COLUMNS, **keys)
 
 
 def test_times_events_and_tables_of_inputs_are_those_of_the_added_systems(first):

@@ -29,12 +29,10 @@ def test_systems_are_observed_through_the_true_noise():
 
 @pytest.mark.firedrake
 def test_the_row_of_the_whole_study_begins(monkeypatch):
-    for name in ("_SYSTEMS", "_SOLVES"):
-        monkeypatch.setattr(whole_study, name, 40)
-    monkeypatch.setattr(whole_study, "_EPOCHS", 2)
-    monkeypatch.setattr(whole_study, "_ITERATIONS", 8)
-    monkeypatch.setattr(whole_study, "_ROUND_ITERATIONS", 4)
-    monkeypatch.setattr(whole_study, "_PEER_ITERATIONS", 8)
+    sizes = {"SYSTEMS": 40, "SOLVES": 40, "EPOCHS": 2}
+    sizes |= {"ITERATIONS": 8, "ROUND_ITERATIONS": 4, "PEER_ITERATIONS": 8}
+    for name, size in sizes.items():
+        monkeypatch.setattr(whole_study, f"_{name}", size)
     contest = whole_study._contest()
     assert np.isfinite(contest.ours()).all()
     assert np.isfinite(contest.peer()).all()

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from inference.problems import curve, curve_problem
 from tiers import parameters
 
 from benchmarks import descent_step, lorenz96, porous_cube, surrogate_training
@@ -22,15 +23,10 @@ from popinv.forward.elastodynamics.section import Elastodynamics
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
-from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.kernel import KernelNoise
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
 from popinv.transport.sliced import directions, sliced_wasserstein_squared
-
-PLACES = np.linspace(0.05, 0.95, 8)[:, None]
-TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 
 
 @pytest.mark.firedrake
@@ -40,14 +36,9 @@ TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])
 def test_porous_flow(peer, dimension: int, elements: int, field: str) -> None:
     rng = generator(0, "test")
     places = rng.uniform(0.05, 0.95, (4, dimension))
-    model = PorousFlow(
-        kind="porous_flow",
-        dimension=dimension,
-        elements=elements,
-        field=field,
-        modes=3,
-        sensors={"positions": places.tolist()},
-    ).model(0)
+    keys = {"dimension": dimension, "elements": elements, "field": field, "modes": 3}
+    sensors = {"positions": places.tolist()}
+    model = PorousFlow(kind="porous_flow", sensors=sensors, **keys).model(0)
     z = 0.5 * rng.standard_normal((3, len(model.parameters)))
     theirs = peer(dimension, elements, places, model.field)(z)
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-10)
@@ -72,16 +63,10 @@ def test_porous_cube(name: str) -> None:
 def test_elastodynamics(field: str, dimension: int) -> None:
     # Off the middle of the cantilever, where a mirrored mesh would show.
     places = np.array([[0.3, 0.3], [0.9, 0.8]])[:, :dimension]
-    model = Elastodynamics(
-        kind="elastodynamics",
-        dimension=dimension,
-        field=field,
-        **({} if field == "none" else {"modes": 2}),
-        elements=6,
-        times=3,
-        steps=60,
-        sensors={"positions": places.tolist()},
-    ).model(0)
+    keys = {"dimension": dimension, "elements": 6, "times": 3, "steps": 60, "field": field}
+    keys |= {} if field == "none" else {"modes": 2}
+    sensors = {"positions": places.tolist()}
+    model = Elastodynamics(kind="elastodynamics", sensors=sensors, **keys).model(0)
     z = np.array([[1.0, 0.2], [1.7, 0.0]])
     peer = elastodynamics.scikit_fem
     if field == "cosine":
@@ -140,26 +125,14 @@ def test_training(loader, options, whitened: bool) -> None:
     assert contest.peer() == plain  # each call starts from the first weights
 
 
-def curve(z: torch.Tensor) -> torch.Tensor:
-    """Map (decay, height) to a curve at PLACES."""
-    x = torch.from_numpy(PLACES[:, 0])
-    return torch.exp(-z[:, :1] * x) + 0.5 * z[:, 1:] * torch.sin(torch.pi * x)
-
-
-def curve_problem(count: int) -> tuple[Problem, np.ndarray]:
+def curves(count: int) -> tuple[Problem, np.ndarray]:
     """Return a population of curves with correlated noise, and the true (alpha, gamma)."""
-    law, noise = normal_law(["decay", "height"]), KernelNoise(PLACES, "exponential", nugget=False)
-    gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
-    rng = generator(0, "test/population")
-    omega, e = (torch.from_numpy(rng.standard_normal((count, width))) for width in (2, 8))
-    data = curve(law.sample(torch.from_numpy(TRUE_ALPHA), omega))
-    data = data + noise.sample(torch.from_numpy(gamma), e)
-    problem = Problem(data.numpy(), curve, law, noise, np.full(6, 0.5))
-    return problem, np.concatenate([TRUE_ALPHA, gamma])
+    problem, alpha, gamma = curve_problem(count, seed=1)
+    return problem, np.concatenate([alpha, gamma])
 
 
 def test_predecessor_has_the_loss_and_gradient_of_the_descent() -> None:
-    problem, truth = curve_problem(50)
+    problem, truth = curves(50)
     settings = DescentSettings(debias=False, model_samples=50, directions=20, iterations=1)
     point = truth + np.array([0.3, -0.2, 0.5, 0.1, 0.4, -0.3])
     assert descent_step.loss_difference(problem, settings, point) < 1e-10
@@ -169,7 +142,7 @@ def test_predecessor_has_the_loss_and_gradient_of_the_descent() -> None:
 
 
 def test_predecessor_descends_to_the_truth() -> None:
-    problem, truth = curve_problem(300)
+    problem, truth = curves(300)
     descent = Predecessor(problem, truth + 0.3, directions=30, iterations=200, learning_rate=0.03)
     losses = [descent.iterate() for _ in range(200)]
     assert np.mean(losses[-20:]) < 0.5 * losses[0]
@@ -177,7 +150,7 @@ def test_predecessor_descends_to_the_truth() -> None:
 
 
 def test_plain_study_recovers_the_law() -> None:
-    problem, truth = curve_problem(300)
+    problem, truth = curves(300)
     start = truth + 0.3
     design = broad_parameters(problem.law, start[:4], np.full(4, 0.3), 0, "test/design", 200)
     asked: list[tuple[int, bool]] = []

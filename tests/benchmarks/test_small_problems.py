@@ -22,11 +22,7 @@ def test_the_quadrature_of_lines_is_the_normal_density():
     }
     y = 17.0 + 0.6 * times + rng.normal(size=(5, 4))
     table = pd.DataFrame(
-        {
-            "Subject": np.repeat(np.arange(5), 4),
-            "age": np.tile(times, 5),
-            "distance": y.ravel(),
-        }
+        {"Subject": np.repeat(np.arange(5), 4), "age": np.tile(times, 5), "distance": y.ravel()}
     )
     cross = -0.6 * 2.0 * 0.3
     design = np.column_stack([np.ones(4), times])

@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from drawn_numbers import numbers_of
+from drawn_numbers import assert_as_drawn
 from matplotlib.colors import to_hex
 
 from popinv.charts.csv_writer import numbers_of_panel, numbers_of_sheet
@@ -100,12 +100,6 @@ def panel(*marks: Mark, **settings) -> Panel:
 
 def sheet(*panels: Panel | None, **settings) -> Sheet:
     return Sheet("A title", 4, 4, Grid(panels, **settings))
-
-
-def assert_as_drawn(chart: Sheet) -> None:
-    """Check that the table has the rows that the picture shows, in whatever order."""
-    told, shown = numbers_of_sheet(chart), numbers_of(drawn(chart))
-    assert sorted(told.splitlines()) == sorted(shown.splitlines())
 
 
 @pytest.mark.parametrize("name", MARKS)

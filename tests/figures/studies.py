@@ -15,6 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from popinv.charts.description import Sheet
+from popinv.charts.matplotlib_writer import drawn
+from popinv.figures.observations import draw_observations
+from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.study import chart_of, draw
 from popinv.forward.base import Observations, Solutions
 from popinv.forward.datasets import solves
@@ -85,6 +88,19 @@ def labelled(ax: Axes, label: str) -> np.ndarray:
     """Return x and y of the line of this label, shape (2, n)."""
     (line,) = [item for item in ax.get_lines() if item.get_label() == label]
     return np.array(line.get_data(), dtype=float)
+
+
+def observed(observations: xr.Dataset, sets: Sequence[np.ndarray]) -> Figure:
+    """Return the figure of observations beside simulated data sets."""
+    return drawn(draw_observations(PredictiveCheck.of(observations, sets)))
+
+
+def assert_whole(figure: Figure) -> None:
+    """Check that nothing is left outside the figure, but a pixel for the width of lines."""
+    figure.draw_without_rendering()
+    page, box = figure.bbox.padded(1), figure.get_tightbbox().transformed(figure.dpi_scale_trans)
+    assert np.all(page.min <= box.min)
+    assert np.all(box.max <= page.max)
 
 
 def at_places(places: np.ndarray) -> Observations:

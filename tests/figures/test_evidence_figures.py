@@ -11,11 +11,7 @@ from popinv.charts.saving import save
 from popinv.evidence.calibration import calibration
 from popinv.evidence.convergence import error_metrics
 from popinv.evidence.designs import design_metrics
-from popinv.figures.evidence import (
-    draw_calibration,
-    draw_designs,
-    draw_error_against_systems,
-)
+from popinv.figures.evidence import draw_calibration, draw_designs, draw_error_against_systems
 from popinv.forward.datasets import parameter_coordinate
 from popinv.judgement.judgements import COVERAGE_WANTED
 from popinv.store.variables import variable

@@ -14,10 +14,12 @@ from studies import (
     TIMES,
     Study,
     all_axes,
+    assert_whole,
     full_study,
     labelled,
     line_study,
     numbers_study,
+    observed,
     quantities_study,
     series_study,
     square_study,
@@ -35,8 +37,7 @@ from popinv.figures.marginals import Marginal, density_panel, is_wide
 from popinv.figures.names import FIGURES
 from popinv.figures.noise import deviations_panel
 from popinv.figures.noise_statistics import NoiseComparison
-from popinv.figures.observations import draw_observations, example_systems
-from popinv.figures.predictive_check import PredictiveCheck
+from popinv.figures.observations import example_systems
 from popinv.figures.surrogate import draw_surrogate_error
 
 
@@ -92,19 +93,14 @@ def test_nothing_is_left_outside_the_figure(
     kind: str, name: str, request: pytest.FixtureRequest
 ) -> None:
     study: Study = request.getfixturevalue(kind)
-    figure = study.draw(name)
-    figure.draw_without_rendering()
-    # A pixel for the width of lines.
-    page, box = figure.bbox.padded(1), figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    assert np.all(page.min <= box.min)
-    assert np.all(box.max <= page.max)
+    assert_whole(study.draw(name))
 
 
 def test_observations_over_time_have_bands_at_each_place(series: Study) -> None:
     observations = series.loaded["observations"]
     y = observations["y"].values
     sample = np.random.default_rng(0).normal(size=y.shape)
-    figure = drawn(draw_observations(PredictiveCheck.of(observations, [sample] * 3)))
+    figure = observed(observations, [sample] * 3)
     for i, place in enumerate(PLACES):
         top = titled(figure, f"x = {place:.3g}")
         rows = slice(i * len(TIMES), (i + 1) * len(TIMES))
@@ -120,7 +116,7 @@ def test_quantities_are_shown_in_their_own_standard_deviations(quantities: Study
     observations = quantities.loaded["observations"]
     y = observations["y"].values
     sets = [y * factor for factor in (2.0, 3.0, 5.0)]
-    figure = drawn(draw_observations(PredictiveCheck.of(observations, sets)))
+    figure = observed(observations, sets)
     top, bottom = all_axes(figure)
     standard = (y - y.mean(axis=0)) / y.std(axis=0)
     np.testing.assert_allclose(
@@ -137,8 +133,7 @@ def test_gaps_are_left_out_of_the_quantiles() -> None:
     observations = line_study(missing=0.3).loaded["observations"]
     y = observations["y"].values
     assert np.isnan(y).any()
-    figure = drawn(draw_observations(PredictiveCheck.of(observations, [y] * 3)))
-    top, _ = all_axes(figure)
+    top, _ = all_axes(observed(observations, [y] * 3))
     shown = labelled(top, "data, 5, 50, 95 %")[1]
     for i in range(len(LINE)):
         assert shown[i] == pytest.approx(np.median(y[~np.isnan(y[:, i]), i]))

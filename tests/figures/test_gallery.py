@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from studies import all_axes, at_places, labelled, over_time, titled
+from studies import all_axes, assert_whole, at_places, labelled, over_time, titled
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save_vectors
@@ -148,10 +148,7 @@ def test_every_system_has_a_column_and_nothing_is_left_outside(kind):
     assert figure.get_suptitle() == "3 of 20 systems"
     rows = panels(figure)
     assert len(rows) == {"random_bar": 3, "scales": 3}.get(kind, 2)
-    figure.draw_without_rendering()
-    page, box = figure.bbox.padded(1), figure.get_tightbbox().transformed(figure.dpi_scale_trans)
-    assert np.all(page.min <= box.min)
-    assert np.all(box.max <= page.max)
+    assert_whole(figure)
     for ax in rows[-1]:
         assert ax.get_xlabel()
 

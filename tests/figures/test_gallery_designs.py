@@ -18,12 +18,7 @@ from popinv.population.stages.observe_population import observe_population
 pytestmark = pytest.mark.firedrake
 
 PLACE = {"uniform": [0.1, 0.9]}
-LAW = {
-    "mean": 0.5,
-    "standard_deviation": 0.4,
-    "length": 0.3,
-    "mean_porosity_coefficient": 8.0,
-}
+LAW = {"mean": 0.5, "standard_deviation": 0.4, "length": 0.3, "mean_porosity_coefficient": 8.0}
 
 
 def observed(dimension):

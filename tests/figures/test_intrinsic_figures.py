@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from answers import ANSWER
+from answers import ANSWER, told
 
 from popinv.charts.description import Cloud, Points
 from popinv.figures.draws import noise_free_covariance
@@ -88,8 +88,7 @@ def test_repeated_solves_check_the_learned_variance(scale):
     noise = np.diag(np.exp(2 * GAMMA))
     share = np.trace(np.linalg.solve(COVARIANCE + noise, COVARIANCE)) / D
     assert found.share == pytest.approx(share)
-    told = {each.name: each for each in judgements(replace(ANSWER, intrinsic=found), None)}
-    judged = told["Intrinsic variation"]
+    judged = told(replace(ANSWER, intrinsic=found), "Intrinsic variation")
     assert judged.verdict == ("good" if scale == 1.0 else "doubt")
     assert "times the learned one" in judged.finding
 
@@ -99,12 +98,11 @@ def test_noise_below_the_error_of_the_variation_is_not_told_apart():
     quiet["noise_covariance"] = quiet["noise_covariance"] * 1e-3
     found = intrinsic_variation(PROBLEM, quiet)
     assert found.hides_noise
-    told = {each.name: each for each in judgements(replace(ANSWER, intrinsic=found), None)}
-    assert told["Intrinsic variation"].verdict == "doubt"
-    assert "not told apart" in told["Intrinsic variation"].finding
+    judged = told(replace(ANSWER, intrinsic=found), "Intrinsic variation")
+    assert judged.verdict == "doubt"
+    assert "not told apart" in judged.finding
     loud = IntrinsicVariation(0.5, 1.0, 0.02, 0.5, False)
-    told = {each.name: each for each in judgements(replace(ANSWER, intrinsic=loud), None)}
-    assert told["Intrinsic variation"].verdict == "good"
+    assert told(replace(ANSWER, intrinsic=loud), "Intrinsic variation").verdict == "good"
 
 
 def test_a_simulator_that_is_not_random_has_no_variation():

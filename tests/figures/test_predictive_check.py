@@ -7,15 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from studies import (
-    LINE,
-    Study,
-    exact,
-    further_data_sets,
-    line_study,
-    make_study,
-    over_time,
-)
+from studies import LINE, Study, exact, further_data_sets, line_study, make_study, over_time
 
 from popinv import workers
 from popinv.figures.arrangement import arrangement

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,3 +45,38 @@ def elastodynamics(places: Any, **keys: Any) -> ElastodynamicsModel:
 def bar_or_beam(dimension: int = 1, **keys: Any) -> ElastodynamicsModel:
     """Return an elastic bar, or in two dimensions a cantilever, with sensors at ``PLACES``."""
     return elastodynamics(PLACES[:, :dimension], dimension=dimension, **keys)
+
+
+def rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def slope(sizes: Any, errors: Any) -> float:
+    """Return the order of convergence: minus the slope of log error against log size."""
+    return -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+
+
+def assert_rows_are_alone(
+    solve: Callable[[np.ndarray], np.ndarray], z: np.ndarray, *sizes: int
+) -> None:
+    """Check that an answer does not depend on its batch, whose size and order vary."""
+    whole = solve(z)
+    assert np.isfinite(whole).all()
+    for size in sizes:
+        parts = [solve(z[i : i + size]) for i in range(0, len(z), size)]
+        np.testing.assert_array_equal(np.concatenate(parts), whole)
+    np.testing.assert_array_equal(solve(np.asfortranarray(z[::-1]))[::-1], whole)
+
+
+def solved_elsewhere(model: Any, z: np.ndarray, folder: Path, threads: int) -> bytes:
+    """Return the observations that another process finds, which does not load Firedrake."""
+    (folder / "model").write_bytes(pickle.dumps((model, z)))
+    script = (
+        "import pickle, sys; model, z = pickle.load(open(sys.argv[1], 'rb'));"
+        "answer = model.solve(z).observations.tobytes(); assert 'firedrake' not in sys.modules;"
+        "sys.stdout.buffer.write(answer)"
+    )
+    count = str(threads)
+    environment = {**os.environ, "OMP_NUM_THREADS": count, "OPENBLAS_NUM_THREADS": count}
+    command = [sys.executable, "-c", script, str(folder / "model")]
+    return subprocess.run(command, env=environment, capture_output=True, check=True).stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from forward_models import PLACES, bar_or_beam, elastodynamics
+from forward_models import PLACES, bar_or_beam, elastodynamics, rms, slope
 from scipy.linalg import eigh
 from scipy.sparse import csr_matrix
 
@@ -18,15 +18,6 @@ pytestmark = pytest.mark.firedrake
 @pytest.fixture(scope="module")
 def bar():
     return bar_or_beam()
-
-
-def rms(values):
-    return float(np.sqrt(np.mean(np.square(values))))
-
-
-def slope(sizes, errors):
-    """Order of convergence: minus the slope of log error against log size."""
-    return -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
 
 
 class System:

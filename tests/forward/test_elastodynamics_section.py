@@ -6,21 +6,13 @@ import numpy as np
 import pytest
 
 from popinv.config.loading import as_mapping, load
-from popinv.config.study import Study
 from popinv.errors import ConfigError
 from popinv.forward.section import forward_section
-from popinv.population.laws.section import law_values
-from popinv.population.synthetic import parameters as draw
 
 DAMPING = {"mean": -1.0, "standard_deviation": 0.3}
 STIFFNESS = {"mean": 0.2, "standard_deviation": 0.4}
 UNIFORM = {"stiffness": STIFFNESS, "damping": DAMPING}
-RANDOM = {
-    "mean": 0.2,
-    "standard_deviation": 0.4,
-    "length": 0.3,
-    "beside": {"damping": DAMPING},
-}
+RANDOM = {"mean": 0.2, "standard_deviation": 0.4, "length": 0.3, "beside": {"damping": DAMPING}}
 
 
 def study(forward=None, truth=None, **sections):
@@ -30,34 +22,6 @@ def study(forward=None, truth=None, **sections):
     observations = {"truth": {"law": truth, "noise": {"standard_deviation": 0.05}}}
     given = {"forward": forward, "observations": observations, **sections}
     return as_mapping(load({"studies": {"a": given}}, "test"))["studies"]["a"]
-
-
-VARIANTS = {
-    "bar": {},
-    "bar_load": {"excitation": "load", "stiffness_damping": 0.001},
-    "bar_field": {"field": "cosine", "modes": 3},
-    "beam": {"dimension": 2},
-    "beam_field": {"dimension": 2, "field": "cosine", "modes": 2, "excitation": "load"},
-}
-
-
-@pytest.mark.firedrake
-@pytest.mark.parametrize("name", VARIANTS)
-def test_every_variant_solves_what_its_law_draws(name):
-    s = Study.model_validate(study({"elements": 8, "times": 5, **VARIANTS[name]}))
-    forward, described = s.forward.model(seed=1), s.forward.observed(seed=1)
-    assert forward.parameters == s.forward.parameters()
-    np.testing.assert_array_equal(forward.observations.coordinates, described.coordinates)
-    for key in ("coordinate_names", "name", "units", "long_name"):
-        assert getattr(forward.observations, key) == getattr(described, key)
-    drawn = s.law.law(s.forward)
-    assert drawn.d_z == len(forward.parameters)
-    for values in (s.law.start, s.observations.truth.law):
-        alpha = law_values(s.law, values, s.forward)
-        solutions = forward.solve(draw(drawn, alpha, 1, "test", 3))
-        assert not solutions.failed.any(), solutions.reason
-        assert solutions.observations.shape == (3, len(described))
-    assert s.noise.noise(described).d_y == len(described)
 
 
 def test_defaults():

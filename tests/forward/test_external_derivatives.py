@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from external_sections import section
+from external_sections import refused, section
 from umbridge_running import running_server
 
 from popinv.errors import SolverError
@@ -360,20 +360,16 @@ def test_where_nothing_can_be_solved_nothing_is_compared() -> None:
     ],
 )
 def test_a_wrong_jacobian_is_refused(name: str, parts: list[str]) -> None:
-    with pytest.raises(SolverError) as caught:
+    with refused(SolverError, *parts):
         function(name).check_derivatives(Z)
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
-    with pytest.raises(SolverError) as caught:
-        function("one_entry").check_derivatives(Z[:1])
     right = np.cos(Z[0, 1])
-    assert f"is given as {0.9 * right:.4g}" in str(caught.value)
-    assert f"differences of solves give {right:.3g}" in str(caught.value)
-    assert "Correct the Jacobian: its entry [i, j, k]" in str(caught.value)
-    assert "leave 'forward.derivatives' out" in str(caught.value)
+    told = f"is given as {0.9 * right:.4g}", f"differences of solves give {right:.3g}"
+    advice = "Correct the Jacobian: its entry [i, j, k]", "leave 'forward.derivatives' out"
+    with refused(SolverError, *told, *advice):
+        function("one_entry").check_derivatives(Z[:1])
 
 
 @pytest.mark.parametrize(
@@ -385,10 +381,8 @@ def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
     ],
 )
 def test_derivatives_that_torch_does_not_see_are_refused(name: str, parts: list[str]) -> None:
-    with pytest.raises(SolverError) as caught:
+    with refused(SolverError, *parts):
         function(name, "torch").check_derivatives(Z)
-    for part in parts:
-        assert part in str(caught.value)
     if name == "cut_off":
         with pytest.raises(SolverError, match="a tensor without derivatives"):
             function(name, "torch").vjp(Z, np.ones((5, 3)))

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from external_sections import section
+from external_sections import refused, section
 from tiers import patient
 
 from popinv.errors import SolverError
@@ -150,10 +150,8 @@ def test_a_program_that_writes_nothing_fails_row_by_row() -> None:
     ],
 )
 def test_an_output_that_is_no_table_is_refused(mode: str, parts: list[str]) -> None:
-    with pytest.raises(SolverError) as caught:
+    with refused(SolverError, *parts):
         model(mode).solve(GOOD)
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_no_shell_reads_the_command() -> None:

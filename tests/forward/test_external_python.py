@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from external_sections import section
+from external_sections import refused, section
+from test_external_executable import wait_until_gone
 from tiers import patient
 
 from popinv.errors import DataError, SolverError
@@ -206,10 +207,8 @@ def test_a_failed_row_is_tried_again() -> None:
     ],
 )
 def test_a_function_that_breaks_the_contract_is_refused(function: str, parts: list[str]) -> None:
-    with pytest.raises(SolverError) as caught:
+    with refused(SolverError, *parts):
         model(function).solve(GOOD)
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_an_import_that_fails_is_told() -> None:
@@ -284,11 +283,7 @@ def test_the_process_ends_when_the_job_is_killed(tmp_path: Path) -> None:
     pid = int(Path("pids").read_text())
     job.send_signal(signal.SIGKILL)
     job.wait()
-    while (
-        Path(f"/proc/{pid}").exists() and "(zombie)" not in Path(f"/proc/{pid}/status").read_text()
-    ):
-        assert time.monotonic() < deadline, "the process is still running"
-        time.sleep(0.05)
+    wait_until_gone(pid)
 
 
 @pytest.mark.parametrize("b", [0.0, 8.0])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from external_sections import section
+from external_sections import refused, section
 from umbridge_imitation import Imitation, serving
 from umbridge_running import free_port, running_server
 
@@ -73,10 +73,8 @@ def test_failed_evaluations_are_rows_with_reasons(url: str) -> None:
     ],
 )
 def test_a_model_that_does_not_fit_is_refused(url: str, keys: Any, parts: list[str]) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with refused(ConfigError, *parts):
         model(url, **keys).solve(GOOD[:, : len(keys.get("parameters", "ab"))])
-    for part in parts:
-        assert part in str(caught.value)
 
 
 def test_an_absent_server_is_told() -> None:
@@ -98,13 +96,10 @@ def answering(body: bytes, pause: float = 0.0) -> type[Imitation]:
     """Return a server that answers an evaluation so, in ten pieces with pauses between them."""
 
     class Answering(Imitation):
-        def do_POST(self) -> None:
+        def answer(self, question: bytes) -> None:
             if self.path != "/Evaluate":
-                return super().do_POST()
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+                return super().answer(question)
+            self.send(b"", **{"Content-Length": str(len(body))})
             size = -(-len(body) // 10)
             for start in range(0, len(body), size):
                 time.sleep(pause)
@@ -143,11 +138,6 @@ def test_vectors_of_other_lengths_than_stated_are_refused(output: str) -> None:
         evaluated(answering(f'{{"output": {output}}}'.encode()))
 
 
-def test_an_answer_that_is_there_twice_is_no_answer() -> None:
-    with pytest.raises(CallFailed, match="the server answered 200 OK"):
-        evaluated(answering(b'{"output": [[1, 2, 3]], "output": [[1, 2, 4]]}'))
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -164,7 +154,12 @@ def test_an_answer_that_is_no_list_of_numbers_is_refused(answer: bytes) -> None:
         evaluated(answering(answer))
 
 
-@pytest.mark.parametrize("answer", [b"[" * 100_000, b"not JSON"])
+# The last one has the same key twice, so that nobody can tell which of the two is meant.
+@pytest.mark.parametrize(
+    "answer",
+    [b"[" * 100_000, b"not JSON", b'{"output": [[1, 2, 3]], "output": [[1, 2, 4]]}'],
+    ids=["deep", "words", "twice"],
+)
 def test_an_answer_that_is_not_json_is_a_failed_evaluation(answer: bytes) -> None:
     with pytest.raises(CallFailed, match="the server answered 200 OK"):
         evaluated(answering(answer))
@@ -183,23 +178,15 @@ def test_what_has_no_value_is_not_finite() -> None:
     ],
 )
 def test_a_server_that_describes_itself_badly_is_refused(path, answer, message) -> None:
-    class Wrong(Imitation):
-        def do_POST(self) -> None:
-            if self.path != path:
-                return super().do_POST()
-            self.rfile.read(int(self.headers["Content-Length"]))
-            self.reply(answer)
-
+    wrong = type("Wrong", (Imitation,), {"answers": {**Imitation.answers, path: answer}})
     with pytest.raises((ConfigError, SolverError), match=message):
-        evaluated(Wrong)
+        evaluated(wrong)
 
 
 def test_something_else_than_a_umbridge_server() -> None:
     class Page(Imitation):
         def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<html>welcome</html>")
+            self.send(b"<html>welcome</html>")
 
     welcome = pytest.raises(SolverError, match=r"not a UM-Bridge server.*welcome")
     with serving(Page) as address, welcome:

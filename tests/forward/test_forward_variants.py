@@ -47,10 +47,15 @@ STUDIES = {
     "quadratic": study({"modes": 3, "nonlinearity": "quadratic"}, MATERN),
     "power": study({"modes": 3, "nonlinearity": "power", "exponent": 2.0}, MATERN),
     "bar": elastodynamics({}, BAR),
+    "bar_load": elastodynamics({"excitation": "load", "stiffness_damping": 0.001}, BAR),
     "bar_field": elastodynamics({"field": "cosine", "modes": 3}, BAR_FIELD),
     "beam": elastodynamics({"dimension": 2, "elements": 5}, BAR),
     "beam_field": elastodynamics(
         {"dimension": 2, "elements": 5, "field": "cosine", "modes": 2}, BAR_FIELD
+    ),
+    "beam_field_load": elastodynamics(
+        {"dimension": 2, "elements": 8, "field": "cosine", "modes": 2, "excitation": "load"},
+        BAR_FIELD,
     ),
     "one_scale": lorenz96({"windows": 2}, {"forcing": {"mean": 8.0, "standard_deviation": 1.0}}),
     "two_scales": lorenz96({"scales": 2, "variables": 6, "subvariables": 4}, SCALES),
@@ -62,13 +67,17 @@ STUDIES = {
 def test_every_variant_solves_what_its_law_draws(name):
     s = Study.model_validate(STUDIES[name])
     model, observations = s.forward.model(seed=1), s.forward.observed(seed=1)
+    assert model.parameters == s.forward.parameters()
+    np.testing.assert_array_equal(model.observations.coordinates, observations.coordinates)
+    for key in ("coordinate_names", "name", "units", "long_name"):
+        assert getattr(model.observations, key) == getattr(observations, key)
     drawn = s.law.law(s.forward)
-    assert drawn.d_z == len(model.parameters) == len(s.forward.parameters())
-    alpha = law_values(s.law, s.law.start, s.forward)
-    assert law_spread(s.law, s.forward).shape == alpha.shape
-    solutions = model.solve(parameters(drawn, alpha, 1, "test", 3))
-    assert not solutions.failed.any()
-    assert solutions.observations.shape == (3, len(observations))
-    if s.forward.kind == "porous_flow":
-        assert np.all(solutions.observations > 0)
+    assert drawn.d_z == len(model.parameters)
+    for values in (s.law.start, s.observations.truth.law):
+        alpha = law_values(s.law, values, s.forward)
+        assert law_spread(s.law, s.forward).shape == alpha.shape
+        solutions = model.solve(parameters(drawn, alpha, 1, "test", 3))
+        assert not solutions.failed.any(), solutions.reason
+        assert solutions.observations.shape == (3, len(observations))
+        assert s.forward.kind != "porous_flow" or np.all(solutions.observations > 0)
     assert s.noise.noise(observations).d_y == len(observations)

@@ -45,17 +45,12 @@ def here(in_folder: Path) -> Path:
     return in_folder
 
 
+ONE = {"parameters": ["a"], "observations": {"count": 2}}
+SLOW = {"kind": "python", "function": "slow:solve", "rows_per_call": 1, **ONE}
+
+
 def section(**keys: Any) -> ForwardSection:
-    return forward_section(
-        {
-            "kind": "python",
-            "function": "slow:solve",
-            "rows_per_call": 1,
-            "parameters": ["a"],
-            "observations": {"count": 2},
-            **keys,
-        }
-    )
+    return forward_section({**SLOW, **keys})
 
 
 def proposals(count: int) -> xr.Dataset:
@@ -65,15 +60,8 @@ def proposals(count: int) -> xr.Dataset:
 
 
 def solved(count: int = 20, size: int | None = None, chunk: int = 0, **keys: Any) -> xr.Dataset:
-    return solve_chunk(
-        section(**keys),
-        proposals(count),
-        seed=1,
-        round_name="0",
-        chunk=chunk,
-        chunk_size=size,
-        journal=("journal", 0.001),
-    )
+    part = {"chunk": chunk, "chunk_size": size, "journal": ("journal", 0.001)}
+    return solve_chunk(section(**keys), proposals(count), seed=1, round_name="0", **part)
 
 
 # A job of several systems that has any to solve solves two of them twice.
@@ -167,17 +155,9 @@ def test_the_seed_counts_where_the_simulator_takes_one(here):
     program.chmod(0o755)
     z, y = np.array([[0.5]]), np.array([[1.0, 2.0]])
     reasons, seeds = np.array([""], dtype=object), np.array([7])
+    given = {"kind": "executable", "command": ["./program"], "files": ["program"], **ONE}
     for seeded in (False, True):
-        own = forward_section(
-            {
-                "kind": "executable",
-                "command": ["./program"],
-                "files": ["program"],
-                "pass_seed": seeded,
-                "parameters": ["a"],
-                "observations": {"count": 2},
-            }
-        )
+        own = forward_section({**given, "pass_seed": seeded})
         journal = Journal("journal", own, 0.0)
         journal.keep(z, seeds, y, reasons, 1.0)
         journal.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from external_sections import problem, section
+from external_sections import problem, refused, section
 
 from popinv.errors import SolverError
 from popinv.forward.base import ClaimedDerivatives
@@ -126,9 +126,8 @@ def test_derivatives_of_one_system(function: str, source: str) -> None:
 def test_other_results_are_refused(function: str, words: str) -> None:
     count = 4 if function == "curve" else 3
     own = model(function, observations={"count": count})
-    with pytest.raises(SolverError) as caught:
+    with refused(SolverError, words):
         own.solve(GOOD)
-    assert words in str(caught.value)
 
 
 def test_a_jacobian_of_another_shape_is_refused() -> None:
@@ -150,10 +149,9 @@ def test_a_function_that_fails_for_tables_is_advised() -> None:
 
 
 def test_a_function_that_returns_a_row_for_a_table_is_advised() -> None:
-    with pytest.raises(SolverError) as caught:
+    words = "array of shape (3,) for a table of shape (1, 1)", "'forward.vectorised: false'"
+    with refused(SolverError, *words):
         model("curve", vectorised=True, parameters=["a"]).solve(GOOD[:, :1])
-    assert "array of shape (3,) for a table of shape (1, 1)" in str(caught.value)
-    assert "'forward.vectorised: false'" in str(caught.value)
 
 
 def test_a_row_of_another_length_is_no_reason_for_advice() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from forward_models import porous_flow
+from forward_models import assert_rows_are_alone, porous_flow, rms, slope, solved_elsewhere
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import cumulative_simpson
@@ -43,15 +42,6 @@ def square():
 
 def draws(flow, n, seed=0, scale=0.4):
     return scale * np.random.default_rng(seed).standard_normal((n, len(flow.parameters)))
-
-
-def slope(sizes, errors):
-    """Order of convergence: minus the slope of log error against log elements."""
-    return -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-
-
-def rms(values):
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 # -- order of accuracy ---------------------------------------------------------------------------
@@ -215,14 +205,8 @@ def test_kirchhoff_agrees_with_newton(dimension, nonlinearity, exponent, sizes):
     sensors = np.random.default_rng(3).uniform(0.25, 0.75, (100, dimension))
     differences = []
     for elements in sizes:
-        flow = porous_flow(
-            sensors,
-            dimension=dimension,
-            elements=elements,
-            modes=2,
-            nonlinearity=nonlinearity,
-            exponent=exponent,
-        )
+        law = {"nonlinearity": nonlinearity, "exponent": exponent}
+        flow = porous_flow(sensors, dimension=dimension, elements=elements, modes=2, **law)
         z = draws(flow, 2, scale=0.3)
         fast, newton = flow.solve(z), flow.solve_with_firedrake(z)
         assert not newton.failed.any(), newton.reason
@@ -298,30 +282,14 @@ def test_an_empty_batch_is_an_empty_answer(line):
 def test_a_row_does_not_depend_on_its_batch(dimension, field, nonlinearity):
     flow = model(dimension, field=field, nonlinearity=nonlinearity)
     n = 700 if dimension == 1 else 40  # several of the solver's own portions
-    z = draws(flow, n)
-    whole = flow.solve(z).observations
-    for size in (1, 3, n // 2 + 1):
-        parts = [flow.solve(z[i : i + size]).observations for i in range(0, n, size)]
-        assert np.array_equal(np.concatenate(parts), whole)
-    assert np.array_equal(flow.solve(np.asfortranarray(z[::-1])).observations[::-1], whole)
+    assert_rows_are_alone(lambda z: flow.solve(z).observations, draws(flow, n), 1, 3, n // 2 + 1)
 
 
 def test_other_processes_and_thread_counts_give_the_same_bits(square, tmp_path):
     z = draws(square, 6)
-    (tmp_path / "model").write_bytes(pickle.dumps((square, z)))
-    script = (
-        "import pickle, sys; flow, z = pickle.load(open(sys.argv[1], 'rb'));"
-        "sys.stdout.buffer.write(flow.solve(z).observations.tobytes())"
-    )
-    for threads in ("1", "2"):
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
-        run = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / "model")],
-            env=environment,
-            capture_output=True,
-            check=True,
-        )
-        assert run.stdout == square.solve(z).observations.tobytes()
+    for threads in (1, 2):
+        found = solved_elsewhere(square, z, tmp_path, threads)
+        assert found == square.solve(z).observations.tobytes()
 
 
 def resident_bytes():
@@ -377,6 +345,15 @@ def test_building_a_model_leaves_subnormal_numbers_alone():
     assert np.float64(5e-324) * np.ones(3)[1] > 0
 
 
+def run(program: str, name: str, value: str | None = None, **options):
+    """Run a program with this value of a variable of the environment, or without the variable."""
+    environment = {key: own for key, own in os.environ.items() if key != name}
+    if value is not None:
+        environment[name] = value
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, **options)
+
+
 def test_subnormal_numbers_are_left_alone_where_firedrake_was_imported_before():
     program = """
 import firedrake
@@ -388,10 +365,7 @@ mesh = fd.UnitIntervalMesh(3)
 fd.assemble(fd.Function(fd.FunctionSpace(mesh, "CG", 1)) * fd.dx)
 print(np.float64(5e-324) * np.ones(3)[1] > 0)
 """
-    environment = {name: value for name, value in os.environ.items() if name != "PYOP2_CFLAGS"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
-    )
+    done = run(program, "PYOP2_CFLAGS")
     assert done.stdout.split() == ["True"], done.stderr
 
 
@@ -410,16 +384,7 @@ try:
 except BrokenPipeError:
     print("raised")
 """
-    environment = {name: value for name, value in os.environ.items() if name != "PETSC_OPTIONS"}
-    if options is not None:
-        environment["PETSC_OPTIONS"] = options
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    done = run(program, "PETSC_OPTIONS", options, cwd=tmp_path)
     assert (done.returncode, done.stdout.split()) == (0, ["raised"]), done.stderr
     # The user's own options are kept.
     assert (tmp_path / "view").exists() == (options is not None)

@@ -126,16 +126,9 @@ def curve(z, times):
     return z[:, :1] * torch.exp(-z[:, 1:] * torch.as_tensor(times))
 """
     (in_folder / "curves_at_times.py").write_text(code)
-    forward = PythonFunction.model_validate(
-        {
-            "kind": "python",
-            "function": "curves_at_times:curve",
-            "path": ".",
-            "derivatives": "torch",
-            "parameters": ["level", "rate"],
-            "observations": {"times": TIMES},
-        }
-    )
+    given = {"kind": "python", "function": "curves_at_times:curve", "path": "."}
+    given |= {"derivatives": "torch", "parameters": ["level", "rate"]}
+    forward = PythonFunction.model_validate({**given, "observations": {"times": TIMES}})
     z, places, _ = asked()
     places = np.sort(places % 12, axis=1)
     own = of_section(forward).at_places(5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -202,15 +202,15 @@ class Damaged(Imitation):
     rng = np.random.default_rng(0)
     due = 0
     damage = staticmethod(cut)
+    answers: ClassVar[dict[str, Any]] = {
+        **Imitation.answers,
+        "/OutputSizes": {"outputSizes": [2, 1]},
+    }
 
-    def do_POST(self) -> None:
-        if self.path == "/OutputSizes":
-            self.rfile.read(int(self.headers["Content-Length"]))
-            return self.reply({"outputSizes": [2, 1]})
+    def answer(self, question: bytes) -> None:
         if self.path != "/Evaluate":
-            return super().do_POST()
-        question = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        y = right(np.array(question["input"][0])).tolist()
+            return super().answer(question)
+        y = right(np.array(json.loads(question)["input"][0])).tolist()
         output = [y[:2], y[2:]]
         cls = type(self)
         cls.due -= 1
@@ -221,12 +221,7 @@ class Damaged(Imitation):
         if status < 0:
             self.wfile.write(body)
             return None
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-        return None
+        return self.send(body, status, **{"Content-Length": str(len(body)), **headers})
 
 
 def run_cases(seeds: range, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
@@ -260,14 +255,11 @@ def run_cases(seeds: range, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     return outcomes
 
 
+@pytest.mark.parametrize(
+    "seeds", [range(50), pytest.param(range(1000, 2000), marks=pytest.mark.full)], ids=str
+)
 def test_a_damaged_answer_is_an_error_a_failed_solve_or_right(
-    monkeypatch: pytest.MonkeyPatch,
+    seeds: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    outcomes = run_cases(range(50), monkeypatch)
-    assert min(outcomes.values()) > 0, outcomes
-
-
-@pytest.mark.full
-def test_many_damaged_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    outcomes = run_cases(range(1000, 2000), monkeypatch)
+    outcomes = run_cases(seeds, monkeypatch)
     assert min(outcomes.values()) > 0, outcomes

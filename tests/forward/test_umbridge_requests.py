@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -23,6 +23,13 @@ class Complete(Imitation):
     """A server that answers everything, but one path in a way of its own."""
 
     path_at_fault = ""
+    answers: ClassVar[dict[str, Any]] = {
+        **Imitation.answers,
+        "/ModelInfo": {"support": dict.fromkeys(("Evaluate", "Gradient", "ApplyJacobian"), 1)},
+        "/Evaluate": {"output": [[1.0, 2.0, 3.0]]},
+        "/Gradient": {"output": [1.0, 2.0]},
+        "/ApplyJacobian": {"output": [1.0, 2.0, 3.0]},
+    }
 
     def answer_at_fault(self) -> None:
         raise NotImplementedError
@@ -30,20 +37,19 @@ class Complete(Imitation):
     def do_GET(self) -> None:
         self.answer_at_fault() if self.path == self.path_at_fault else super().do_GET()
 
-    def do_POST(self) -> None:
-        if self.path == self.path_at_fault:
-            self.rfile.read(int(self.headers["Content-Length"]))
-            return self.answer_at_fault()
-        others: dict[str, Any] = {
-            "/ModelInfo": {"support": dict.fromkeys(("Evaluate", "Gradient", "ApplyJacobian"), 1)},
-            "/Evaluate": {"output": [[1.0, 2.0, 3.0]]},
-            "/Gradient": {"output": [1.0, 2.0]},
-            "/ApplyJacobian": {"output": [1.0, 2.0, 3.0]},
-        }
-        if self.path not in others:
-            return super().do_POST()
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.reply(others[self.path])
+    def answer(self, question: bytes) -> None:
+        at_fault = self.path == self.path_at_fault
+        self.answer_at_fault() if at_fault else super().answer(question)
+
+
+def saying(body: bytes, status: int = 200, **headers: str) -> type[Complete]:
+    """Return a server that says this at the path at fault."""
+
+    class Saying(Complete):
+        def answer_at_fault(self) -> None:
+            self.send(body, status, **headers)
+
+    return Saying
 
 
 def used(handler: type[Complete], path: str) -> np.ndarray:
@@ -63,19 +69,12 @@ class Dripping(Complete):
     stopped: threading.Event
 
     def answer_at_fault(self) -> None:
-        self.send_response(200)
-        self.end_headers()
+        self.send(b"")
         for _ in range(40):
             if self.stopped.wait(0.25):
                 return
             self.wfile.write(b" ")
-        right = {
-            "/Info": b'{"protocolVersion": 1.0, "models": ["m"]}',
-            "/ModelInfo": b'{"support": {"Evaluate": true}}',
-            "/InputSizes": b'{"inputSizes": [2]}',
-            "/OutputSizes": b'{"outputSizes": [3]}',
-        }
-        self.wfile.write(right.get(self.path, b'{"output": [[1, 2, 3]]}'))
+        self.wfile.write(json.dumps(self.answers[self.path]).encode())
 
 
 @pytest.mark.parametrize("path", [*DESCRIPTIONS, *MODEL_CALLS])
@@ -99,8 +98,7 @@ class Endless(Complete):
     written: list[int]
 
     def answer_at_fault(self) -> None:
-        self.send_response(200)
-        self.end_headers()
+        self.send(b"")
         for _ in range(1024):
             self.wfile.write(b" " * 2**16)
             self.written.append(2**16)
@@ -120,52 +118,26 @@ def test_every_answer_has_a_size_limit(path: str, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("path", ["/Info", "/Evaluate", "/Gradient"])
 def test_an_answer_that_says_it_is_too_large_is_not_read(path: str) -> None:
-    class Announcing(Complete):
-        def answer_at_fault(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", "80000000")
-            self.end_headers()
-            # Nothing comes, which a client that reads would wait for.
-
+    # Nothing comes, which a client that reads would wait for.
+    announcing = saying(b"", **{"Content-Length": "80000000"})
     with pytest.raises(SolverError, match=rf"answer to {path} has 80000000 bytes and is not read"):
-        used(Announcing, path)
+        used(announcing, path)
 
 
 @pytest.mark.parametrize("status", [201, 204, 400, 404, 500, 503])
 @pytest.mark.parametrize("path", [*DESCRIPTIONS, *MODEL_CALLS])
 def test_an_answer_with_another_status_is_a_failure(path: str, status: int) -> None:
-    right: dict[str, Any] = {
-        "/Info": {"protocolVersion": 1.0, "models": ["m"]},
-        "/ModelInfo": {"support": {"Evaluate": True, "Gradient": True, "ApplyJacobian": True}},
-        "/InputSizes": {"inputSizes": [2]},
-        "/OutputSizes": {"outputSizes": [3]},
-        "/Evaluate": {"output": [[1.0, 2.0, 3.0]]},
-        "/Gradient": {"output": [1.0, 2.0]},
-        "/ApplyJacobian": {"output": [1.0, 2.0, 3.0]},
-    }
-
-    class Failing(Complete):
-        def answer_at_fault(self) -> None:
-            body = json.dumps(right[path]).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
+    body = json.dumps(Complete.answers[path]).encode()
+    failing = saying(body, status, **{"Content-Length": str(len(body))})
     error = CallFailed if path in MODEL_CALLS else SolverError
     with pytest.raises(error, match=rf"answered.* {status}"):
-        used(Failing, path)
+        used(failing, path)
 
 
 def test_of_a_long_page_about_a_failure_the_beginning_is_told() -> None:
-    class Page(Complete):
-        def answer_at_fault(self) -> None:
-            self.send_response(500)
-            self.end_headers()
-            self.wfile.write(b"no convergence " + b"." * 2**22)
-
+    page = saying(b"no convergence " + b"." * 2**22, 500)
     with pytest.raises(CallFailed, match="answered 500 Internal Server Error: no convergence"):
-        used(Page, "/Evaluate")
+        used(page, "/Evaluate")
 
 
 DEEP = b"[" * 900 + b"]" * 900
@@ -197,15 +169,8 @@ LONG = b"9" * 4000
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_deep_or_huge_answer_gives_a_short_message(path, body: bytes, message: str) -> None:
-    class Saying(Complete):
-        def answer_at_fault(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
     with pytest.raises((PopinvError, CallFailed), match=message) as caught:
-        used(Saying, path)
+        used(saying(body, **{"Content-Length": str(len(body))}), path)
     assert len(str(caught.value)) < 1000
 
 
@@ -221,16 +186,9 @@ def test_a_redirection_is_not_followed(path: str, status: int) -> None:
             return understood
 
     with serving(Other) as other:
-
-        class Redirecting(Complete):
-            def answer_at_fault(self) -> None:
-                self.send_response(status)
-                self.send_header("Location", f"{other}{self.path}?session=abc")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
+        headers = {"Location": f"{other}{path}?session=abc", "Content-Length": "0"}
         with pytest.raises(SolverError) as caught:
-            used(Redirecting, path)
+            used(saying(b"", status, **headers), path)
     assert reached == []
     message = str(caught.value)
     assert message.startswith("http://127.0.0.1:")
@@ -240,14 +198,8 @@ def test_a_redirection_is_not_followed(path: str, status: int) -> None:
 
 
 def test_a_compressed_answer_is_not_read() -> None:
-    class Compressed(Complete):
-        def answer_at_fault(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Encoding", "gzip")
-            self.end_headers()
-
     with pytest.raises(SolverError, match=r"is compressed \(gzip\)"):
-        used(Compressed, "/Info")
+        used(saying(b"", **{"Content-Encoding": "gzip"}), "/Info")
 
 
 def test_a_password_of_netrc_is_not_sent(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:

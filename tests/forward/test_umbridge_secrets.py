@@ -29,21 +29,19 @@ class Guarded(Imitation):
         user = "Basic " + base64.b64encode(f"me:{PASSWORD}".encode()).decode()
         right = self.headers["Authorization"] == user and parse_qs(parts.query) == {"t": [TOKEN]}
         if not right:
-            self.send_response(401)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.send(b"", 401, **{"Content-Length": "0"})
         return not right
 
     def do_GET(self) -> None:
         if not self.refused():
             super().do_GET()
 
-    def do_POST(self) -> None:
+    def answer(self, question: bytes) -> None:
         if self.refused():
             return None
         if self.path != "/Evaluate":
-            return super().do_POST()
-        given = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            return super().answer(question)
+        given = question.decode()
         return self.reply({"error": [given, PASSWORD, TOKEN, self.headers["Authorization"]]})
 
 

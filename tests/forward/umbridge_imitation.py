@@ -7,34 +7,41 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 
 class Imitation(http.server.BaseHTTPRequestHandler):
     """A server whose evaluations end the connection, and which may be gone afterwards."""
 
     gone = False
+    answers: ClassVar[dict[str, Any]] = {
+        "/Info": {"protocolVersion": 1.0, "models": ["m"]},
+        "/ModelInfo": {"support": {"Evaluate": True}},
+        "/InputSizes": {"inputSizes": [2]},
+        "/OutputSizes": {"outputSizes": [3]},
+    }
 
-    def reply(self, content: Any) -> None:
-        body = json.dumps(content).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+    def send(self, body: bytes, status: int = 200, **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(body)
 
+    def reply(self, content: Any) -> None:
+        body = json.dumps(content).encode()
+        self.send(body, **{"Content-Length": str(len(body))})
+
     def do_GET(self) -> None:
         if not self.gone:
-            self.reply({"protocolVersion": 1.0, "models": ["m"]})
+            self.reply(self.answers["/Info"])
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        answers = {
-            "/ModelInfo": {"support": {"Evaluate": True}},
-            "/InputSizes": {"inputSizes": [2]},
-            "/OutputSizes": {"outputSizes": [3]},
-        }
-        if self.path in answers:
-            self.reply(answers[self.path])
+        self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, question: bytes) -> None:
+        if self.path in self.answers:
+            self.reply(self.answers[self.path])
 
     def log_message(self, format: str, *args: Any) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Systems removed from an answer, the digits in small, and the pictures of both."""
+"""Systems removed from an answer, and their picture."""
 
 from __future__ import annotations
 
@@ -243,6 +243,3 @@ def test_a_picture_of_forgetting(populations, learned, removed, tmp_path):
     )
     save(draw_forgetting(result), tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
-
-
-# --- digits ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly
 from popinv.methods.federated.server import Server
-from popinv.methods.federated.site import Estimator, sites_of
+from popinv.methods.federated.site import Estimator, Site, sites_of
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.priors.prior import EntryPriors, StatedPrior, normal
 from popinv.threads import fixed_threads
@@ -27,8 +27,14 @@ def _one_thread():
         yield
 
 
-def pooled_problem(**options: object) -> Problem:
-    return replace(linear_problem(count=210, seed=4, **options), stage="federated")
+def pooled_problem(count: int = 210, **options: object) -> Problem:
+    return replace(linear_problem(count=count, seed=4, **options), stage="federated")
+
+
+def thirds(problem: Problem) -> list[Site]:
+    """Return three sites of as many systems each."""
+    rows = np.array_split(np.arange(len(problem.data)), 3)
+    return sites_of({str(i): problem.of_systems(own) for i, own in enumerate(rows)}, DRAWS)
 
 
 def parts_of(problem: Problem) -> dict[str, Problem]:
@@ -94,9 +100,8 @@ def test_gaps_and_noise_scales_stay_with_their_systems():
 
 @pytest.mark.full
 def test_few_systems_adapt_their_draws_at_the_sites():
-    problem = replace(linear_problem(count=24, seed=4), stage="federated")
-    rows = np.array_split(np.arange(24), 3)
-    sites = sites_of({str(i): problem.of_systems(own) for i, own in enumerate(rows)}, DRAWS)
+    problem = pooled_problem(24)
+    sites = thirds(problem)
     assert all(site.adapts for site in sites)
     found = Server(sites, Channel(3, True, seed=1)).answer(TRUTH, "likelihood")
     # The law is normal and the model linear, so that the pseudo-likelihood is the likelihood.

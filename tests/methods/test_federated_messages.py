@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from linear_population import TRUTH, linear_problem
+import test_federated
+from linear_population import TRUTH
 from scipy.stats import kstest
+from test_federated import pooled_problem, thirds
 
 from popinv.errors import DivergenceError
 from popinv.inference.problem import Problem
@@ -26,18 +28,9 @@ from popinv.methods.federated.channel import (
 )
 from popinv.methods.federated.noisy import NoisyServer, guarantee
 from popinv.methods.federated.reference import fitted
-from popinv.methods.federated.site import MomentsSoFar, sites_of
-from popinv.threads import fixed_threads
+from popinv.methods.federated.site import MomentsSoFar
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    with fixed_threads():
-        yield
-
-
-def pooled_problem(count: int = 300) -> Problem:
-    return replace(linear_problem(count=count, seed=4), stage="federated")
+_one_thread = test_federated._one_thread
 
 
 # --- messages and masks --------------------------------------------------------------------------
@@ -94,8 +87,6 @@ def test_noise_follows_from_the_accountant():
 
 def sums(problem: Problem, noise: float, secure: bool, seed: int = 3) -> list[np.ndarray]:
     """Return what the server receives in each round."""
-    parts = np.array_split(np.arange(len(problem.data)), 3)
-    sites = sites_of({str(i): problem.of_systems(rows) for i, rows in enumerate(parts)}, 16)
     received = []
 
     class Listening(Channel):
@@ -104,7 +95,8 @@ def sums(problem: Problem, noise: float, secure: bool, seed: int = 3) -> list[np
             received.append(told["sum"])
             return told
 
-    server = NoisyServer(sites, Listening(3, secure, 1), guarantee(noise, 1e-3, 1), 2.0, seed)
+    channel, wanted = Listening(3, secure, 1), guarantee(noise, 1e-3, 1)
+    server = NoisyServer(thirds(problem), channel, wanted, 2.0, seed)
     server.answer(TRUTH, "pseudo_likelihood")
     return received
 
@@ -133,9 +125,7 @@ def test_the_sum_has_the_noise_of_the_guarantee(secure, times):
 
 def test_weak_noise_leads_to_the_pooled_answer():
     problem = pooled_problem(300)
-    parts = np.array_split(np.arange(300), 3)
-    sites = sites_of({str(i): problem.of_systems(rows) for i, rows in enumerate(parts)}, 16)
-    server = NoisyServer(sites, Channel(3, True, 1), guarantee(1e6, 1e-3, 4), 6.0, 3)
+    server = NoisyServer(thirds(problem), Channel(3, True, 1), guarantee(1e6, 1e-3, 4), 6.0, 3)
     found = server.answer(TRUTH + 0.2, "pseudo_likelihood")
     pooled = fitted(problem, TRUTH, "pseudo_likelihood", 16)
     assert np.abs((found.p - pooled.p) / pooled.standard_error).max() < 0.15

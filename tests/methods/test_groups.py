@@ -8,72 +8,50 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from linear_systems import ALPHA, MATRIX, linear_problem
+from linear_systems import ALPHA, MATRIX, linear_problem, with_gaps
 from scipy.stats import chi2
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DivergenceError
-from popinv.inference.conditions import Conditions
-from popinv.methods.groups import use
+from popinv.methods.groups import group_tests, use
 from popinv.methods.groups.comparison import compare_group, statement
 from popinv.methods.groups.figures import draw_tests
-from popinv.methods.groups.group_tests import (
-    _covariance,
-    adjusted,
-    error_rates,
-    examine,
-    group_log_p_value,
-    log_tail,
-    pooled_optima,
-    simulated_groups,
-    system_p_values,
-)
 from popinv.methods.groups.method import Groups
 from popinv.methods.outcome import StudyInput
 
 
 def group_p_value(scores: np.ndarray, information: np.ndarray) -> float:
-    return np.exp(group_log_p_value(scores, information))
+    return np.exp(group_tests.group_log_p_value(scores, information))
 
 
 def tail(weights: np.ndarray, value: float) -> float:
-    return np.exp(log_tail(weights, value))
+    return np.exp(group_tests.log_tail(weights, value))
 
 
-def conditions(count: int) -> Conditions:
-    """Return noise scales that differ, and two gaps."""
-    present = np.ones((count, 5), dtype=bool)
-    present[1, 2:4] = present[4, 0] = False
-    return Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
-
-
-def jacobians(problem, estimate) -> list[np.ndarray]:
-    """Return the Jacobian of the whitened observation of each system in omega."""
+def factors(problem, estimate) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return what was seen of each system, and a root of the covariance of its noise."""
     covariance = problem.noise.covariance(torch.from_numpy(estimate[1])).numpy()
     found = []
     for n in range(len(problem.data)):
         seen, scale = np.ones(5, dtype=bool), 1.0
         if problem.conditions is not None:
             seen, scale = problem.conditions.present[n], problem.conditions.scale[n]
-        factor = np.linalg.cholesky(scale**2 * covariance[np.ix_(seen, seen)])
-        found.append(np.linalg.solve(factor, MATRIX[seen] * np.exp(ALPHA[2:])))
+        found.append((seen, np.linalg.cholesky(scale**2 * covariance[np.ix_(seen, seen)])))
     return found
 
 
 @pytest.mark.parametrize("with_conditions", [False, True])
 def test_pooled_optima_of_a_linear_model(with_conditions):
-    problem, estimate, _ = linear_problem(6, conditions(6) if with_conditions else None)
-    pooled = pooled_optima(problem, estimate, [[0, 1, 4], [2, 5, 3]])
-    covariance = problem.noise.covariance(torch.from_numpy(estimate[1])).numpy()
-    slopes = jacobians(problem, estimate)
+    problem, estimate, _ = linear_problem(6, with_gaps(6) if with_conditions else None)
+    pooled = group_tests.pooled_optima(problem, estimate, [[0, 1, 4], [2, 5, 3]])
+    roots = factors(problem, estimate)
+    # The Jacobians of the whitened observations in omega.
+    slopes = [np.linalg.solve(root, MATRIX[seen] * np.exp(ALPHA[2:])) for seen, root in roots]
     for b, group in enumerate(([0, 1, 4], [2, 5, 3])):
         white = []
         for n in group:
-            seen, scale = np.ones(5, dtype=bool), 1.0
-            if with_conditions:
-                seen, scale = problem.conditions.present[n], problem.conditions.scale[n]
-            factor = np.linalg.cholesky(scale**2 * covariance[np.ix_(seen, seen)])
-            white.append(np.linalg.solve(factor, (problem.data[n] - MATRIX @ ALPHA[:2])[seen]))
+            seen, root = roots[n]
+            white.append(np.linalg.solve(root, (problem.data[n] - MATRIX @ ALPHA[:2])[seen]))
         normal = np.eye(2) + sum(slopes[n].T @ slopes[n] for n in group)
         right = sum(slopes[n].T @ r for n, r in zip(group, white, strict=True))
         omega = np.linalg.solve(normal, right)
@@ -92,15 +70,17 @@ def test_an_optimum_that_is_not_found_is_an_error(monkeypatch):
     monkeypatch.setattr("popinv.methods.groups.group_tests._STEPS", 0)
     problem, estimate, _ = linear_problem(6)
     with pytest.raises(DivergenceError, match=r"systems \[0, 1\] best in 0 steps"):
-        pooled_optima(problem, estimate, [[0, 1]])
+        group_tests.pooled_optima(problem, estimate, [[0, 1]])
 
 
 def test_scores_have_their_covariance():
-    problem, estimate, _ = linear_problem(6, conditions(6))
+    problem, estimate, _ = linear_problem(6, with_gaps(6))
     rows = [[0, 1, 4]] * 4000
-    pooled = pooled_optima(problem, estimate, rows, simulated_groups(problem, estimate, rows, "a"))
+    pooled = group_tests.pooled_optima(
+        problem, estimate, rows, group_tests.simulated_groups(problem, estimate, rows, "a")
+    )
     draws = pooled.scores.reshape(4000, -1)
-    expected = _covariance(pooled.information[0]).reshape(6, 6)
+    expected = group_tests._covariance(pooled.information[0]).reshape(6, 6)
     np.testing.assert_allclose(draws.T @ draws / 4000, expected, atol=0.08 * np.abs(expected).max())
 
 
@@ -122,15 +102,17 @@ def test_the_tail_of_unequal_weights():
 
 
 def test_holm_goes_down_step_by_step():
-    np.testing.assert_allclose(adjusted(np.array([0.5, 0.01, 0.02])), [0.5, 0.03, 0.04])
-    np.testing.assert_allclose(adjusted(np.array([0.9, 0.8])), [1.0, 1.0])
+    np.testing.assert_allclose(group_tests.adjusted(np.array([0.5, 0.01, 0.02])), [0.5, 0.03, 0.04])
+    np.testing.assert_allclose(group_tests.adjusted(np.array([0.9, 0.8])), [1.0, 1.0])
 
 
 def test_equal_weights_are_not_chi_squared_with_all_parameters():
     # The weight of a direction is lambda / (1 + lambda), less than one, K - 1 times.
     problem, estimate, _ = linear_problem(6)
     rows = [[0, 1, 2, 3]] * 400
-    pooled = pooled_optima(problem, estimate, rows, simulated_groups(problem, estimate, rows, "b"))
+    pooled = group_tests.pooled_optima(
+        problem, estimate, rows, group_tests.simulated_groups(problem, estimate, rows, "b")
+    )
     both = list(zip(pooled.scores, pooled.information, strict=True))
     ours = np.array([group_p_value(*one) for one in both])
     inverse = np.linalg.inv(np.eye(2) + pooled.information[0, 0])
@@ -142,8 +124,8 @@ def test_equal_weights_are_not_chi_squared_with_all_parameters():
 @pytest.mark.parametrize("count", [2, 8])
 def test_alike_systems_fail_in_five_percent(count):
     # The small groups differ in noise and gaps; in the large one an outlier is as clear as others.
-    problem, estimate, _ = linear_problem(8, conditions(8) if count < 4 else None)
-    rates = error_rates(problem, estimate, range(count), 200, of_pairs=count < 4)
+    problem, estimate, _ = linear_problem(8, with_gaps(8) if count < 4 else None)
+    rates = group_tests.error_rates(problem, estimate, range(count), 200, of_pairs=count < 4)
     # 200 groups: three binomial deviations.
     for rate in (rates.group, rates.systems, rates.pairs)[: 3 if count < 4 else 2]:
         assert abs(rate - 0.05) < 3 * (0.05 * 0.95 / 200) ** 0.5
@@ -162,11 +144,11 @@ def one_outlier(seed: int):
 
 
 def test_one_clear_outlier_among_eight_is_named_alone():
-    named = [examine(*one_outlier(seed), range(8)).apart for seed in range(12)]
+    named = [group_tests.examine(*one_outlier(seed), range(8)).apart for seed in range(12)]
     assert all(5 in apart for apart in named)
     # An innocent goes with it in 5 % of the cases.
     assert sum(apart == (5,) for apart in named) >= 10
-    answer = examine(*one_outlier(1), range(8))
+    answer = group_tests.examine(*one_outlier(1), range(8))
     assert answer.p_value < 1e-6
     assert answer.systems[5] < 1e-6
     assert np.delete(answer.systems, 5).min() > 0.01
@@ -182,7 +164,7 @@ def test_two_outliers_do_not_hide_each_other(far):
     # So far that without either of them the probability is below the smallest number.
     data[2] += far * MATRIX @ [-4.0, 3.0]
     data[5] += (far - 1) * MATRIX @ [4.0, -3.0]
-    answer = examine(replace(problem, data=data), estimate, range(8))
+    answer = group_tests.examine(replace(problem, data=data), estimate, range(8))
     assert sorted(answer.apart) == [2, 5]
     assert statement(range(10, 18), answer) == (
         "systems 12, 15 stand apart; one set of parameters may serve the others"
@@ -202,17 +184,17 @@ def test_answers_in_words():
     assert metrics["p_value_simulated"] == pytest.approx(1 / 21)
     assert metrics["p_value_system_5"] < 1e-6 < metrics["p_value_system_3"]
     assert drawn(draw_tests(result)).axes
-    two = examine(problem, estimate, [4, 5])
+    two = group_tests.examine(problem, estimate, [4, 5])
     assert statement([4, 5], two) == "no two systems of the group can have the same parameters"
-    assert statement([2, 3], examine(problem, estimate, [2, 3])) == (
+    assert statement([2, 3], group_tests.examine(problem, estimate, [2, 3])) == (
         "one set of parameters may serve all systems of the group"
     )
 
 
 def test_a_system_against_the_rest_is_a_pair_of_two():
     problem, estimate, _ = linear_problem(4)
-    pooled = pooled_optima(problem, estimate, [[0, 3]])
-    first, second = system_p_values(pooled.scores[0], pooled.information[0])
+    pooled = group_tests.pooled_optima(problem, estimate, [[0, 3]])
+    first, second = group_tests.system_p_values(pooled.scores[0], pooled.information[0])
     whole = group_p_value(pooled.scores[0], pooled.information[0])
     # In a pair both pull in nearly opposite directions with one force.
     assert 1 / 3 < first / second < 3

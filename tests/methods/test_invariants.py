@@ -12,7 +12,7 @@ import pytest
 import test_certificate
 import test_federated
 import test_withdrawal
-from linear_systems import linear_problem
+from linear_systems import linear_problem, with_gaps
 
 from popinv.errors import InvariantError, PopinvError
 from popinv.inference.conditions import Conditions
@@ -53,10 +53,7 @@ def test_invariants_are_among_the_metrics():
 
 
 def densities(with_conditions: bool = True):
-    present = np.ones((6, 5), dtype=bool)
-    present[1, 2:4] = present[4, 0] = False
-    conditions = Conditions.stated((6, 5), np.linspace(0.5, 2, 6), present, np.zeros(5))
-    problem, estimate, _ = linear_problem(6, conditions if with_conditions else None)
+    problem, estimate, _ = linear_problem(6, with_gaps(6) if with_conditions else None)
     return problem, np.concatenate(estimate)
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from linear_systems import ALPHA, MATRIX, closed_form, linear_problem
+from linear_systems import ALPHA, MATRIX, closed_form, linear_problem, with_gaps
 from scipy.stats import chi2, kstest
 from tiers import parameters
 
@@ -15,6 +15,7 @@ from popinv.charts.matplotlib_writer import drawn
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem
 from popinv.methods.outcome import write_table
+from popinv.methods.posterior import study
 from popinv.methods.posterior.chains import (
     LARGEST_R_HAT,
     effective_sample_size,
@@ -24,19 +25,12 @@ from popinv.methods.posterior.chains import (
 )
 from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import sample_posteriors
-from popinv.methods.posterior.study import (
-    Quantities,
-    coverage_metrics,
-    posterior_dataset,
-    systems_table,
-    varying,
-)
 from popinv.methods.posterior.use import draw_calibration, draw_systems
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.store.variables import variable
 
-AB = Quantities(("a", "b"), ("1", "1"))
+AB = study.Quantities(("a", "b"), ("1", "1"))
 
 
 def sampled(problem, estimate, effective=200, chains=4, most_moves=8000, laws=None):
@@ -56,16 +50,11 @@ def close_to(draws: np.ndarray, effective: np.ndarray, mean: np.ndarray, covaria
 
 @pytest.mark.parametrize("with_conditions", [False, True])
 def test_a_linear_model_has_its_closed_form(with_conditions):
-    conditions, count = None, 6
-    if with_conditions:
-        present = np.ones((count, 5), dtype=bool)
-        present[1, 2:4] = present[4, 0] = False
-        conditions = Conditions.stated((count, 5), np.linspace(0.5, 2, count), present, np.zeros(5))
-    problem, estimate, _ = linear_problem(count, conditions)
+    problem, estimate, _ = linear_problem(6, with_gaps(6) if with_conditions else None)
     posteriors = sampled(problem, estimate, effective=150)
     assert posteriors.effective.min() >= 150
     assert posteriors.r_hat.max() <= LARGEST_R_HAT
-    for n in range(count):
+    for n in range(6):
         draws = posteriors.draws[n].reshape(-1, 2)
         close_to(draws, posteriors.effective[n], *closed_form(problem, estimate[1], n))
 
@@ -158,11 +147,11 @@ def drawn_150():
 
 def test_coverage_of_a_linear_model_is_nominal(drawn_150):
     posteriors, problem, z = drawn_150
-    dataset = posterior_dataset(posteriors, AB, 50, z)
+    dataset = study.posterior_dataset(posteriors, AB, 50, z)
     assert dataset["z"].shape == (50, 150, 2)
     omega = np.random.default_rng(0).standard_normal((900, 2))
     population = problem.law.sample(torch.from_numpy(ALPHA), torch.from_numpy(omega)).numpy()
-    metrics = coverage_metrics(dataset, population, 60)
+    metrics = study.coverage_metrics(dataset, population, 60)
     inside = (dataset["lower"].values <= z) & (z <= dataset["upper"].values)
     assert metrics["coverage"] == pytest.approx(inside.mean(), abs=0.005)
     # 300 intervals: 4 binomial deviations.
@@ -176,8 +165,8 @@ def test_coverage_of_a_linear_model_is_nominal(drawn_150):
     assert metrics["moves_median"] <= metrics["moves_max"]
     assert drawn(draw_systems(dataset, population, z)).axes
     assert drawn(draw_calibration(dataset, population)).axes
-    without = posterior_dataset(posteriors, AB, 50)
-    assert "coverage" not in coverage_metrics(without, population, 60)
+    without = study.posterior_dataset(posteriors, AB, 50)
+    assert "coverage" not in study.coverage_metrics(without, population, 60)
     assert drawn(draw_systems(without, population, None)).axes
     assert drawn(draw_calibration(without, population)).axes
 
@@ -186,10 +175,10 @@ def test_systems_that_reach_the_cap_are_counted():
     problem, estimate, _ = linear_problem(5)
     posteriors = sampled(problem, estimate, effective=5000, most_moves=400)
     np.testing.assert_array_equal(posteriors.moves, 400)
-    dataset = posterior_dataset(posteriors, AB, 50)
+    dataset = study.posterior_dataset(posteriors, AB, 50)
     population = np.random.default_rng(0).standard_normal((50, 2))
-    assert coverage_metrics(dataset, population, 5000)["systems_at_the_cap"] == 5
-    assert coverage_metrics(dataset, population, 20)["systems_at_the_cap"] == 0
+    assert study.coverage_metrics(dataset, population, 5000)["systems_at_the_cap"] == 5
+    assert study.coverage_metrics(dataset, population, 20)["systems_at_the_cap"] == 0
 
 
 @pytest.mark.parametrize("wrong", ["narrow", "shifted"])
@@ -201,8 +190,8 @@ def test_posteriors_that_are_wrong_are_seen_in_the_ranks(wrong, drawn_150):
         narrow = centre + (draws - centre) / 2
         changed.append(narrow if wrong == "narrow" else draws + 0.7 * spread)
     wrong_ones = replace(posteriors, draws=changed)
-    dataset = posterior_dataset(wrong_ones, AB, 50, z)
-    metrics = coverage_metrics(dataset, z, 50)
+    dataset = study.posterior_dataset(wrong_ones, AB, 50, z)
+    metrics = study.coverage_metrics(dataset, z, 50)
     assert max(metrics[f"rank_p_value_{name}"] for name in "ab") < 1e-3
     assert metrics["coverage"] < 0.93
 
@@ -221,13 +210,15 @@ def test_what_all_systems_share_is_no_part_of_the_coverage():
     truth = np.column_stack([np.full(40, 0.31), z])
     # Rounding is no difference.
     population = np.column_stack([0.3 + 1e-15 * np.arange(40), z])
-    np.testing.assert_array_equal(varying(population), [False, True, True])
-    dataset = posterior_dataset(with_shared, Quantities(("level", "a", "b"), ("1",) * 3), 20, truth)
-    metrics = coverage_metrics(dataset, population, 50)
+    np.testing.assert_array_equal(study.varying(population), [False, True, True])
+    dataset = study.posterior_dataset(
+        with_shared, study.Quantities(("level", "a", "b"), ("1",) * 3), 20, truth
+    )
+    metrics = study.coverage_metrics(dataset, population, 50)
     assert metrics["shared"] == "level"
     assert not any(name.endswith("_level") for name in metrics)
-    own = posterior_dataset(posteriors, AB, 20, z)
-    assert metrics["coverage"] == coverage_metrics(own, z, 50)["coverage"]
+    own = study.posterior_dataset(posteriors, AB, 20, z)
+    assert metrics["coverage"] == study.coverage_metrics(own, z, 50)["coverage"]
     panels = draw_systems(dataset, population, truth).panels
     assert [panel.title for panel in panels] == ["a", "b"]
 
@@ -318,13 +309,13 @@ def test_surprise_is_that_of_the_distance_from_the_population():
 def test_the_table_of_all_systems_has_names_units_and_the_surprise(tmp_path):
     problem, estimate, _ = linear_problem(4)
     posteriors = sampled(problem, estimate, effective=50)
-    dataset = posterior_dataset(posteriors, Quantities(("a", "b"), ("m / s", "1")), 20)
+    dataset = study.posterior_dataset(posteriors, study.Quantities(("a", "b"), ("m / s", "1")), 20)
     dataset["surprise_p_value"] = variable("system", np.array([0.5, 0.25, 0.1, 0.9]), "surprise")
     own = np.array([True, True])
-    assert systems_table(dataset, ["m / s", "1"], own)["system"].tolist() == [0, 1, 2, 3]
+    assert study.systems_table(dataset, ["m / s", "1"], own)["system"].tolist() == [0, 1, 2, 3]
     ids = np.array(["007", "x, y", "é", "d"])
     dataset = dataset.assign_coords(system_id=variable("system", ids, "name"))
-    table = systems_table(dataset, ["m / s", "1"], own)
+    table = study.systems_table(dataset, ["m / s", "1"], own)
     write_table(table, tmp_path / "systems.csv")
     lines = (tmp_path / "systems.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == (

@@ -7,16 +7,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from popinv.forward.section import forward_section
+from popinv.methods.posterior import study
 from popinv.methods.posterior.chains import effective_sample_size
 from popinv.methods.posterior.sampling import Posteriors
-from popinv.methods.posterior.study import (
-    Quantities,
-    coverage_metrics,
-    posterior_dataset,
-    statement,
-    systems_table,
-    told_quantities,
-)
 from popinv.methods.posterior.use import draw_systems
 from popinv.population.kinds import Law
 from popinv.store.variables import variable
@@ -27,9 +20,9 @@ LINE = {"kind": "porous_flow", "modes": MODES, "elements": 40}
 SQUARE = {"kind": "porous_flow", "dimension": 2, "modes": 2, "elements": 8}
 
 
-def quantities(forward: dict, law: str = "matern_field") -> Quantities:
+def quantities(forward: dict, law: str = "matern_field") -> study.Quantities:
     section = forward_section(forward)
-    return told_quantities(section, LAWS.validate_python({"kind": law}))
+    return study.told_quantities(section, LAWS.validate_python({"kind": law}))
 
 
 def posteriors(width: int, seed: int = 0) -> Posteriors:
@@ -72,7 +65,7 @@ def test_other_laws_keep_the_names_of_their_parameters():
     section = forward_section(LINE)
     names = [parameter.name for parameter in section.parameters()]
     start = {name: {"mean": 0.0, "standard_deviation": 1.0} for name in names}
-    told = told_quantities(section, LAWS.validate_python({"kind": "normal", "start": start}))
+    told = study.told_quantities(section, LAWS.validate_python({"kind": "normal", "start": start}))
     assert list(told.names) == names
     z = np.ones((2, len(names)))
     assert told.of(z) is z
@@ -83,9 +76,9 @@ def test_tables_figures_and_metrics_are_of_the_places():
     rng = np.random.default_rng(2)
     truth, drawn = (rng.standard_normal((n, 1 + MODES)) for n in (SYSTEMS, 200))
     population = told.of(drawn)
-    dataset = posterior_dataset(sampled, told, 10, truth)
+    dataset = study.posterior_dataset(sampled, told, 10, truth)
     dataset["surprise_p_value"] = variable("system", np.full(SYSTEMS, 0.5), "surprise")
-    table = systems_table(dataset, list(told.units), np.ones(5, dtype=bool))
+    table = study.systems_table(dataset, list(told.units), np.ones(5, dtype=bool))
     assert not [column for column in table.columns if "mode" in column]
     assert table.shape == (SYSTEMS, 1 + 5 * 5 + 3)
     values = told.of(sampled.draws[3])
@@ -94,18 +87,18 @@ def test_tables_figures_and_metrics_are_of_the_places():
     assert dataset["effective"].values[3, 3] == effective_sample_size(values)[3]
     # The draws are kept in the parameters too, so that the field can be had anywhere.
     np.testing.assert_allclose(told.of(dataset["z"].values), dataset["value"].values)
-    metrics = coverage_metrics(dataset, population, 50)
+    metrics = study.coverage_metrics(dataset, population, 50)
     assert "narrowing_log-permeability_at_x=0.1" in metrics
     assert not [name for name in metrics if "mode" in name]
     assert metrics["shared"] == "none"
     # The truth is drawn as the posteriors are, but for the mean.
     assert metrics["coverage"] == pytest.approx(0.95, abs=0.12)
     metrics |= {"surprising_systems": 0, "surprising_systems_expected": 0.12}
-    said = statement(metrics)
+    said = study.statement(metrics)
     assert "log-permeability at x=0" in said
     assert "0 of 12 systems are unlike the population, where 0.12 are expected" in said
     panels = draw_systems(dataset, population, None).panels
     assert panels[0].title == "log-permeability at x=0.1"
     # What ends a chain is the sampler's own coordinates.
     assert metrics["systems_at_the_cap"] == 0
-    assert coverage_metrics(dataset, population, 61)["systems_at_the_cap"] == SYSTEMS
+    assert study.coverage_metrics(dataset, population, 61)["systems_at_the_cap"] == SYSTEMS

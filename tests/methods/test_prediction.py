@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import replace
 
-import linear_systems
 import numpy as np
 import pytest
 import torch
-from linear_systems import MATRIX, closed_form
+from linear_systems import MATRIX, Solver, closed_form, linear_problem
 from scipy.stats import kstest
 
 from popinv.inference.conditions import Conditions
@@ -28,7 +26,7 @@ def known():
     conditions = Conditions.stated(
         (SYSTEMS, 5), np.ones(SYSTEMS), present=present, fill=np.zeros(5)
     )
-    problem, (alpha, gamma), _ = linear_systems.linear_problem(SYSTEMS, conditions)
+    problem, (alpha, gamma), _ = linear_problem(SYSTEMS, conditions)
     return problem, np.concatenate([alpha, gamma]), gamma
 
 
@@ -68,22 +66,12 @@ def test_each_draw_knows_its_law_and_error(known):
         assert away[places == 0].mean() > away[places == 1].mean() + 0.5
 
 
-class Solver:
-    """The linear model in the place of a solver."""
-
-    def __call__(self, z: torch.Tensor) -> torch.Tensor:
-        return z @ torch.from_numpy(MATRIX).T
-
-    def session(self):
-        return nullcontext()
-
-
 def test_through_the_solver_a_wrong_surrogate_gives_the_right_posterior(known):
     problem, p, gamma = known
     wrong = torch.from_numpy(MATRIX * 1.15)
     off = replace(problem, simulate=lambda z: z @ wrong.T)
     found = sample_posteriors(off, p, 4, 600, 20_000)
-    solved = _Draws(off, p[None], None).through(Solver(), found, 1200)
+    solved = _Draws(off, p[None], None).through(Solver(problem.simulate), found, 1200)
     for n in range(SYSTEMS):
         mean, posterior = closed_form(problem, gamma, n)
         deviation = np.sqrt(np.diag(posterior))
@@ -99,7 +87,7 @@ def test_p_values_of_the_population_are_uniform_whatever_was_seen(known):
     kinds = np.array([[1, 0, 0, 0, 0], [1, 1, 1, 0, 1], [0, 1, 0, 1, 0]], dtype=bool)
     present = kinds[rng.integers(3, size=900)]
     conditions = Conditions.stated((900, 5), np.ones(900), present=present, fill=np.zeros(5))
-    problem, _, _ = linear_systems.linear_problem(900, conditions, seed=9)
+    problem, _, _ = linear_problem(900, conditions, seed=9)
     found = belonging(problem, p, None, None)
     # Those of a kind share 1000 simulated systems.
     assert kstest(found, "uniform").statistic < 0.08

@@ -8,11 +8,10 @@ import mirrored_population
 import numpy as np
 import pytest
 import xarray as xr
-from mirrored_population import losses_of, mirrored_problem, starts_on_both_sides
+from mirrored_population import DESCENT, ERRORS, losses_of, mirrored_problem, starts_on_both_sides
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, InvariantError
-from popinv.inference.settings import DescentSettings
 from popinv.methods.outcome import StudyInput
 from popinv.methods.restarts import descents, use
 from popinv.methods.restarts.descents import descend, descent_end, descents_from
@@ -20,7 +19,6 @@ from popinv.methods.restarts.method import Restarts
 from popinv.methods.restarts.outlook import group_ends, outlook, share_with_interval
 
 quick = mirrored_population.quick
-ERRORS = np.array([0.05, 0.15, 0.1, 0.2])
 
 
 # --- groups of ends -------------------------------------------------------------------------------
@@ -73,8 +71,6 @@ def test_a_better_answer_is_counted_and_a_worse_one_is_not():
 
 # --- descents -------------------------------------------------------------------------------------
 
-DESCENT = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)
-
 
 def test_the_end_of_a_descent_is_that_before_its_correction():
     stored = {
@@ -93,9 +89,7 @@ def test_the_end_of_a_descent_is_that_before_its_correction():
 
 def made_from(sign: float) -> tuple[descents.Descents, np.ndarray]:
     """Descend from the end in the truth's basin (1) or its image's (-1), and from four starts."""
-    problem, truth = mirrored_problem(0.3)
-    (answer,), _ = descend(problem, DESCENT, [truth * np.array([sign, 1, 1, 1])], "answer")
-    starts = starts_on_both_sides(truth)
+    problem, truth, answer, starts = mirrored_population.descended(sign)
     return descents_from(problem, DESCENT, answer, ERRORS, starts, 6, 3.0), truth
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import mirrored_population
 import numpy as np
 import pytest
-import torch
-from linear_groups import COLUMNS, LAW, maximum, table
+from linear_groups import fit, maximum, table
 
-import popinv
 from popinv.inference.fit_distance import starts_near
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings
@@ -18,20 +16,15 @@ quick = mirrored_population.quick
 DESCENT = DescentSettings(iterations=500, model_samples=400, directions=32, legs=1)
 
 
-def differentiable(z, design, times):
-    return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
-
-
 @pytest.mark.full
 def test_descents_of_groups_from_other_starts_end_at_the_maximum(quick):
     data = table(60, seed=3)
-    keys = {"tests": False, "progress": False}
-    fit = popinv.fit(data, differentiable, law=LAW, noise="isotropic", **COLUMNS, **keys)
-    problem = fit.problem
+    found = fit(data)
+    problem = found.problem
     values, _ = maximum(data)
     exact = np.concatenate([values[:3], np.log(values[3:])])
-    errors = np.sqrt(np.diag(fit.population["covariance"].values))
-    np.testing.assert_allclose((estimate_of(fit.population) - exact) / errors, 0.0, atol=0.05)
+    errors = np.sqrt(np.diag(found.population["covariance"].values))
+    np.testing.assert_allclose((estimate_of(found.population) - exact) / errors, 0.0, atol=0.05)
     starts = starts_near(problem, exact, 2)[1:]
     (end,), _ = descend(problem, DESCENT, [exact], "answer")
     made = descents_from(problem, DESCENT, end, errors, starts, 4, 2.0)

@@ -38,6 +38,13 @@ def closed_form(problem, start=TRUTH):
     return minimize(loss, start, method="BFGS", options={"gtol": 1e-6}).x
 
 
+def answered(problem, estimate, estimator):
+    """Return an answer, and its influence."""
+    attrs = {"estimator": estimator, "through": "surrogate"}
+    answer = estimate_dataset(problem, estimate, attrs)
+    return answer, influence_of(answer)
+
+
 @pytest.fixture(scope="module")
 def fitted():
     """Return problem, answer, influence and refitter of the likelihood; system 3 is far out."""
@@ -46,9 +53,7 @@ def fitted():
     data[3] += 4 * (data[3] - data.mean(axis=0))
     problem = replace(problem, data=data)
     estimate = fit_marginal_likelihood(problem, TRUTH, MarginalSettings(draws=DRAWS))
-    attrs = {"estimator": "likelihood", "through": "surrogate"}
-    answer = estimate_dataset(problem, estimate, attrs)
-    influence = influence_of(answer)
+    answer, influence = answered(problem, estimate, "likelihood")
     return problem, answer, influence, Refitter(problem, answer, influence, None, DRAWS)
 
 
@@ -124,9 +129,7 @@ def test_predicted_steps_are_enough_and_grow_with_what_is_to_be_forgotten(fitted
 def test_the_pseudo_likelihood_forgets_too(fitted):
     problem = fitted[0]
     estimate = fit_pseudo_likelihood(problem, [TRUTH])
-    attrs = {"estimator": "pseudo_likelihood", "through": "surrogate"}
-    answer = estimate_dataset(problem, estimate, attrs)
-    influence = influence_of(answer)
+    answer, influence = answered(problem, estimate, "pseudo_likelihood")
     found = Refitter(problem, answer, influence, None, DRAWS).without(np.array([3]))
     rest = problem.of_systems(np.delete(np.arange(COUNT), 3))
     again = fit_pseudo_likelihood(rest, [estimate.p])
@@ -140,9 +143,7 @@ def test_the_distance_descends_without_the_system(fitted):
     problem = replace(fitted[0], stage="descent")
     settings = DescentSettings(iterations=60, model_samples=300, directions=16)
     fit = fit_distance(problem, settings, [TRUTH], progress=False)
-    attrs = {"estimator": "distance", "through": "surrogate"}
-    answer = estimate_dataset(problem, fit.estimate, attrs)
-    influence = influence_of(answer)
+    answer, influence = answered(problem, fit.estimate, "distance")
     # The first-order shift without a system far out is too inaccurate to compare with.
     system = evenly_ranked(influence.size(influence.shifts), 20)[-2]
     found = Refitter(problem, answer, influence, settings, DRAWS).without(np.array([system]))

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+import linear_groups
 import numpy as np
 import pytest
-import torch
-from linear_groups import COLUMNS, LAW, NAMES, maximum, table
+from linear_groups import NAMES, maximum, table
 
 import popinv
 from popinv.inference.result import estimate_of
 from popinv.inference.settings import DescentSettings
 from popinv.methods.withdrawal.influence import influence_of
 from popinv.methods.withdrawal.refit import Refitter
-
-
-def differentiable(z, design, times):
-    return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +21,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def fit(data) -> popinv.Result:
-    keys = {"tests": False, "progress": False}
-    return popinv.fit(data, differentiable, law=LAW, noise="isotropic", **COLUMNS, **keys)
+    return linear_groups.fit(data)
 
 
 def test_a_short_fit_without_a_group_is_the_exact_maximum_of_the_others(fit, data):

@@ -16,24 +16,9 @@ from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError
 from popinv.methods.metrics import write_metrics
 from popinv.store import storage
-from popinv_papers.analog import check, claims, devices, digits, figures, quadratic
+from popinv_papers.analog import check, claims, devices, digits, figures, layers, quadratic
 from popinv_papers.analog.algorithms import AnalogTraining, Weights, begin, point, step
 from popinv_papers.analog.devices import DEVICES, asymmetric_linear, device, update
-from popinv_papers.analog.layers import (
-    AnalogConv2d,
-    AnalogLinear,
-    Reading,
-    apply_gradients,
-    digital_parameters,
-    set_method,
-)
-from popinv_papers.analog.quadratic import (
-    LeastSquares,
-    analog_minimiser,
-    digital_error,
-    gaussian,
-    run,
-)
 from popinv_papers.kit.claims import write_claims
 from popinv_papers.kit.images import ImageSet
 
@@ -141,19 +126,21 @@ def test_one_column_is_transferred_and_the_state_is_not_changed():
 
 
 def test_digital_descent_has_its_stationary_error_and_analog_its_penalty():
-    least = LeastSquares.drawn(1)
+    least = quadratic.LeastSquares.drawn(1)
     start = np.zeros((1, 40))
-    digital = run(least, AnalogTraining("digital", 0.05), gaussian(0.1), start, 6000, 1, "test")
-    theory = digital_error(least, 0.05, 0.1)
+    digital = quadratic.run(
+        least, AnalogTraining("digital", 0.05), quadratic.gaussian(0.1), start, 6000, 1, "test"
+    )
+    theory = quadratic.digital_error(least, 0.05, 0.1)
     assert digital.squared_gradient[0] == pytest.approx(theory, rel=0.08)
     offs = []
     for method in (
         AnalogTraining("analog", 0.02, device=asymmetric_linear(2.0)),
         AnalogTraining("tiki_taka", 0.1, transfer=0.002, device=asymmetric_linear(2.0)),
     ):
-        trace = run(least, method, gaussian(0.1), start, 6000, 1, "test", 2.0)
+        trace = quadratic.run(least, method, quadratic.gaussian(0.1), start, 6000, 1, "test", 2.0)
         offs.append(np.linalg.norm(trace.mean[0] - least.solution))
-    theory = np.linalg.norm(analog_minimiser(least, 0.1, 2.0) - least.solution)
+    theory = np.linalg.norm(quadratic.analog_minimiser(least, 0.1, 2.0) - least.solution)
     assert offs[0] == pytest.approx(theory, rel=0.15)
     assert offs[1] < 0.3 * offs[0]
 
@@ -178,7 +165,7 @@ def test_drift_decay_and_responses_follow_theory():
 
 def test_layers_compute_and_differentiate_as_digital_ones():
     x = torch.from_numpy(rng().normal(size=(3, 2, 7, 7)).astype(np.float32)).requires_grad_()
-    layer = AnalogConv2d(2, 4, 3)
+    layer = layers.AnalogConv2d(2, 4, 3)
     layer.draw(rng())
     kernel = layer.weight.detach().reshape(4, 2, 3, 3).requires_grad_()
     expected = conv2d(x, kernel, layer.bias)
@@ -191,7 +178,7 @@ def test_layers_compute_and_differentiate_as_digital_ones():
 
 
 def test_sizes_add_up_over_samples():
-    layer = AnalogLinear(5, 3)
+    layer = layers.AnalogLinear(5, 3)
     layer.draw(rng())
     x = torch.from_numpy(rng().normal(size=(8, 5)).astype(np.float32))
     layer(x).square().sum().backward()
@@ -202,35 +189,35 @@ def test_sizes_add_up_over_samples():
 
 
 def test_a_network_moves_as_the_steps_say():
-    net = nn.Sequential(AnalogLinear(4, 3), nn.Tanh(), AnalogLinear(3, 1))
+    net = nn.Sequential(layers.AnalogLinear(4, 3), nn.Tanh(), layers.AnalogLinear(3, 1))
     for layer in (net[0], net[2]):
         layer.draw(rng())
     method = AnalogTraining("tiki_taka", 0.2, transfer=0.1, device=asymmetric_linear(1.0))
-    set_method(net, method)
+    layers.set_method(net, method)
     net(torch.ones(2, 4)).sum().backward()
     before = [(x.weight.data, x.second, x.weight.grad, x.size) for x in (net[0], net[2])]
-    biases = [p.detach().clone() for p in digital_parameters(net)]
-    slopes = [p.grad.clone() for p in digital_parameters(net)]
-    apply_gradients(net, method, 0.3, 0)
+    biases = [p.detach().clone() for p in layers.digital_parameters(net)]
+    slopes = [p.grad.clone() for p in layers.digital_parameters(net)]
+    layers.apply_gradients(net, method, 0.3, 0)
     for layer, (w, p, g, size) in zip((net[0], net[2]), before, strict=True):
         expected = step(Weights(w, p), g, method, size)
         torch.testing.assert_close(layer.weight.data, expected.w)
         torch.testing.assert_close(layer.second, expected.p)
         assert layer.size is None
-    for old, slope, new in zip(biases, slopes, digital_parameters(net), strict=True):
+    for old, slope, new in zip(biases, slopes, layers.digital_parameters(net), strict=True):
         torch.testing.assert_close(new.detach(), old - 0.3 * slope)
 
 
 def test_reading_rounds_bounds_and_adds_noise():
     draws = torch.Generator().manual_seed(1)
     x, matrix = torch.ones(2000, 4), torch.full((4, 1), 0.5)
-    exact = Reading(draws, noise=0.0).product(x, matrix)
+    exact = layers.Reading(draws, noise=0.0).product(x, matrix)
     assert abs(exact - 2).max() <= 20 / 127 / 2
-    noisy = Reading(draws, noise=0.5, output_steps=1e6).product(3 * x, matrix)
+    noisy = layers.Reading(draws, noise=0.5, output_steps=1e6).product(3 * x, matrix)
     assert noisy.mean() == pytest.approx(6, abs=0.1)
     assert noisy.std() == pytest.approx(1.5, rel=0.08)
-    assert Reading(draws, bound=1.0, noise=0.0).product(x, matrix).max() == 1
-    assert (Reading(draws, noise=0.0).product(0 * x, matrix) == 0).all()
+    assert layers.Reading(draws, bound=1.0, noise=0.0).product(x, matrix).max() == 1
+    assert (layers.Reading(draws, noise=0.0).product(0 * x, matrix) == 0).all()
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -329,18 +316,14 @@ def test_the_factor_of_the_paper_would_be_seen():
 
 
 def test_the_error_falls_with_the_range_and_rises_with_the_noise_from_any_start():
-    least = LeastSquares.drawn(1)
+    least = quadratic.LeastSquares.drawn(1)
     numbers = quadratic.dependences(least, quadratic.QuadraticSize(4000, 0, 0), 1)
     for name, places, sign in (("range", quadratic.RANGES, -1), ("noise", quadratic.NOISES, 1)):
         off = [numbers[f"analog_{name}_{place:g}_bias"] for place in places]
         assert (sign * np.diff(off) > 0).all()
-        theory = [
-            np.linalg.norm(
-                analog_minimiser(least, *((0.1, p) if name == "range" else (p, 2.0)))
-                - least.solution
-            )
-            for p in places[1:4]
-        ]
+        at = [(0.1, place) if name == "range" else (place, 2.0) for place in places[1:4]]
+        ends = [quadratic.analog_minimiser(least, *each) for each in at]
+        theory = [np.linalg.norm(end - least.solution) for end in ends]
         np.testing.assert_allclose(off[1:4], theory, rtol=0.2)
     starts = [numbers[f"analog_start_{name}_bias"] for name in ("zero", "solution", "random")]
     assert max(starts) < 1.15 * min(starts)
@@ -379,10 +362,7 @@ def test_a_separable_set_is_learnt_digitally_and_by_tiki_taka():
             lambda: AnalogTraining("residual", 0.1, device=asymmetric_linear(1.0)),
             "rate of transfer",
         ),
-        (
-            lambda: AnalogTraining("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)),
-            "taken at W",
-        ),
+        (lambda: AnalogTraining("tiki_taka", 0.1, 0.1, 0.4, asymmetric_linear(1.0)), "taken at W"),
     ],
 )
 def test_bad_input_is_refused(call, message):

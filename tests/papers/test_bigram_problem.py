@@ -12,21 +12,12 @@ from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
 from popinv.store import storage
 from popinv.store.variables import variable
-from popinv_papers.bigram import check, figures
+from popinv_papers.bigram import check, figures, scaling
 from popinv_papers.bigram.claims import OTHERS, claims
 from popinv_papers.bigram.cross_entropy import cross_entropy_steps
 from popinv_papers.bigram.curves import crossing, crossings, text_curves
 from popinv_papers.bigram.entries import Bigrams
 from popinv_papers.bigram.power_law import frequencies
-from popinv_papers.bigram.scaling import (
-    TARGETS,
-    collapse,
-    gap,
-    slope,
-    steps_at,
-    steps_map,
-    worst_case,
-)
 from popinv_papers.bigram.series import NO_ADVICE, advice_trials, advise, quantised, series_curves
 from popinv_papers.bigram.text_problem import independent_tokens, predicted_halves, text
 from popinv_papers.kit.claims import Claim
@@ -46,9 +37,9 @@ def sequences(size: int = 200) -> list[np.ndarray]:
 def small_result() -> xr.Dataset:
     symbols = sequences(), 200
     return check.whole(
-        collapse((100, 1000)),
-        steps_map((100, 1000, 10_000), (0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5)),
-        worst_case(TARGETS, OTHERS, (10**4, 10**8)),
+        scaling.collapse((100, 1000)),
+        scaling.steps_map((100, 1000, 10_000), (0.25, 0.5, 0.75, 1.0, 1.1, 1.25, 1.5)),
+        scaling.worst_case(scaling.TARGETS, OTHERS, (10**4, 10**8)),
         text({200: symbols}, 5, 1),
         predicted_halves(symbols, 5, 1),
         cross_entropy_steps((10, 20)),
@@ -91,8 +82,8 @@ def test_the_worst_case_is_that_of_all_exponents(result):
     begins = "exponent 1 is the worst case of gradient descent (10000 symbols, to 0.03"
     found = row(claims(result), begins)
     # An exponent of the map that takes more steps shows it already.
-    most = steps_at(result, "gradient", 1.25, 10_000, 0.03)
-    assert found.found.mean < steps_at(result, "gradient", 1.0, 10_000, 0.03) / most
+    most = scaling.steps_at(result, "gradient", 1.25, 10_000, 0.03)
+    assert found.found.mean < scaling.steps_at(result, "gradient", 1.0, 10_000, 0.03) / most
     assert found.status == "does not hold"
     begins = "exponent 1 is the worst case of gradient descent (1e+08 symbols, to 0.1"
     found = row(claims(result), begins)
@@ -119,26 +110,26 @@ def test_text_is_no_evidence_where_independent_tokens_miss_the_curve_too(result)
 
 
 def test_slopes_are_of_logarithms():
-    exact = steps_map((1000, 10_000), exponents=(1.0,), targets=(0.3,))
+    exact = scaling.steps_map((1000, 10_000), exponents=(1.0,), targets=(0.3,))
     exact["steps_sign"][:] = [[[20, 200]]]
     exact["steps_gradient"][:] = [[[100, 1000]]]
-    assert slope(exact, "sign", 1.0, 0.3) == pytest.approx(1.0)
+    assert scaling.slope(exact, "sign", 1.0, 0.3) == pytest.approx(1.0)
     exact["steps_sign"][:] = [[[20, 40]]]
-    assert slope(exact, "sign", 1.0, 0.3) == pytest.approx(np.log10(2))
+    assert scaling.slope(exact, "sign", 1.0, 0.3) == pytest.approx(np.log10(2))
 
 
 def test_gaps_to_the_limit_shrink_with_the_vocabulary():
     for method, exponent in (("gradient", 0.5), ("sign", 1.0)):
         gaps = [
-            gap(collapse(sizes, (exponent,)), method, exponent)
+            scaling.gap(scaling.collapse(sizes, (exponent,)), method, exponent)
             for sizes in ((30, 100), (1000, 10_000))
         ]
         assert gaps[1] < gaps[0]
     # At 1 and at 1/2 the extrapolated limits are still a few per cent away.
     for method, exponent in (("gradient", 1.0), ("gradient", 0.75), ("sign", 0.5)):
-        near = collapse((10_000, 100_000), (exponent,))
-        assert gap(near, method, exponent) < 0.08
-        assert gap(near, method, exponent, stretched=True) > 0.1
+        near = scaling.collapse((10_000, 100_000), (exponent,))
+        assert scaling.gap(near, method, exponent) < 0.08
+        assert scaling.gap(near, method, exponent, stretched=True) > 0.1
 
 
 def test_independent_tokens_follow_their_law():

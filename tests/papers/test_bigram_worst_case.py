@@ -9,14 +9,7 @@ import numpy as np
 import pytest
 from tiers import parameters
 
-from popinv_papers.bigram import gradient_descent
-from popinv_papers.bigram.scaling import (
-    VOCABULARIES,
-    real_steps_to,
-    relative_loss_of_any,
-    worst_case,
-    worst_exponent,
-)
+from popinv_papers.bigram import gradient_descent, scaling
 
 TARGETS = (0.3, 0.1, 0.03)
 
@@ -45,7 +38,7 @@ def partial_sum(size: int, power: mpmath.mpf) -> mpmath.mpf:
 @pytest.mark.parametrize("size", [10**5, 10**8, 10**16])
 @pytest.mark.parametrize("exponent", [0.5, 0.875, 1.0, 1.05, 1.5])
 def test_losses_are_those_of_zeta_functions(size, exponent):
-    found = relative_loss_of_any(size, exponent, 20)
+    found = scaling.relative_loss_of_any(size, exponent, 20)
     assert found == pytest.approx(exact_loss(size, exponent, 20), rel=1e-9)
 
 
@@ -53,36 +46,38 @@ def test_losses_are_those_of_zeta_functions(size, exponent):
 @pytest.mark.parametrize("steps", [1, 3000, 400_000])
 def test_losses_are_those_of_direct_sums(exponent, steps):
     direct = gradient_descent.relative_loss(3_000_000, exponent, steps)
-    assert relative_loss_of_any(3_000_000, exponent, steps) == pytest.approx(direct, rel=1e-9)
+    assert scaling.relative_loss_of_any(3_000_000, exponent, steps) == pytest.approx(
+        direct, rel=1e-9
+    )
 
 
 def test_real_steps_are_just_below_the_whole_ones():
     for exponent in (0.875, 1.0, 1.5):
         for target in TARGETS:
             whole = gradient_descent.steps_to(20_000, exponent, target)
-            assert whole - 1 < real_steps_to(20_000, exponent, target) <= whole
+            assert whole - 1 < scaling.real_steps_to(20_000, exponent, target) <= whole
 
 
 def test_the_limit_below_exponent_1_gives_the_steps_of_large_vocabularies():
     for exponent, target in ((0.5, 0.1), (0.75, 0.3)):
-        tau = 2 * real_steps_to(10**16, exponent, target) / float(10**16) ** exponent
+        tau = 2 * scaling.real_steps_to(10**16, exponent, target) / float(10**16) ** exponent
         assert gradient_descent.limit(exponent, tau) == pytest.approx(target, rel=1e-3)
 
 
 @parameters("target", TARGETS[1:2], full=[TARGETS[0], TARGETS[2]])
 def test_a_finer_grid_finds_no_worse_exponent(target):
-    for size in VOCABULARIES[::3]:
-        exponent, steps = worst_exponent(size, target)
-        finer, more = worst_exponent(size, target, spacing=0.02)
+    for size in scaling.VOCABULARIES[::3]:
+        exponent, steps = scaling.worst_exponent(size, target)
+        finer, more = scaling.worst_exponent(size, target, spacing=0.02)
         assert finer == pytest.approx(exponent, abs=1e-4)
         assert more == pytest.approx(steps, rel=1e-6)
-        near = [real_steps_to(size, exponent + step, target) for step in (-0.003, 0.003)]
+        near = [scaling.real_steps_to(size, exponent + step, target) for step in (-0.003, 0.003)]
         assert max(near) < steps
 
 
 def test_larger_vocabularies_need_not_make_exponent_1_the_worst():
     """To 30 % of the loss it goes the other way; to 3 % exponent 1 comes near, and is not it."""
-    found = worst_case((0.3, 0.03), (1.0,))
+    found = scaling.worst_case((0.3, 0.03), (1.0,))
     share = (found["worst_steps_at"] / found["worst_steps"]).sel(worst_other=1.0)
     easy, hard = share.sel(target=0.3).values, share.sel(target=0.03).values
     assert (np.diff(easy) < 0).all()
@@ -97,6 +92,6 @@ def test_the_worst_exponent_tends_to_1_as_the_limit_says():
     """The distance from 1 is sqrt(-log(1 - epsilon) / log d), to a power of 1 / log d."""
     off = []
     for size in (10**16, 10**120):
-        exponent, _ = worst_exponent(size, 0.3)
+        exponent, _ = scaling.worst_exponent(size, 0.3)
         off.append((1 - exponent) / np.sqrt(-np.log(0.7) / np.log(float(size))))
     assert off[1] == pytest.approx(1, abs=0.1)

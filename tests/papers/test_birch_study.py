@@ -27,13 +27,7 @@ from popinv_papers.birch.live import Adam, Handling, LiveRun, Plain, RealRun, Sp
 from popinv_papers.birch.method import Birch
 from popinv_papers.birch.objectives import quadratic
 from popinv_papers.birch.replay import points_on_main_branch
-from popinv_papers.birch.study import (
-    Learning,
-    compare,
-    predicted,
-    stable,
-    tried,
-)
+from popinv_papers.birch.study import Learning, compare, predicted, stable, tried
 from popinv_papers.birch.tree import check
 from popinv_papers.birch.use import draw_training
 
@@ -48,14 +42,18 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def workers_of(team: Team, message: float = 0.0) -> Workers:
-    return Workers(tuple(team.seconds), (message,) * len(team.seconds))
-
-
 def exact(worker: int, count: int, x: np.ndarray) -> np.ndarray:
     """Return the quadratic's gradient without noise."""
     beyond = np.pad(x, 1)
     return 0.25 * (2 * x - beyond[:-2] - beyond[2:]) + 0.25 * (np.arange(len(x)) == 0)
+
+
+def real(team: Team, name: str, message: float = 0.0) -> RealRun:
+    """Return a run of a method by real processes."""
+    count = len(team.seconds)
+    workers = Workers(tuple(team.seconds), (message,) * count)
+    way = policy(name, count, SETTINGS.get(name, {}))
+    return RealRun(team, workers, way, BOWL.start, Plain(0.05), 10)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -72,15 +70,8 @@ def test_points_on_the_way_are_those_of_the_replay(name):
 
 def test_real_workers_grow_trees_that_keep_the_conditions():
     with Team([0.001, 0.001, 0.003, 0.004], exact, 5) as team:
-        for name, settings in SETTINGS.items():
-            run = RealRun(
-                team,
-                workers_of(team, 0.001),
-                policy(name, 4, settings),
-                BOWL.start,
-                Plain(0.05),
-                10,
-            )
+        for name in SETTINGS:
+            run = real(team, name, 0.001)
             run.until(24)
             conditions = check(run.tree)
             assert conditions.fresh, name
@@ -98,9 +89,7 @@ def test_real_workers_grow_trees_that_keep_the_conditions():
 
 def test_real_gradients_take_at_least_their_time_and_slow_workers_give_less():
     with Team([0.002, 0.02], exact, 5) as team:
-        run = RealRun(
-            team, workers_of(team), policy("asynchronous", 2, {}), BOWL.start, Plain(0.05), 10
-        )
+        run = real(team, "asynchronous")
         run.until(30)
     fast, slow = run.took
     assert min(fast) >= 0.002
@@ -115,9 +104,7 @@ def test_a_worker_that_fails_is_named():
         return exact(worker, count, x)
 
     with Team([0.001, 0.001], broken, 5) as team:
-        run = RealRun(
-            team, workers_of(team), policy("minibatch", 2, {}), BOWL.start, Plain(0.05), 10
-        )
+        run = real(team, "minibatch")
         with pytest.raises(DataError, match="worker process 1"):
             run.until(10)
 

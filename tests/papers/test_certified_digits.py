@@ -1,4 +1,4 @@
-"""Systems removed from an answer, the digits in small, and the pictures of both."""
+"""The digits in small, and their picture."""
 
 from __future__ import annotations
 
@@ -12,12 +12,6 @@ from popinv.methods.certificate.requests import Goal, learn, relearn, remove
 from popinv_papers.certified_unlearning import accounts, check, claims, digits
 from popinv_papers.certified_unlearning.check import draw_digits
 from popinv_papers.kit.images import ImageSet
-
-DRAWS, GONE = 32, [7, 50]
-ASKED = {"epsilon": 1.0, "epochs": 4, "rate": 0.5, "clipping": 4.0}
-
-
-# --- contributions --------------------------------------------------------------------------------
 
 
 def few_digits(n: int = 96, strong: float = 0.05) -> digits.Digits:

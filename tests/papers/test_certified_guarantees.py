@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from certified_constants import DELTA, N, mnist, small
 from scipy.optimize import minimize, minimize_scalar
 
 from popinv.errors import ConfigError
@@ -14,22 +15,7 @@ from popinv.methods.certificate.accountant import Setting
 from popinv_papers.certified_unlearning import accounts, guarantees
 from popinv_papers.certified_unlearning.accounts import DescentToDelete, Langevin
 
-N = 11_264
-DELTA = 1 / N
 PUBLISHED_CODE = ["paper", *["exact"] * 99]
-
-
-def mnist(batch: int, n: int = N, smooth: float | None = None) -> Setting:
-    """Return the constants of threes against eights."""
-    strong = 1e-6 * n
-    smooth = smooth or 0.25 + strong
-    return Setting(n, batch, 1 / smooth, strong, smooth, 1.0, 100.0)
-
-
-def small(batch: int = 4, **changes) -> Setting:
-    return Setting(**{
-        "n": 12, "batch": batch, "rate": 0.8, "strong": 0.1, "smooth": 1.2, "lipschitz": 1.0,
-    } | changes)  # fmt: skip
 
 
 @pytest.mark.parametrize(

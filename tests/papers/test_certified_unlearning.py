@@ -177,9 +177,8 @@ def test_exactly_so_many_epochs_are_run():
             w = w - setting.rate * (pull[:, None, None] + 0.1 * w)
     by_run = run(model, records, Logistic(), setting, quiet, 2).parameters
     assert by_run == pytest.approx(w)
-    cut = run(
-        run(model, records, Logistic(), setting, NOISE, 1), records, Logistic(), setting, NOISE, 2
-    )
+    begun = run(model, records, Logistic(), setting, NOISE, 1)
+    cut = run(begun, records, Logistic(), setting, NOISE, 2)
     assert np.array_equal(cut.parameters, once.parameters)
 
 
@@ -214,9 +213,8 @@ def test_the_start_lies_in_the_ball():
     wide = start(records, constants(records), replace(NOISE, sigma=3.0), 400).parameters
     assert wide.std() == pytest.approx(math.sqrt(2 / 0.1) * 3, rel=0.1)
     ball = constants(records, radius=1.5)
-    lengths = np.linalg.norm(
-        start(records, ball, replace(NOISE, sigma=3.0), 400).parameters, axis=0
-    )
+    inside = start(records, ball, replace(NOISE, sigma=3.0), 400)
+    lengths = np.linalg.norm(inside.parameters, axis=0)
     assert lengths.max() <= 1.5 * (1 + 1e-12)
     assert not start(records, constants(records, strong=0.0), NOISE, 1).parameters.any()
 
@@ -244,31 +242,17 @@ def test_a_request_carries_what_is_left_of_those_before():
 
 
 def test_records_must_be_divided_as_the_constants_say():
-    records = classes()
-    with pytest.raises(
-        ConfigError, match="batches of 6, but the constants are for 24 in batches of 8"
-    ):
-        run(
-            IndependentRuns(np.zeros((3, 1, 1))),
-            records,
-            Logistic(),
-            replace(constants(records), batch=8),
-            NOISE,
-            1,
-        )
+    records, begin = classes(), IndependentRuns(np.zeros((3, 1, 1)))
+    setting = replace(constants(records), batch=8)
+    said = "batches of 6, but the constants are for 24 in batches of 8"
+    with pytest.raises(ConfigError, match=said):
+        run(begin, records, Logistic(), setting, NOISE, 1)
 
 
 def test_parameters_that_are_not_finite_are_not_published():
-    records = classes()
+    records, begin = classes(), IndependentRuns(np.full((3, 1, 1), np.inf))
     with pytest.raises(DivergenceError), np.errstate(invalid="ignore"):
-        run(
-            IndependentRuns(np.full((3, 1, 1), np.inf)),
-            records,
-            Logistic(),
-            constants(records),
-            NOISE,
-            1,
-        )
+        run(begin, records, Logistic(), constants(records), NOISE, 1)
 
 
 # --- distances ------------------------------------------------------------------------------------

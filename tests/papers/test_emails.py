@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
-import tarfile
 
 import pytest
+import test_images
 
 from popinv.errors import DataError
-from popinv_papers.kit import packages
 from popinv_papers.kit.text import GROUPS, spam_texts
 
 PLAIN = """From someone@here Thu Aug 22 2002
@@ -45,25 +42,18 @@ of the plain part, caf\xe9
 EMPTY = "Subject: nothing\n\n\n"
 
 
-def archive(tmp_path, monkeypatch, letters: dict[str, str]):
-    path = tmp_path / "letters.tgz"
-    with tarfile.open(path, "w:gz") as tar:
-        for name, letter in letters.items():
-            content = json.dumps({"text": letter, "group": "x"}).encode()
-            info = tarfile.TarInfo(f"package/data/{name}.json")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-        tar.addfile(tarfile.TarInfo("package/LICENSE"))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    known = packages.Package("letters", "1", digest)
-    monkeypatch.setitem(packages.PACKAGES, "spam-assassin", known)
-    return path
+archive_of = test_images.archive_of
 
 
-def test_bodies_are_read_without_headers_and_marks(tmp_path, monkeypatch):
+def files_of(letters: dict[str, str]) -> dict[str, bytes]:
+    files = {name: json.dumps({"text": text, "group": "x"}) for name, text in letters.items()}
+    return {"LICENSE": b""} | {f"data/{n}.json": content.encode() for n, content in files.items()}
+
+
+def test_bodies_are_read_without_headers_and_marks(archive_of):
     letters = {f"{group}/1": PLAIN for group in GROUPS}
     letters |= {"spam-1/2": PAGE, "spam-1/3": BOTH, "spam-1/4": EMPTY}
-    texts = spam_texts(archive(tmp_path, monkeypatch, letters))
+    texts = spam_texts(archive_of("spam-assassin", files_of(letters)))
     assert set(texts) == set(GROUPS)
     assert texts["easy-ham-1"] == ["Dear Sir, I write to you."]
     assert texts["spam-1"] == [
@@ -71,7 +61,7 @@ def test_bodies_are_read_without_headers_and_marks(tmp_path, monkeypatch):
     ]  # fmt: skip
 
 
-def test_a_group_without_letters_is_named(tmp_path, monkeypatch):
-    path = archive(tmp_path, monkeypatch, {"spam-1/1": PLAIN})
+def test_a_group_without_letters_is_named(archive_of):
+    path = archive_of("spam-assassin", files_of({"spam-1/1": PLAIN}))
     with pytest.raises(DataError, match="no letters of the groups easy-ham-1, easy-ham-2"):
         spam_texts(path)

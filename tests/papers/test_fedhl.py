@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from popinv.errors import ConfigError
-from popinv_papers.fedhl import clients, server
+from popinv_papers.fedhl import clients, lora, server
 from popinv_papers.fedhl.clients import (
     Local,
     Pruning,
@@ -22,16 +22,6 @@ from popinv_papers.fedhl.clients import (
     train,
 )
 from popinv_papers.fedhl.federation import Federation, begin, run, step
-from popinv_papers.fedhl.lora import (
-    LowRankFactors,
-    ModuleLoss,
-    apply,
-    factor_gradients,
-    fresh,
-    products,
-    shapes_of,
-    truncated,
-)
 from popinv_papers.fedhl.regression import RANKS, regression
 from popinv_papers.fedhl.server import METHODS, Weighting
 
@@ -61,10 +51,10 @@ def matrix(rank: int, shape=(7, 5), seed: int = 0) -> torch.Tensor:
     )
 
 
-def sent(w: torch.Tensor, ranks: list[int]) -> LowRankFactors:
+def sent(w: torch.Tensor, ranks: list[int]) -> lora.LowRankFactors:
     rngs = [np.random.default_rng(i) for i in ranks]
-    empty = fresh(tuple(w.shape), ranks, rngs, w.dtype)
-    return truncated(*torch.linalg.svd(w, full_matrices=False), empty, ranks)
+    empty = lora.fresh(tuple(w.shape), ranks, rngs, w.dtype)
+    return lora.truncated(*torch.linalg.svd(w, full_matrices=False), empty, ranks)
 
 
 # --- factors -------------------------------------------------------------------------------------
@@ -94,7 +84,7 @@ def test_gradients_of_factors_are_those_of_automatic_differentiation():
     target = matrix(5, seed=1)
     b, a = (t.clone().requires_grad_(True) for t in (factors.b, factors.a))
     (0.5 * (b @ a - target) ** 2).sum().backward()
-    gradients = factor_gradients({"w": factors}, {"w": factors.product() - target})["w"]
+    gradients = lora.factor_gradients({"w": factors}, {"w": factors.product() - target})["w"]
     torch.testing.assert_close(gradients.b, b.grad)
     torch.testing.assert_close(gradients.a, a.grad)
 
@@ -108,7 +98,7 @@ def module() -> nn.Module:
 
 def test_any_module_is_adapted_as_if_its_weights_were_changed():
     net, changed = module(), module()
-    shapes = shapes_of(net)
+    shapes = lora.shapes_of(net)
     assert shapes == {"0.weight": (3, 6), "3.weight": (4, 12)}
     increments = {name: matrix(2, shape) for name, shape in shapes.items()}
     x = torch.randn(5, 2, 4, dtype=torch.float64)
@@ -117,15 +107,15 @@ def test_any_module_is_adapted_as_if_its_weights_were_changed():
             if name in increments:
                 parameter += increments[name].view_as(parameter)
     before = net(x)
-    torch.testing.assert_close(apply(net, increments, x), changed(x))
+    torch.testing.assert_close(lora.apply(net, increments, x), changed(x))
     assert torch.equal(net(x), before)
 
 
 def test_gradients_of_all_clients_at_once_are_those_of_each():
-    loss = ModuleLoss(module(), lambda out, target: ((out - target) ** 2).mean())
+    loss = lora.ModuleLoss(module(), lambda out, target: ((out - target) ** 2).mean())
     stacked = {
         name: torch.stack([matrix(2, shape, seed) for seed in (1, 2)])
-        for name, shape in shapes_of(loss.module).items()
+        for name, shape in lora.shapes_of(loss.module).items()
     }
     x = torch.randn(2, 5, 2, 4, dtype=torch.float64)
     target = torch.randn(2, 5, 4, dtype=torch.float64)
@@ -251,7 +241,7 @@ def test_flora_adds_exactly_what_clients_learnt():
     from popinv.seeds import generator
 
     rngs = [generator(asked.seed, name, 1) for name in stage]
-    start = {"w": fresh((40, 30), [2] * 10, rngs, torch.float64)}
+    start = {"w": lora.fresh((40, 30), [2] * 10, rngs, torch.float64)}
     trained = train(start, state.increments, problem.gradient, np.arange(10), 1, asked.local)
     # The stack of the factors has the mean of the products as its product.
     f = trained["w"]
@@ -261,16 +251,18 @@ def test_flora_adds_exactly_what_clients_learnt():
 
 
 def test_hetlora_weighs_clients_by_norm_and_sends_slices():
-    trained = {"w": LowRankFactors(torch.ones(2, 3, 1), torch.tensor([[[1.0, 0]], [[0, 3.0]]]))}
+    trained = {
+        "w": lora.LowRankFactors(torch.ones(2, 3, 1), torch.tensor([[[1.0, 0]], [[0, 3.0]]]))
+    }
     np.testing.assert_allclose(server.norm_weights(trained), [0.25, 0.75])
-    zero = {"w": LowRankFactors(torch.zeros(2, 3, 1), torch.ones(2, 1, 2))}
+    zero = {"w": lora.LowRankFactors(torch.zeros(2, 3, 1), torch.ones(2, 1, 2))}
     np.testing.assert_allclose(server.norm_weights(zero), [0.5, 0.5])
     state, info = after(3, federation("hetlora"))
     assert 0 < info["truncation"] < 1
     # The mean of the factors is W, which keeps their rank.
     assert state.factors is not None
     assert state.factors["w"].b.shape == (1, 40, 12)
-    torch.testing.assert_close(state.increments["w"], products(state.factors)["w"][0])
+    torch.testing.assert_close(state.increments["w"], lora.products(state.factors)["w"][0])
 
 
 def test_a_residual_at_the_client_is_part_of_its_base():
@@ -304,10 +296,10 @@ def test_bytes_count_factors_both_ways():
 # --- pruning and scales ----------------------------------------------------------------------
 
 
-def drawn(count: int, m: int, r: int, n: int, seed: int = 0) -> LowRankFactors:
+def drawn(count: int, m: int, r: int, n: int, seed: int = 0) -> lora.LowRankFactors:
     rng = np.random.default_rng(seed)
     b, a = rng.standard_normal((count, m, r)), rng.standard_normal((count, r, n))
-    return LowRankFactors(torch.from_numpy(b), torch.from_numpy(a))
+    return lora.LowRankFactors(torch.from_numpy(b), torch.from_numpy(a))
 
 
 def test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows():
@@ -332,14 +324,14 @@ def test_the_penalty_is_the_product_of_the_norms_of_the_last_columns_and_rows():
     torch.testing.assert_close(found.b, b.grad)
     torch.testing.assert_close(found.a, a.grad)
     # Fresh factors have B = 0, and no direction.
-    zero = {"w": LowRankFactors(torch.zeros(2, 5, 4), torch.zeros(2, 4, 3))}
+    zero = {"w": lora.LowRankFactors(torch.zeros(2, 5, 4), torch.zeros(2, 4, 3))}
     assert (penalty_gradients(zero, ranks, pruning)["w"].b == 0).all()
 
 
 def test_a_client_prunes_when_its_last_directions_shrink_and_keeps_the_leading_ones():
     ranks, pruning = np.array([4, 4, 1]), Pruning(decay=0.75, strength=0.1)
     before = {"w": leading(drawn(3, 5, 4, 3), ranks)}
-    after = {"w": LowRankFactors(before["w"].b.clone(), before["w"].a)}
+    after = {"w": lora.LowRankFactors(before["w"].b.clone(), before["w"].a)}
     after["w"].b[0, :, 3] *= 0.9
     after["w"].b[1, :, 3] *= 1.1
     after["w"].b[2] *= 0.9

@@ -9,32 +9,25 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist, pdist
 
 from popinv.errors import ConfigError
-from popinv_papers.influence import costs, influence, pool_scores, selection
+from popinv_papers.influence import costs, influence, networks, pool_scores, selection
 from popinv_papers.influence.influence import Flat
-from popinv_papers.influence.networks import (
-    Perceptron,
-    Transformer,
-    classification_losses,
-    language_losses,
-    position_weighted,
-)
 from popinv_papers.influence.selection import round_robin, top
 
 
 def softmax_problem(count=12, features=3, classes=4, seed=0):
     rng = np.random.default_rng(seed)
     torch.manual_seed(seed)
-    flat = Flat.of(Perceptron(features, classes, depth=0).double())
+    flat = Flat.of(networks.Perceptron(features, classes, depth=0).double())
     x = torch.from_numpy(rng.standard_normal((count, features)))
     y = torch.from_numpy(rng.integers(0, classes, count))
-    return flat, classification_losses(flat), (x, y)
+    return flat, networks.classification_losses(flat), (x, y)
 
 
 def transformer_problem(count=8, seed=1):
     torch.manual_seed(seed)
-    flat = Flat.of(Transformer(11, 6, width=8, heads=2, layers=2).double())
+    flat = Flat.of(networks.Transformer(11, 6, width=8, heads=2, layers=2).double())
     tokens = torch.from_numpy(np.random.default_rng(seed).integers(1, 11, (count, 7)))
-    return flat, language_losses(flat), (tokens,)
+    return flat, networks.language_losses(flat), (tokens,)
 
 
 def test_gradients_and_hessian_of_softmax_regression():
@@ -79,7 +72,7 @@ def test_a_transformer_does_not_look_ahead():
 
 
 def test_weights_that_do_not_vary_are_left_out_of_the_vector():
-    model = Perceptron(3, 2, width=4)
+    model = networks.Perceptron(3, 2, width=4)
     flat = Flat.of(model, lambda name: name.startswith("head"))
     assert len(flat.theta) == 10
     x = torch.ones(2, 3)
@@ -314,25 +307,27 @@ def test_embeddings_are_directional_derivatives_of_features():
 
 def test_late_states_weigh_more():
     states = torch.tensor([[[0.0], [0.0], [6.0]]])
-    assert position_weighted(states, torch.ones(1, 3, dtype=torch.bool)).item() == pytest.approx(3)
+    assert networks.position_weighted(
+        states, torch.ones(1, 3, dtype=torch.bool)
+    ).item() == pytest.approx(3)
     # Padding has no weight: of the first two, the second has two thirds.
     states = torch.tensor([[[0.0], [3.0], [6.0]]])
     told = torch.tensor([[True, True, False]])
-    assert position_weighted(states, told).item() == pytest.approx(2)
+    assert networks.position_weighted(states, told).item() == pytest.approx(2)
 
 
 def test_padding_is_not_counted_in_a_texts_loss():
     torch.manual_seed(0)
-    flat = Flat.of(Transformer(11, 6, width=8, heads=2, layers=2).double())
+    flat = Flat.of(networks.Transformer(11, 6, width=8, heads=2, layers=2).double())
     short = torch.tensor([[1, 4, 7, 1]])
     padded = torch.tensor([[1, 4, 7, 1, 0, 0]])
-    losses = language_losses(flat)
+    losses = networks.language_losses(flat)
     torch.testing.assert_close(losses(flat.theta, padded), losses(flat.theta, short))
 
 
 def test_first_blocks_are_those_of_the_whole():
     torch.manual_seed(0)
-    model = Transformer(11, 6, width=8, heads=2, layers=3)
+    model = networks.Transformer(11, 6, width=8, heads=2, layers=3)
     tokens = torch.tensor([[1, 4, 7, 3]])
     cut = model.first_blocks(2)
     assert len(cut.blocks) == 2

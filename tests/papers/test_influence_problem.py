@@ -20,16 +20,6 @@ from popinv_papers.influence.fine_tuning import FineTuning
 from popinv_papers.influence.language import Language, sides
 from popinv_papers.influence.mixture import Mixture, domains
 from popinv_papers.influence.pool_scores import correlation
-from popinv_papers.influence.pretraining import (
-    LanguageModel,
-    PretrainingCorpus,
-    bigram_loss,
-    bigram_table,
-    passages,
-    pretrain,
-    split,
-    with_weights,
-)
 from popinv_papers.influence.text_pool import Seconds
 from popinv_papers.influence.training import AdamState
 from popinv_papers.kit import encoder as encoders
@@ -47,7 +37,7 @@ TINY = problem.InfluenceSize(
         landmarks_used=8, warm_epochs=1, epochs=1, full_epochs=1, loss_tangents=4, features=6,
     ),
     Language(
-        LanguageModel(length=8, width=8, heads=2, layers=2, steps=60, batch_size=8),
+        pretraining.LanguageModel(length=8, width=8, heads=2, layers=2, steps=60, batch_size=8),
         pool=60, rare=0.1, target=6, test=20, selected=10, landmarks=(8, 16),
         landmarks_used=8, warm_steps=2, steps=2, batch_size=8,
     ),
@@ -68,14 +58,12 @@ def corpus():
     rng = np.random.default_rng(0)
     kinds = (*CATEGORIES, "ham", "spam")
     texts = {f"{kind}{number:02}": kind for kind in kinds for number in range(6)}
-    return PretrainingCorpus(
-        {
-            name: passages([rng.integers(0, 18, size) for size in rng.integers(2, 6, 40)], 8)
-            for name in texts
-        },
-        texts,
-        20,
-    )
+
+    def sentences() -> list[np.ndarray]:
+        return [rng.integers(0, 18, size) for size in rng.integers(2, 6, 40)]
+
+    windows = {name: pretraining.passages(sentences(), 8) for name in texts}
+    return pretraining.PretrainingCorpus(windows, texts, 20)
 
 
 @pytest.fixture(scope="module")
@@ -92,36 +80,31 @@ def small_encoder():
             patch.setattr(encoders, name, size)
         patch.setattr(fine_tuning, "_WIDTH", 8)
         torch.manual_seed(0)
-        patch.setattr(
-            fine_tuning,
-            "pretrained_encoder",
-            lambda archive: encoders.Encoder().requires_grad_(False),
-        )
-        patch.setattr(
-            data_passages,
-            "brown_sentences",
-            lambda archive: {
-                f"c{kind}{n:02}": lines(kind) for kind in CATEGORIES for n in range(9)
-            },
-        )
-        patch.setattr(
-            data_passages,
-            "spam_texts",
-            lambda archive: {group: [lines(group)[0] for _ in range(60)] for group in GROUPS},
-        )
+
+        def letters(archive):
+            return {group: [lines(group)[0] for _ in range(60)] for group in GROUPS}
+
+        def sentences(archive):
+            return {f"c{kind}{n:02}": lines(kind) for kind in CATEGORIES for n in range(9)}
 
         def numbered(archive, texts, length):
             known = {}
             rows = [[known.setdefault(w, len(known) + 1) for w in t.split()] for t in texts]
             return torch.tensor([(row + [0] * length)[:length] for row in rows])
 
+        def encoder(archive):
+            return encoders.Encoder().requires_grad_(False)
+
+        patch.setattr(fine_tuning, "pretrained_encoder", encoder)
+        patch.setattr(data_passages, "brown_sentences", sentences)
+        patch.setattr(data_passages, "spam_texts", letters)
         patch.setattr(fine_tuning, "tokenised", numbered)
         yield
 
 
 @pytest.fixture(scope="module")
 def pretrained(corpus):
-    return pretrain(corpus, TINY.language.model, 1)
+    return pretraining.pretrain(corpus, TINY.language.model, 1)
 
 
 @pytest.fixture(scope="module")
@@ -209,9 +192,9 @@ def test_a_table_of_pairs_is_that_of_witten_and_bell():
     # Pairs 12, 21, 12, 23; frequencies of second tokens (1, 2, 1), and one for each of four.
     u = np.array([1, 2, 3, 2]) / 8
     expected = [(2 + 1 * u[2]) / (2 + 1), u[1]]
-    table = bigram_table(known, 4)
+    table = pretraining.bigram_table(known, 4)
     np.testing.assert_allclose(table.sum(axis=1), 1)
-    assert bigram_loss(table, tested) == pytest.approx(-np.log(expected).mean())
+    assert pretraining.bigram_loss(table, tested) == pytest.approx(-np.log(expected).mean())
 
 
 def test_a_table_of_pairs_is_as_good_as_the_chain_it_is_of():
@@ -223,40 +206,40 @@ def test_a_table_of_pairs_is_as_good_as_the_chain_it_is_of():
     windows = np.array(walk[:40_000]).reshape(-1, 100)
     entropy = -np.log(chain[windows[300:, :-1], windows[300:, 1:]]).mean()
     # Token 0 is padding.
-    table = bigram_table(windows[:300] + 1, 6)
-    assert bigram_loss(table, windows[300:] + 1) == pytest.approx(entropy, abs=2e-3)
+    table = pretraining.bigram_table(windows[:300] + 1, 6)
+    assert pretraining.bigram_loss(table, windows[300:] + 1) == pytest.approx(entropy, abs=2e-3)
 
 
 def test_passages_are_whole_sentences_between_marks():
     sentences = [
         np.array(s) for s in ([0, 1, 2], [3, 4], [5], list(range(9)), [6, 7, 8], [2, 2, 2])
     ]
-    rows = passages(sentences, 5)
+    rows = pretraining.passages(sentences, 5)
     assert rows.tolist() == [
         [1, 2, 3, 4, 5, 6, 1],
         [1, 7, 1, 0, 0, 0, 0],
         [1, 8, 9, 10, 1, 0, 0],
         [1, 4, 4, 4, 1, 0, 0],
     ]
-    assert passages([], 5).shape == (0, 7)
-    assert passages([np.arange(9)], 5).shape == (0, 7)
+    assert pretraining.passages([], 5).shape == (0, 7)
+    assert pretraining.passages([np.arange(9)], 5).shape == (0, 7)
 
 
 def test_a_model_learns_what_follows_and_a_killed_training_continues(tmp_path, monkeypatch):
     # After token k of a ring comes k + 1.
-    ring = PretrainingCorpus(
-        {f"a{n}": passages([(np.arange(8) + n) % 9], 8) for n in range(60)},
+    ring = pretraining.PretrainingCorpus(
+        {f"a{n}": pretraining.passages([(np.arange(8) + n) % 9], 8) for n in range(60)},
         {f"a{n}": "a" for n in range(60)},
         11,
     )
-    size = LanguageModel(
+    size = pretraining.LanguageModel(
         length=8, width=16, heads=2, layers=1, steps=120, batch_size=8, targets=(), rate=1e-2
     )
     monkeypatch.setattr(pretraining, "_AT_ONCE", 10)
-    whole = pretrain(ring, size, 0)
+    whole = pretraining.pretrain(ring, size, 0)
     # The first token of a passage cannot be known, one ninth of log 9.
     assert whole["loss"].values[-10:].mean() < 0.8 < 2 < whole["loss"].values[:5].mean()
-    model = with_weights(whole, size, 11)
+    model = pretraining.with_weights(whole, size, 11)
     tokens = torch.from_numpy(ring.passages["a0"])
     assert (model(tokens[:, :-1]).argmax(dim=2) == tokens[:, 1:])[:, 1:].double().mean() > 0.9
     real = AdamState.__init__
@@ -272,7 +255,7 @@ def test_a_model_learns_what_follows_and_a_killed_training_continues(tmp_path, m
 
     def in_parts():
         with keeping(tmp_path / "parts", {}, seconds=0.0) as found:
-            return pretrain(ring, size, 0), found
+            return pretraining.pretrain(ring, size, 0), found
 
     with monkeypatch.context() as patch:
         patch.setattr(AdamState, "__init__", killed)
@@ -292,7 +275,7 @@ def test_no_text_is_on_two_sides_nor_known(corpus):
     def texts(rows) -> set[str]:
         return {home[tuple(row)] for row in rows.tolist()}
 
-    known = set(split(corpus, size.model, 1)[0])
+    known = set(pretraining.split(corpus, size.model, 1)[0])
     assert not {corpus.source[name] for name in known} & set(size.model.targets)
     for k, target in enumerate(size.model.targets):
         assert (drawn.target_of == k).sum() == 6

@@ -242,10 +242,7 @@ def test_too_few_fresh_solves_are_refused():
 
 def test_solves_saved_are_counted_to_the_error_of_some_at_random():
     counts = [10, 20, 40, 80]
-    errors = {
-        "influence": [[1 / n for n in counts]] * 2,
-        "random": [[2 / n for n in counts]] * 2,
-    }
+    errors = {"influence": [[1 / n for n in counts]] * 2, "random": [[2 / n for n in counts]] * 2}
     _, metrics = solves_saved(errors, counts, 0.5)
     # 1/20 is what 40 at random reach.
     assert metrics["solves_by_random"] == 40

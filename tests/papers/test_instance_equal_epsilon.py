@@ -10,17 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_instance_bounds import COUNT, START, chains
+from test_instance_bounds import RATE as CHAIN_RATE
 
 from popinv.methods import privacy
 from popinv.methods.certificate.accountant import Setting
 from popinv_papers.instance_unlearning import equal_epsilon
 from popinv_papers.instance_unlearning.bounds import convex_bound, epsilon_of
-from popinv_papers.instance_unlearning.chains import (
-    AffineChain,
-    Normal,
-    normal_divergence,
-    replacement_loss,
-)
+from popinv_papers.instance_unlearning.chains import normal_divergence, replacement_loss
 from popinv_papers.instance_unlearning.equal_epsilon import (
     BOUNDS,
     EPSILONS,
@@ -140,15 +137,11 @@ def test_features_have_length_one_and_a_constant():
     order=st.sampled_from([1.5, 2.0, 8.0]),
 )  # fmt: skip
 def test_the_bound_for_convex_losses_holds_on_normal_chains(point, trained, k, order):
-    count, rate, sigma, start = 50, 0.1, 0.3, Normal(0.0, 1e-12)
-    points = np.random.default_rng(0).standard_normal(count)
-    points[0] = point
-    full = AffineChain.of(points, count, rate, sigma)
-    replaced = AffineChain.of(np.r_[0.0, points[1:]], count, rate, sigma)
-    loss = replacement_loss(point, count, trained, full, rate, order)
-    bound = convex_bound(np.array(loss), k, order, 1.0, rate)
-    unlearned = replaced.after(k, full.after(trained, start))
-    true = normal_divergence(unlearned, replaced.after(trained + k, start), order)
+    full, replaced = chains(point)
+    loss = replacement_loss(point, COUNT, trained, full, CHAIN_RATE, order)
+    bound = convex_bound(np.array(loss), k, order, 1.0, CHAIN_RATE)
+    unlearned = replaced.after(k, full.after(trained, START))
+    true = normal_divergence(unlearned, replaced.after(trained + k, START), order)
     assert true <= bound + 1e-9
 
 

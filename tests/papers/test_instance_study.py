@@ -14,26 +14,11 @@ from popinv.errors import DataError
 from popinv.inference.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
 from popinv.surrogate.training_problem import row_losses
+from popinv_papers.instance_unlearning import withdrawal
 from popinv_papers.instance_unlearning.figures import draw_systems
 from popinv_papers.instance_unlearning.method import InstanceUnlearning
-from popinv_papers.instance_unlearning.solves import (
-    privacy_losses,
-    row_norms,
-    withdraw_solves,
-)
+from popinv_papers.instance_unlearning.solves import privacy_losses, row_norms, withdraw_solves
 from popinv_papers.instance_unlearning.use import forget_systems, solves_metrics
-from popinv_papers.instance_unlearning.withdrawal import (
-    answer_variance,
-    candidates,
-    curvature_of,
-    gradient,
-    linear_steps,
-    noise_shares,
-    trailing_means,
-    usual_distance,
-    whole_descent,
-    withdraw,
-)
 
 ASKED = InstanceUnlearning(systems=24, withdrawn=2, places=2, noise_draws=40, steps=40, rate=0.2)
 SETTINGS = DescentSettings(iterations=40, model_samples=400, directions=20, averaging=0.5)
@@ -44,7 +29,7 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     data = problem.data.copy()
     data[7] = problem.data.mean(axis=0) + 8 * problem.data.std(axis=0)
     problem = replace(problem, data=data, stage="instance_unlearning")
-    assert 7 in candidates(problem, 24)
+    assert 7 in withdrawal.candidates(problem, 24)
     result, metrics, _ = forget_systems(problem, SETTINGS, estimate, ASKED)
     assert metrics["hardest_system"] == 7
     assert metrics["loss_largest"] > 10 * metrics["loss_median"]
@@ -65,20 +50,20 @@ def test_the_system_far_from_the_others_is_the_hardest_to_forget():
 
 
 def test_a_loss_falls_geometrically():
-    epochs = linear_steps(np.array([0.01, 0.05, 5.0]), 0.05, 0.1)
+    epochs = withdrawal.linear_steps(np.array([0.01, 0.05, 5.0]), 0.05, 0.1)
     np.testing.assert_array_equal(epochs[:2], [0, 0])
     share = [np.mean(0.9 ** np.arange((k + 1) // 2, k + 1)) for k in (epochs[2] - 1, epochs[2])]
     assert 5.0 * share[1] ** 2 <= 0.05 < 5.0 * share[0] ** 2
 
 
 def test_noise_of_iterates_and_answers_has_its_closed_form():
-    shares = noise_shares(np.full(400, 0.1))
+    shares = withdrawal.noise_shares(np.full(400, 0.1))
     # Iterates of one rate wander with the variance r/(2 - r), and their mean has that of a mean.
     assert (shares[-1] ** 2).sum() == pytest.approx(0.1 / 1.9)
     assert (shares[-300:].mean(axis=0) ** 2).sum() == pytest.approx(1 / 300, rel=0.1)
     whole = SETTINGS.replace(learning_rate=1.0, final_learning_rate=1.0)
     # Steps of rate 1 forget all: the mean of the last half of 40 independent ones.
-    assert answer_variance(whole) == pytest.approx(1 / 20)
+    assert withdrawal.answer_variance(whole) == pytest.approx(1 / 20)
 
 
 def test_what_the_draws_hide_is_as_large_as_its_floor_says():
@@ -88,25 +73,29 @@ def test_what_the_draws_hide_is_as_large_as_its_floor_says():
     # The spread of six numbers in four draws is known to a third.
     for number in range(4):
         other = replace(problem, stage=f"withdrawal/{number}")
-        descent = whole_descent(other, SETTINGS, estimate)
+        descent = withdrawal.whole_descent(other, SETTINGS, estimate)
         if number == 0:
             end = np.concatenate([descent.alpha, descent.gamma])
-            curvature = curvature_of(other, SETTINGS, descent)
-            noise = np.cov([gradient(other, SETTINGS, end, k) for k in range(60)], rowvar=False)
-        (one,), _ = withdraw(other, SETTINGS, estimate, descent, curvature, noise, [3], asked)
+            curvature = withdrawal.curvature_of(other, SETTINGS, descent)
+            noise = np.cov(
+                [withdrawal.gradient(other, SETTINGS, end, k) for k in range(60)], rowvar=False
+            )
+        (one,), _ = withdrawal.withdraw(
+            other, SETTINGS, estimate, descent, curvature, noise, [3], asked
+        )
         gaps.append(one.forgotten - one.rerun)
         floors.append(one.floor[-1])
-    precision = curvature @ np.linalg.solve(noise, curvature) / answer_variance(SETTINGS)
+    precision = curvature @ np.linalg.solve(noise, curvature) / withdrawal.answer_variance(SETTINGS)
     spread = order / 2 * np.trace(precision @ np.cov(gaps, rowvar=False))
     assert 0.4 < spread / np.mean(floors) < 2.5
 
 
 def test_distances_and_means():
     data = np.random.default_rng(0).standard_normal((4000, 3)) * [1.0, 5.0, 0.1]
-    distance = usual_distance(data, np.arange(4000))
+    distance = withdrawal.usual_distance(data, np.arange(4000))
     assert np.mean(distance**2) == pytest.approx(3, rel=0.01)
     path = np.array([[0.0], [2.0], [4.0], [6.0]])
-    np.testing.assert_allclose(trailing_means(path)[:, 0], [0.0, 2.0, 3.0, 5.0])
+    np.testing.assert_allclose(withdrawal.trailing_means(path)[:, 0], [0.0, 2.0, 3.0, 5.0])
 
 
 def small_training():

@@ -13,26 +13,9 @@ from scipy.io import savemat
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
 from popinv.seeds import generator
-from popinv_papers.instance_unlearning import check
+from popinv_papers.instance_unlearning import check, difficulty
 from popinv_papers.instance_unlearning.chains import chain_metrics, compare, per_instance_steps
 from popinv_papers.instance_unlearning.claims import CHAINS, claims
-from popinv_papers.instance_unlearning.difficulty import (
-    concordance,
-    confidences,
-    gradient_norms,
-    hardest,
-    indistinguishable,
-    label_errors,
-    log_slope,
-    loss_barrier,
-    losses_along,
-    memorisation,
-    quantile_groups,
-    rank_correlation,
-    record_steps,
-    rows_kept,
-    steps_to_match,
-)
 from popinv_papers.instance_unlearning.equal_epsilon import Convex, curves
 from popinv_papers.instance_unlearning.experiment import SCORES, memorised_share, solve
 from popinv_papers.instance_unlearning.figures import draw_curves, draw_steps, draw_utility
@@ -134,7 +117,7 @@ def test_batches_are_drawn_by_poisson_sampling_and_do_not_depend_on_who_is_kept(
 def test_norms_are_those_of_single_gradients():
     net, weights = stack()
     data = points()
-    norms = gradient_norms(net, weights, data)
+    norms = difficulty.gradient_norms(net, weights, data)
     for model in range(2):
         for row in range(6):
             own = {k: v[model].clone().requires_grad_(True) for k, v in weights.items()}
@@ -149,8 +132,8 @@ def test_norms_are_those_of_single_gradients():
 def test_confidences_and_label_errors():
     net, weights = stack()
     data = points()
-    own, right = confidences(net, weights, data)
-    error = label_errors(net, weights, data)
+    own, right = difficulty.confidences(net, weights, data)
+    error = difficulty.label_errors(net, weights, data)
     for model in range(2):
         one = {k: v[model] for k, v in weights.items()}
         p = torch.softmax(net.logits(one, data.images), dim=1).numpy()
@@ -163,21 +146,21 @@ def test_confidences_and_label_errors():
 def test_memorisation_is_what_a_point_adds_to_its_own_answer():
     kept = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], dtype=bool)
     right = np.array([[1, 1], [1, 1], [0, 1], [0, 1]], dtype=bool)
-    np.testing.assert_allclose(memorisation(right, kept), [1.0, 0.0])
+    np.testing.assert_allclose(difficulty.memorisation(right, kept), [1.0, 0.0])
     with pytest.raises(ValueError, match="all models, or of none"):
-        memorisation(right, np.ones((4, 2), dtype=bool))
+        difficulty.memorisation(right, np.ones((4, 2), dtype=bool))
 
 
 def test_barriers():
     t = np.linspace(0, 1, 21)
     hump = 1 + 2 * t + 4 * t * (1 - t)
     losses = np.stack([hump, 1 + 2 * t, 3 * (t - 0.5) ** 2])
-    np.testing.assert_allclose(loss_barrier(losses), [1.0, 0.0, 0.0], atol=1e-9)
+    np.testing.assert_allclose(difficulty.loss_barrier(losses), [1.0, 0.0, 0.0], atol=1e-9)
     expected = [hump.max() - 2, 1.0, 0.0]
-    np.testing.assert_allclose(loss_barrier(losses, "mean"), expected, atol=1e-9)
+    np.testing.assert_allclose(difficulty.loss_barrier(losses, "mean"), expected, atol=1e-9)
     net, weights = stack()
     other = taken(weights, np.array([1, 0]))
-    along = losses_along(net, weights, other, points(), 5)
+    along = difficulty.losses_along(net, weights, other, points(), 5)
     assert along.shape == (2, 5)
     # There and back again.
     np.testing.assert_allclose(along[0], along[1][::-1], rtol=1e-5)
@@ -186,18 +169,18 @@ def test_barriers():
 
 def test_groups_by_rank():
     scores = np.array([5.0, 1, 4, 2, 3, 0])
-    groups = quantile_groups(scores, 2, 3)
+    groups = difficulty.quantile_groups(scores, 2, 3)
     assert [set(group) for group in groups] == [{5, 1}, {3, 4}, {2, 0}]
-    assert set(hardest(scores, 2)) == {0, 2}
-    kept = rows_kept(groups, 6)
+    assert set(difficulty.hardest(scores, 2)) == {0, 2}
+    kept = difficulty.rows_kept(groups, 6)
     assert kept.sum() == 12
     assert not kept[0, [5, 1]].any()
     with pytest.raises(ValueError, match="cannot be made"):
-        quantile_groups(scores, 3, 3)
+        difficulty.quantile_groups(scores, 3, 3)
 
 
 def test_records_are_dense_in_the_beginning():
-    np.testing.assert_array_equal(record_steps(50, 20), [0, 1, 2, 4, 8, 16, 20, 40])
+    np.testing.assert_array_equal(difficulty.record_steps(50, 20), [0, 1, 2, 4, 8, 16, 20, 40])
 
 
 def test_steps_until_it_cannot_be_told_who_has_seen_the_points():
@@ -206,7 +189,7 @@ def test_steps_until_it_cannot_be_told_who_has_seen_the_points():
     # The first set comes near at the last record, the second is there from the start.
     shifts = np.array([[3.0, 0.0, 3.0], [1.5, 0.0, 3.0], [0.0, 0.0, 3.0]])
     seen = shifts[..., None] + rng.normal(size=(3, 3, 100))
-    steps, reached = steps_to_match(seen, unseen, 0.05, np.array([0, 5, 10]))
+    steps, reached = difficulty.steps_to_match(seen, unseen, 0.05, np.array([0, 5, 10]))
     np.testing.assert_array_equal(steps, [10, 0, 10])
     np.testing.assert_array_equal(reached, [True, True, False])
 
@@ -214,24 +197,24 @@ def test_steps_until_it_cannot_be_told_who_has_seen_the_points():
 def test_samples_of_one_law_are_told_apart_as_rarely_as_the_level_says():
     rng = np.random.default_rng(1)
     pairs = [(rng.normal(size=100), rng.normal(size=500)) for _ in range(400)]
-    told = np.mean([not indistinguishable(*pair, 0.05) for pair in pairs])
+    told = np.mean([not difficulty.indistinguishable(*pair, 0.05) for pair in pairs])
     # A share of 0.05 has a deviation of 0.011 in 400 pairs; the asymptotic law rejects less often.
     assert 0.005 < told < 0.085
-    assert not indistinguishable(np.arange(100.0), np.arange(100.0) + 50, 0.05)
+    assert not difficulty.indistinguishable(np.arange(100.0), np.arange(100.0) + 50, 0.05)
 
 
 def test_the_slope_is_that_of_the_sets_that_were_reached():
     losses, steps = np.array([0.1, 1.0, 10.0, 100.0]), np.array([10.0, 40, 70, 500])
     reached = np.array([True, True, True, False])
-    assert log_slope(losses, steps, reached) == pytest.approx(30.0)
-    assert math.isnan(log_slope(losses, steps, np.array([True, True, False, False])))
+    assert difficulty.log_slope(losses, steps, reached) == pytest.approx(30.0)
+    assert math.isnan(difficulty.log_slope(losses, steps, np.array([True, True, False, False])))
 
 
 def test_clipped_gradients_move_no_point_further():
     net, weights = stack()
     data, clip = points(), 0.5
     rule, everyone = Rule(rate=0.1, batch=1.0, clip=clip), torch.ones(2, 6)
-    norms = gradient_norms(net, weights, data)
+    norms = difficulty.gradient_norms(net, weights, data)
     assert norms.max() > clip
     # Each point alone moves the weights by the rate times its clipped gradient.
     for row in range(6):
@@ -249,15 +232,15 @@ def test_clipped_gradients_move_no_point_further():
 
 
 def test_concordance_counts_pairs_whose_order_is_known():
-    never = np.array([True, True, False, False])
+    never, steps = np.array([True, True, False, False]), np.array([3, 5, 9, 9])
     # Known: 0 before all others, 1 before those that were not reached; these two are not told.
-    assert concordance(np.array([1.0, 2, 3, 4]), np.array([3, 5, 9, 9]), never) == 1
-    assert concordance(np.array([4.0, 3, 2, 1]), np.array([3, 5, 9, 9]), never) == 0
-    assert concordance(np.array([1.0, 2, 3, 0]), np.array([3, 5, 9, 9]), never) == 3 / 5
-    assert concordance(np.array([2.0, 2, 3, 4]), np.array([3, 5, 9, 9]), never) == 4.5 / 5
+    assert difficulty.concordance(np.array([1.0, 2, 3, 4]), steps, never) == 1
+    assert difficulty.concordance(np.array([4.0, 3, 2, 1]), steps, never) == 0
+    assert difficulty.concordance(np.array([1.0, 2, 3, 0]), steps, never) == 3 / 5
+    assert difficulty.concordance(np.array([2.0, 2, 3, 4]), steps, never) == 4.5 / 5
     # Equal steps are not told, but a set that was not reached is later than one at the last step.
-    assert math.isnan(concordance(np.arange(3.0), np.full(3, 7), np.full(3, True)))
-    assert concordance(np.arange(2.0), np.array([9, 9]), np.array([True, False])) == 1
+    assert math.isnan(difficulty.concordance(np.arange(3.0), np.full(3, 7), np.full(3, True)))
+    assert difficulty.concordance(np.arange(2.0), np.array([9, 9]), np.array([True, False])) == 1
 
 
 def test_images_are_standardised_and_must_be_enough(experiment):
@@ -279,7 +262,8 @@ def test_the_experiment_in_small(experiment, images):
     by_loss = [outcome.scores["privacy"][group].mean() for group in outcome.groups[:4]]
     assert by_loss == sorted(by_loss)
     assert outcome.reference.mean(axis=0)[3] < outcome.reference.mean(axis=0)[0] - 0.3
-    assert rank_correlation(outcome.scores["privacy"], outcome.scores["gradient_norm"]) > 0.5
+    scores = outcome.scores
+    assert difficulty.rank_correlation(scores["privacy"], scores["gradient_norm"]) > 0.5
     # Fine-tuning begins at the trained models.
     np.testing.assert_allclose(outcome.curves["l1"][:, 0], outcome.trained)
     utility = curves(images, TINY_CONVEX, TINY, 1)

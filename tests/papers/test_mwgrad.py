@@ -15,29 +15,20 @@ from popinv.errors import ConfigError
 from popinv.methods.metrics import flat
 from popinv_papers.kit.simplex import least_norm, project
 from popinv_papers.kit.test_problems import CheckInput
-from popinv_papers.mwgrad import check, particle_problem
+from popinv_papers.mwgrad import check, particle_problem, velocities
 from popinv_papers.mwgrad.descent import Settings, begin, run, step
-from popinv_papers.mwgrad.velocities import (
-    Differentiable,
-    NormalMixture,
-    gram,
-    median_bandwidth,
-    neural_score,
-    radial_kernel,
-    velocities,
-)
 
 
 def points(count: int = 12, d: int = 2, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((count, d))
 
 
-def normal(mean: list[float], variance: float = 1.0) -> NormalMixture:
-    return NormalMixture(np.ones(1), np.array([mean]), variance)
+def normal(mean: list[float], variance: float = 1.0) -> velocities.NormalMixture:
+    return velocities.NormalMixture(np.ones(1), np.array([mean]), variance)
 
 
 def field(method: str, x: np.ndarray, *targets) -> np.ndarray:
-    return velocities(method, targets, x)[0]
+    return velocities.velocities(method, targets, x)[0]
 
 
 # --- simplex --------------------------------------------------------------------------------------
@@ -97,7 +88,7 @@ def test_the_kernel_and_its_gradient():
         0.7,
     )
     values = torch.exp(-(torch.cdist(x, y) ** 2) / (2 * s**2))
-    kernel = radial_kernel(x.detach().numpy(), y.numpy(), s)
+    kernel = velocities.radial_kernel(x.detach().numpy(), y.numpy(), s)
     np.testing.assert_allclose(kernel.values, values.detach().numpy(), rtol=1e-10)
     for j in range(4):
         (gradient,) = torch.autograd.grad(values[:, j].sum(), x, retain_graph=True)
@@ -107,7 +98,9 @@ def test_the_kernel_and_its_gradient():
 def test_the_bandwidth_is_the_median_rule():
     x = points(9)
     squares = [np.sum((a - b) ** 2) for a in x for b in x]
-    assert median_bandwidth(x) ** 2 == pytest.approx(np.median(squares) / (2 * np.log(10)))
+    assert velocities.median_bandwidth(x) ** 2 == pytest.approx(
+        np.median(squares) / (2 * np.log(10))
+    )
 
 
 def test_scores_are_gradients_of_log_densities():
@@ -119,7 +112,7 @@ def test_scores_are_gradients_of_log_densities():
         return torch.logsumexp(torch.log(torch.from_numpy(mixture.weights)) - square, 1)
 
     x = 3 * points(20)
-    peer = Differentiable(log_density)
+    peer = velocities.Differentiable(log_density)
     np.testing.assert_allclose(mixture.score(x), peer.score(x), rtol=1e-9)
     gap = mixture.log_density(x) - peer.log_density(x)
     np.testing.assert_allclose(gap, gap[0], rtol=1e-10)
@@ -127,7 +120,7 @@ def test_scores_are_gradients_of_log_densities():
 
 def test_velocities_written_out():
     x, target = points(), normal([1.0, -1.0], 0.5)
-    s, n = median_bandwidth(x), len(x)
+    s, n = velocities.median_bandwidth(x), len(x)
     k = np.array([[np.exp(-np.sum((a - b) ** 2) / (2 * s**2)) for b in x] for a in x])
     # grad_i K_ij, and grad_j K_ij = -grad_i K_ij.
     slope = np.array(
@@ -145,11 +138,11 @@ def test_the_gram_of_svgd_is_that_of_its_hilbert_space():
     # The velocity is phi_k = (1/n) sum_j [s_k(x_j) K(x_j, .) + grad_j K(x_j, .)]; its norm is the
     # kernel Stein discrepancy, and <phi_k, s + grad> at the particles reproduces it.
     x, targets = points(), (normal([1.0, 0.0]), normal([0.0, 2.0], 0.5))
-    fields, q = velocities("svgd", targets, x)
-    s, h = median_bandwidth(x), 1e-5
+    fields, q = velocities.velocities("svgd", targets, x)
+    s, h = velocities.median_bandwidth(x), 1e-5
 
     def phi(k: int, y: np.ndarray) -> np.ndarray:
-        kernel = radial_kernel(x, y, s)
+        kernel = velocities.radial_kernel(x, y, s)
         return (kernel.values.T @ targets[k].score(x) + kernel.gradient.sum(axis=0)) / len(x)
 
     np.testing.assert_allclose(phi(0, x), fields[0], rtol=1e-10)
@@ -176,7 +169,7 @@ def test_velocities_turn_and_move_with_the_plane(method):
 def test_the_neural_score_is_near_that_of_a_normal_sample():
     # grad log q of N(1, 4) at its own sample, in the bulk: -(x - 1)/4.
     x = 1 + 2 * points(400, 1)
-    score = neural_score(x, np.random.default_rng(0), 100, 20)[:, 0]
+    score = velocities.neural_score(x, np.random.default_rng(0), 100, 20)[:, 0]
     bulk = np.abs(x[:, 0] - 1) < 3
     assert np.abs(score + (x[:, 0] - 1) / 4)[bulk].mean() < 0.15
 
@@ -186,7 +179,7 @@ def test_normal_particles_go_to_the_nearest_normal_law_in_many_dimensions():
     deviations = np.ones(12)
     deviations[:2] = 0.1, 0.3
     precision = torch.from_numpy(deviations**-2)
-    target = Differentiable(lambda x: -0.5 * ((x - 0.5) ** 2 * precision).sum(dim=1))
+    target = velocities.Differentiable(lambda x: -0.5 * ((x - 0.5) ** 2 * precision).sum(dim=1))
     start = begin(points(60, 12), 1)
     ends = {
         method: run(start, [target], Settings(method, "fixed", "common_adam", 0.05), 400)[0]
@@ -204,7 +197,7 @@ def test_normal_particles_go_to_the_nearest_normal_law_in_many_dimensions():
 
 def test_the_nearest_normal_law_of_a_density_that_is_not_normal():
     # At the minimum of KL(q, p) over normal laws: E s = 0 and E s' = -1/C.
-    target = Differentiable(lambda x: -(x[:, 0] ** 4) / 4 - x[:, 0])
+    target = velocities.Differentiable(lambda x: -(x[:, 0] ** 4) / 4 - x[:, 0])
     start = begin(points(4000, 1), 1)
     settings = Settings("normal", "fixed", "common_adam", 0.05)
     x = run(start, [target], settings, 400)[0].particles[:, 0]
@@ -244,7 +237,7 @@ def test_with_exact_velocities_no_objective_grows():
     for _ in range(60):
         losses.append(((targets - mean) ** 2).sum(axis=1) / 2)
         fields = (targets - mean)[:, None]
-        w = least_norm(gram(fields))
+        w = least_norm(velocities.gram(fields))
         mean = mean + rate * np.tensordot(w, fields, axes=1)[0]
     assert np.all(np.diff(losses, axis=0) <= 1e-12)
     assert np.linalg.norm(w @ (targets - mean)) < 1e-2
@@ -302,7 +295,7 @@ def test_no_objective_grows_under_least_norm_alone():
 
 def test_blob_descends_its_energies():
     targets, x, h = particle_problem.four_mixtures(0)[:2], points(), 1e-5
-    fields, _ = velocities("blob", targets, x, 1.0)
+    fields, _ = velocities.velocities("blob", targets, x, 1.0)
     for i, a in ((0, 0), (7, 1)):
         shift = np.zeros_like(x)
         shift[i, a] = h

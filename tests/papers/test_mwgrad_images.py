@@ -15,12 +15,7 @@ from popinv.errors import ConfigError, DivergenceError
 from popinv.store.checkpoints import Checkpoint
 from popinv_papers.kit.images import ImageSet
 from popinv_papers.kit.simplex import least_norm
-from popinv_papers.mwgrad import (
-    ensemble_problem,
-    ensemble_runs,
-    ensemble_training,
-    ensembles,
-)
+from popinv_papers.mwgrad import ensemble_problem, ensemble_runs, ensemble_training, ensembles
 from popinv_papers.mwgrad.ensemble_runs import (
     KINDS,
     SIZES,
@@ -72,9 +67,8 @@ def task_gradients(state, images, labels) -> np.ndarray:
     for i in range(len(state.trunks)):
         for k in range(ensembles.TASKS):
             trunk = state.trunks[i : i + 1].clone().requires_grad_()
-            answers = ensembles.logits(
-                state.heads[k, i : i + 1], ensembles.features(trunk, images)
-            )[0]
+            outputs = ensembles.features(trunk, images)
+            answers = ensembles.logits(state.heads[k, i : i + 1], outputs)[0]
             (gradient,) = torch.autograd.grad(nn.CrossEntropyLoss()(answers, labels[k]), trunk)
             by_task[k, i] = gradient.numpy()[0]
     return by_task

@@ -17,7 +17,7 @@ import torch
 from linear_systems import linear_problem
 
 from popinv.errors import InvariantError
-from popinv_papers.analog import accelerator, use
+from popinv_papers.analog import use
 from popinv_papers.bigram import entries, series
 from popinv_papers.birch import solve_sharing
 from popinv_papers.birch import study as birch_study
@@ -155,18 +155,12 @@ def plain_move(state, velocity, settings):
 
 # --- analog ---------------------------------------------------------------------------------------
 
-surrogate, on_accelerator = test_analog_deployment.surrogate, test_analog_deployment.accelerator
+surrogate, placed = test_analog_deployment.surrogate, test_analog_deployment.accelerator
 
 
-def nothing_changed(surrogate, on_accelerator):
+def nothing_changed(surrogate, placed):
     z = np.random.default_rng(0).standard_normal((50, 2))
-    return use.nothing_changed(surrogate, on_accelerator, 2, (z, z), 0.01 * np.eye(5))
-
-
-@pytest.fixture(scope="module")
-def placed(surrogate):
-    z = np.random.default_rng(1).standard_normal((500, 2))
-    return accelerator.Accelerator.of(surrogate, z, 1)
+    return use.nothing_changed(surrogate, placed, 2, (z, z), 0.01 * np.eye(5))
 
 
 def test_devices_without_steps_answer_as_before(surrogate, placed):

@@ -83,11 +83,8 @@ def test_pareto_noise_has_its_tails():
         for side in (sample > x, sample < -x):
             expected = 0.5 * (x / 0.5) ** -1.5
             assert side.mean() == pytest.approx(expected, abs=4 * math.sqrt(expected / 100_000))
-    assert (law.a, GradientNoise("laplace").a, GradientNoise("student", 1.0, 5.0).a) == (
-        1.5,
-        2.0,
-        2.0,
-    )
+    laws = law, GradientNoise("laplace"), GradientNoise("student", 1.0, 5.0)
+    assert [each.a for each in laws] == [1.5, 2.0, 2.0]
 
 
 # --- theory ---------------------------------------------------------------------------------------
@@ -190,20 +187,10 @@ def test_paths_end_where_they_leave():
 
 def test_a_sharp_maximum_does_not_know_the_learning_rate():
     # The walk in units of the rate is the same: so are its paths, but for rounding.
-    shares = []
+    shares, landscape, law = [], sharp_maximum(0.5, 1), GradientNoise("laplace")
     for rate in (0.1, 0.001):
         bounds = (-70 * rate, 70 * rate)
-        runs = simulate(
-            sharp_maximum(0.5, 1),
-            GradientNoise("laplace"),
-            rate,
-            rate,
-            FOREVER,
-            500,
-            3,
-            "x",
-            bounds,
-        )
+        runs = simulate(landscape, law, rate, rate, FOREVER, 500, 3, "x", bounds)
         shares.append(runs.share_up(5).mean())
     assert abs(shares[0] - shares[1]) <= 0.01
 

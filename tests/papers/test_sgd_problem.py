@@ -13,14 +13,8 @@ from popinv.methods.metrics import flat
 from popinv_papers.kit.claims import Range, within
 from popinv_papers.sgd_dynamics import check, comparisons, figures
 from popinv_papers.sgd_dynamics.check import claims
-from popinv_papers.sgd_dynamics.comparisons import (
-    BATCHES,
-    DynamicsSize,
-    TheoryAndSimulation,
-    slopes,
-)
 
-TINY = DynamicsSize(
+TINY = comparisons.DynamicsSize(
     300, 300, 2000, (1e-2, 2e-3, 1e-3), (3e-2, 3e-3), (0.17, 0.12), (0.1, 0.05, 0.03), 1e-2
 )
 
@@ -40,8 +34,8 @@ def test_no_formula_is_refuted_and_controls_are(part):
     rows = list(part(TINY, 2))
     assert rows
     for row in rows:
-        assert row.values.shape == (BATCHES,)
-        error = row.values.std(ddof=1) / BATCHES**0.5
+        assert row.values.shape == (comparisons.BATCHES,)
+        error = row.values.std(ddof=1) / comparisons.BATCHES**0.5
         low, high = row.criterion.low - 4 * error, row.criterion.high + 4 * error
         slack = 0.1 * abs(row.expected) if part in ROUGH else 0.0
         assert low - slack <= row.values.mean() <= high + slack, row
@@ -53,11 +47,13 @@ def test_no_formula_is_refuted_and_controls_are(part):
 def test_a_slope_is_that_of_each_batch():
     x = np.array([1.0, 2.0, 3.0])
     values = np.outer(x, [2.0, -1.0]) + 5
-    np.testing.assert_allclose(slopes(x, values), [2.0, -1.0])
+    np.testing.assert_allclose(comparisons.slopes(x, values), [2.0, -1.0])
 
 
-def comparison(name: str, values: list[float], **others: object) -> TheoryAndSimulation:
-    return TheoryAndSimulation(name, "words", 1.0, np.array(values), within(1.0, 0.1), **others)
+def comparison(name: str, values: list[float], **others: object) -> comparisons.TheoryAndSimulation:
+    return comparisons.TheoryAndSimulation(
+        name, "words", 1.0, np.array(values), within(1.0, 0.1), **others
+    )
 
 
 NEAR, OFF = [0.99, 1.0, 1.01, 1.0, 1.0], [1.2, 1.25, 1.2, 1.3, 1.2]
@@ -68,19 +64,15 @@ def test_comparisons_become_numbers_claims_and_a_picture():
         comparison("a", NEAR, control=("noise", np.array(OFF))),
         comparison("b", NEAR, control=("noise", np.array(NEAR))),
         comparison("c", OFF, part="reconstruction", why="a reason"),
-        TheoryAndSimulation(
+        comparisons.TheoryAndSimulation(
             "d", "words", "tends to 1", np.array(NEAR), Range(0.9), ("x", np.array(OFF))
         ),
     ]
     numbers = check.metrics(rows, check.result_dataset(rows))
     # At small rates the recursion tends to the stable limit.
-    gaps = [
-        abs(
-            numbers[f"escape_index_1.2_rate_{rate}"]
-            - numbers[f"escape_limit_index_1.2_rate_{rate}"]
-        )
-        for rate in ("0.1", "1e-06")
-    ]
+    gaps = []
+    for at in ("index_1.2_rate_0.1", "index_1.2_rate_1e-06"):
+        gaps.append(abs(numbers[f"escape_{at}"] - numbers[f"escape_limit_{at}"]))
     assert gaps[1] < 1e-4 < gaps[0]
     assert numbers["a"] == pytest.approx(1.0)
     assert "d_theory" not in numbers

@@ -7,12 +7,11 @@ import math
 import mirrored_population
 import numpy as np
 import pytest
-from mirrored_population import losses_of, mirrored_problem, starts_on_both_sides
+from mirrored_population import DESCENT, ERRORS, descended, losses_of
 from test_sgd_dynamics import sample_of
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.inference.settings import DescentSettings
-from popinv.methods.restarts.descents import descend
 from popinv.methods.restarts.outlook import outlook
 from popinv_papers.sgd_dynamics import figures, finite_rates, slices, use
 from popinv_papers.sgd_dynamics.method import SgdDynamics
@@ -21,11 +20,14 @@ from popinv_papers.sgd_dynamics.simulation import GradientNoise, double_well, pi
 # --- lines ----------------------------------------------------------------------------------------
 
 
-def noisy(landscape, deviation: float):
-    """Return a stochastic slope with a known landscape and normal noise."""
+def noisy(landscape, deviation: float, shared: bool = False):
+    """Return a stochastic slope with a known landscape and normal noise.
+
+    Shared noise is the same at every place, as a study's nearly is.
+    """
 
     def slope(x: float, k: int) -> float:
-        rng = np.random.default_rng(abs(hash((k, round(x, 9)))) % 2**32)
+        rng = np.random.default_rng(k if shared else abs(hash((k, round(x, 9)))) % 2**32)
         return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
 
     return slope
@@ -43,19 +45,9 @@ def test_critical_points_of_a_known_landscape_are_found():
     assert drawn(figures.draw_slices({"start": measured})).axes
 
 
-def shared_noise(landscape, deviation: float):
-    """Return a stochastic slope whose noise is the same at every place, as a study's nearly is."""
-
-    def slope(x: float, k: int) -> float:
-        rng = np.random.default_rng(k)
-        return float(landscape.slope(np.array(x))) + deviation * rng.standard_normal()
-
-    return slope
-
-
 def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
     flat = piecewise([], [[0.01, 0.1]])
-    measured = slices.slice_of(shared_noise(flat, 0.2), np.linspace(-1, 1, 21), 100, 200)
+    measured = slices.slice_of(noisy(flat, 0.2, shared=True), np.linspace(-1, 1, 21), 100, 200)
     (point,) = measured.points
     assert point.curvature == pytest.approx(0.1)
     # The standard error of the mean slope is about 0.02, and that of the place 0.2.
@@ -152,13 +144,9 @@ quick = mirrored_population.quick
 
 def explored(sign: float, changes: int) -> use.ManyStarts:
     """Explore from the end of a descent in the truth's basin (1) or in its image's (-1)."""
-    problem, truth = mirrored_problem(0.3)
-    settings = DescentSettings(iterations=40, model_samples=200, directions=16, legs=1)
+    problem, _, answer, starts = descended(sign)
     asked = SgdDynamics(places=11, draws=8, noise_draws=50, changes=changes)
-    drawn = starts_on_both_sides(truth)
-    (answer,), _ = descend(problem, settings, [truth * np.array([sign, 1, 1, 1])], "answer")
-    errors = np.array([0.05, 0.15, 0.1, 0.2])
-    return use.explore(problem, settings, answer, errors, drawn, asked)
+    return use.explore(problem, DESCENT, answer, ERRORS, starts, asked)
 
 
 def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):

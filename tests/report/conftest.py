@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import small_results
 from answers import write
 from browsing import Visit, visit
-from small_results import (
-    CLAIMS,
-    COMPARISON,
-    EVIDENCE,
-    HEADER,
-    PIXEL,
-    Results,
-    configuration,
-    evidence,
-    studies,
-)
 
 from popinv.inference.assessment import answer_tests, assess
 from popinv.methods.metrics import write_metrics
@@ -40,19 +30,14 @@ THRESHOLDS = Thresholds(error=0.1, push=0.25)
 
 
 @pytest.fixture(scope="session")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def results(tmp_path_factory: pytest.TempPathFactory) -> small_results.Results:
     """Return results as the workflow leaves them, of a study that has no solver behind it."""
     folder = tmp_path_factory.mktemp("report") / "results"
-    study, section = studies.line_study(), configuration(mwgrad={})
+    study, section = small_results.studies.line_study(), small_results.configuration(mwgrad={})
     tiny = folder / "tiny"
     for name in ("observations", "truth", "population"):
-        storage.save(
-            study.loaded[name],
-            tiny / f"{name}.zarr.zip",
-            config={},
-            seed=3,
-            created_by=f"make_{name}",
-        )
+        keys = {"config": {}, "seed": 3, "created_by": f"make_{name}"}
+        storage.save(study.loaded[name], tiny / f"{name}.zarr.zip", **keys)
     answer = assess(
         study.problem, study.loaded, null_resamples=20, thresholds=THRESHOLDS, tests=answer_tests
     )
@@ -71,23 +56,23 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
         ("write_study_page", 1000.0, "1.0"),
     ):
         row = f"{seconds}\t0\t{megabytes}\t0\t0\t0\t0\t0\t0\t{seconds / 2}\n"
-        (benchmarks / f"{name}.tsv").write_text(HEADER + row)
+        (benchmarks / f"{name}.tsv").write_text(small_results.HEADER + row)
     for place in (tiny / "downstream/mwgrad", folder / "downstream/mwgrad"):
         write_metrics(
             {"regret_max": 0.123456789012, "particles": 60, "said": "<b>"}, place / "metrics.json"
         )
         (place / "figures").mkdir()
-        (place / "figures" / "group.png").write_bytes(PIXEL)
-    write_claims(CLAIMS, folder / "downstream/mwgrad/claims.csv")
-    for name, numbers in EVIDENCE.items():
+        (place / "figures" / "group.png").write_bytes(small_results.PIXEL)
+    write_claims(small_results.CLAIMS, folder / "downstream/mwgrad/claims.csv")
+    for name, numbers in small_results.EVIDENCE.items():
         write_metrics(numbers, tiny / "evidence" / f"{name}.json")
     (tiny / "baselines").mkdir()
-    (tiny / "baselines" / "comparison.json").write_text(json.dumps(COMPARISON))
-    return Results(folder, section, study)
+    (tiny / "baselines" / "comparison.json").write_text(json.dumps(small_results.COMPARISON))
+    return small_results.Results(folder, section, study)
 
 
 @pytest.fixture(scope="session")
-def pages(results: Results) -> dict[str, Path]:
+def pages(results: small_results.Results) -> dict[str, Path]:
     """Return the files of the three sorts of pages, and that of the charts' library."""
     folder = results.folder / "report"
     study = gather_study(results.tiny / "answer.json", results.section, results.stores())
@@ -99,12 +84,9 @@ def pages(results: Results) -> dict[str, Path]:
         benchmarks={"tiny": results.tiny / "benchmarks/deconvolve.tsv"},
         cells=claim_cells,
     )
-    loaded = results.study.loaded | evidence()
+    loaded = results.study.loaded | small_results.evidence()
     written = {
-        "study": (
-            folder / "studies/tiny.html",
-            page_of(study, results.study.problem, loaded),
-        ),
+        "study": (folder / "studies/tiny.html", page_of(study, results.study.problem, loaded)),
         "method": (folder / "methods/mwgrad.html", method_page(method)),
         "index": (
             folder / "index.html",
@@ -116,6 +98,20 @@ def pages(results: Results) -> dict[str, Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return {name: path for name, (path, _) in written.items()}
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Visit]]:
+    """Return what opens a file at a width and in a scheme of colours, until the end of a test."""
+    opened = []
+
+    def made(file: Path, width: int, scheme: str) -> Visit:
+        opened.append(visit(browser, file, width, scheme))
+        return opened[-1]
+
+    yield made
+    for each in opened:
+        each.page.context.close()
 
 
 @pytest.fixture(scope="module")

@@ -6,20 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from answers import ANSWER, estimate
+from answers import ANSWER, estimate, told
 
-from popinv.judgement.answer import LikelihoodValue, StudyAnswer
-from popinv.judgement.judgements import Judgement, judgements
+from popinv.judgement.answer import LikelihoodValue
+from popinv.judgement.judgements import Judgement
 
 ERRORS = (
     estimate("law", "mean", 1.0, model_error=0.2, robust_error=0.1),
     estimate("law", "length", 1.0, model_error=0.2, robust_error=0.25),
 )
-
-
-def told(answer: StudyAnswer, name: str) -> Judgement:
-    (judged,) = [j for j in judgements(answer) if j.name == name]
-    return judged
 
 
 def test_the_value_is_told_with_the_criteria_that_follow():

@@ -8,7 +8,6 @@ import re
 import shutil
 
 import pytest
-from browsing import visit
 from PIL import Image
 from small_results import numbers_of
 
@@ -48,10 +47,10 @@ CONTRAST = """() => {
         ("index", 390, "dark"),
     ],
 )
-def test_a_page_is_quiet_fits_and_can_be_read(browser, pages, name, width, scheme):
+def test_a_page_is_quiet_fits_and_can_be_read(open_page, pages, name, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
 
-    opened = visit(browser, pages[name], width, scheme)
+    opened = open_page(pages[name], width, scheme)
     page = opened.page
     # Sections that are closed are part of the page.
     page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
@@ -67,7 +66,6 @@ def test_a_page_is_quiet_fits_and_can_be_read(browser, pages, name, width, schem
         contrast = page.evaluate(CONTRAST)
         assert contrast["text"] >= 4.5
         assert contrast["lines"] >= 3.0
-    page.context.close()
 
 
 def test_pages_are_small_and_what_draws_their_charts_is_there_once(pages):
@@ -77,21 +75,20 @@ def test_pages_are_small_and_what_draws_their_charts_is_there_once(pages):
     assert "plotly.js v" in pages["library"].read_text()[:200]
 
 
-def test_a_page_without_the_file_that_draws_its_charts_says_so(browser, pages, tmp_path):
+def test_a_page_without_the_file_that_draws_its_charts_says_so(open_page, pages, tmp_path):
     alone = tmp_path / "studies" / "alone.html"
     alone.parent.mkdir()
     shutil.copy(pages["study"], alone)
-    opened = visit(browser, alone, 390, "light")
+    opened = open_page(alone, 390, "light")
     page = opened.page
     told = page.inner_text("#chart-fits-worst .plot")
     assert f"the file ../assets/{pages['library'].name}, which is not there" in told
     assert "Observations, individual and population predictions" in told
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert page.inner_text("h1") == "tiny"
-    page.context.close()
 
 
-def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(browser, pages, tmp_path):
+def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(open_page, pages, tmp_path):
     picture = Image.new("RGB", (40, 20), "white")
     picture.paste((0, 0, 0), (0, 0, 10, 20))
     picture.paste((0x00, 0x72, 0xB2), (20, 0, 30, 20))
@@ -103,13 +100,12 @@ def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(browser, pages, tm
     file.write_text(embedded)
     seen = {}
     for scheme in ("light", "dark"):
-        page = visit(browser, file, 1440, scheme).page
+        page = open_page(file, 1440, scheme).page
         image = page.locator(".picture img").first
         image.scroll_into_view_if_needed()
         shot = Image.open(io.BytesIO(image.screenshot())).convert("RGB")
         width, height = shot.size
         seen[scheme] = [shot.getpixel((int(x * width), height // 2)) for x in (0.1, 0.4, 0.6, 0.9)]
-        page.context.close()
     black, white, blue, _ = seen["light"]
     assert (max(black), min(white)) == (0, 255)
     assert blue == (0x00, 0x72, 0xB2)
@@ -148,8 +144,8 @@ def test_every_figure_is_drawn_and_described(wide):
 
 
 @pytest.mark.parametrize("name", ["study", "method"])
-def test_the_tables_hold_the_numbers_of_metrics_json(browser, pages, results, wide, name):
-    opened = wide if name == "study" else visit(browser, pages[name], 1440, "light")
+def test_the_tables_hold_the_numbers_of_metrics_json(open_page, pages, results, wide, name):
+    opened = wide if name == "study" else open_page(pages[name], 1440, "light")
     rows = opened.page.evaluate("""() => all('table.numbers').map(
         (t) => Object.fromEntries([...t.tBodies[0].rows].map((r) => [
             r.cells[0].textContent,
@@ -191,8 +187,8 @@ def test_the_first_table_has_intervals_and_truth(wide, results):
     ]  # fmt: skip
 
 
-def test_a_method_page_has_its_claims(browser, pages):
-    opened = visit(browser, pages["method"], 1440, "light")
+def test_a_method_page_has_its_claims(open_page, pages):
+    opened = open_page(pages["method"], 1440, "light")
     rows = opened.page.evaluate("""() => all('table.claims tbody tr').map(
         (r) => [r.className, ...[...r.cells].map((c) => c.textContent)])""")
     assert rows == [
@@ -209,11 +205,10 @@ def test_a_method_page_has_its_claims(browser, pages):
     assert "Headlines of the paper: 1 of 1 holds" in opened.page.inner_text("main")
     assert "0 of 1 hold" in opened.page.inner_text("main")
     assert opened.page.inner_text("h1") == "Several objectives"
-    opened.page.context.close()
 
 
-def test_a_keyboard_reaches_and_works_everything(browser, pages):
-    opened = visit(browser, pages["study"], 1440, "light")
+def test_a_keyboard_reaches_and_works_everything(open_page, pages):
+    opened = open_page(pages["study"], 1440, "light")
     page = opened.page
     focused = "document.activeElement"
     page.keyboard.press("Tab")
@@ -254,7 +249,6 @@ def test_a_keyboard_reaches_and_works_everything(browser, pages):
     stops = "all('#chart-observations .modebar-btn').filter((b) => b.tabIndex === 0).length"
     assert page.evaluate(stops) == 1
     assert opened.said == []
-    page.context.close()
 
 
 def test_stops_of_the_keyboard_come_in_the_order_of_the_page_and_are_seen(wide):

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from browsing import DRAWN, counts_of, visit
+from browsing import DRAWN, counts_of
 
 from popinv.report.gathering import PROBLEM, gather_listed, gather_study
 from popinv.report.pages import index_page, method_page, study_page, write_index_of
@@ -77,14 +77,13 @@ def test_no_page_says_that_it_can_be_sent_alone(pages):
         assert "one file" not in text
 
 
-def test_with_one_study_the_report_begins_with_its_page(browser, results, pages, tmp_path):
+def test_with_one_study_the_report_begins_with_its_page(open_page, results, pages, tmp_path):
     folder = tmp_path / "results"
     shutil.copytree(results.folder, folder)
     (folder / "report/index.html").unlink()
-    page = visit(browser, write_index_of(folder), 1440, "light").page
+    page = open_page(write_index_of(folder), 1440, "light").page
     assert page.url.endswith("/report/studies/tiny.html")
     assert page.inner_text("h1") == "tiny"
-    page.context.close()
     shutil.copytree(folder / "tiny", folder / "other")
     assert 'id="studies-table"' in write_index_of(folder).read_text()
     alone = page_of(
@@ -98,13 +97,12 @@ def test_with_one_study_the_report_begins_with_its_page(browser, results, pages,
 
 
 @pytest.mark.parametrize("name", ["study", "method", "index"])
-def test_nothing_need_be_scrolled_sideways_on_a_telephone(browser, pages, name):
-    opened = visit(browser, pages[name], 390, "light")
+def test_nothing_need_be_scrolled_sideways_on_a_telephone(open_page, pages, name):
+    opened = open_page(pages[name], 390, "light")
     wide_ones = opened.page.evaluate("""() => all('.table').filter((t) =>
         t.offsetParent && t.scrollWidth > t.clientWidth + 1).map((t) => t.ariaLabel)""")
     assert wide_ones == []
     assert opened.page.evaluate(CUT) == []
-    opened.page.context.close()
 
 
 def test_the_writing_in_charts_is_whole_on_a_wide_screen(wide):
@@ -123,8 +121,8 @@ def test_charts_side_by_side_begin_at_the_same_height(wide):
     assert any(len(charts) > len({top for top, _ in charts}) for charts in rows)
 
 
-def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(browser, pages):
-    page = visit(browser, pages["study"], 1440, "dark").page
+def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(open_page, pages):
+    page = open_page(pages["study"], 1440, "dark").page
     page.evaluate("""() => addEventListener('beforeprint', () => { window.printed = {
         closed: all('details:not([open])').length,
         widths: all('.plot svg.main-svg').map((s) => s.clientWidth || s.width.baseVal.value),
@@ -139,13 +137,12 @@ def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(browser, pages):
     assert (printed["closed"], printed["colour"]) == (0, "#0072B2")
     assert page.evaluate("all('details:not([open])').length") == shut
     assert page.evaluate("all('#chart-densities .plot')[0].data[0].line.color") == "#56B4E9"
-    page.context.close()
 
 
-def test_pages_open_from_anywhere_and_lead_to_each_other(browser, pages, tmp_path):
+def test_pages_open_from_anywhere_and_lead_to_each_other(open_page, pages, tmp_path):
     folder = tmp_path / "sent by a colleague #1 (50 %)"
     shutil.copytree(pages["index"].parent, folder)
-    opened = visit(browser, folder / "index.html", 1440, "light")
+    opened = open_page(folder / "index.html", 1440, "light")
     page = opened.page
     for link, heading in (
         ("#studies-table a", "tiny"),
@@ -160,10 +157,9 @@ def test_pages_open_from_anywhere_and_lead_to_each_other(browser, pages, tmp_pat
         assert page.inner_text("h1") == heading
     assert opened.said == []
     assert all(url.startswith(("file:", "data:", "blob:")) for url in opened.asked)
-    page.context.close()
 
 
-def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_path):
+def test_hostile_names_and_numbers_are_written_out(open_page, results, pages, tmp_path):
     shutil.copytree(pages["library"].parent, tmp_path / "assets")
     folder = tmp_path / "studies"
     folder.mkdir()
@@ -171,16 +167,8 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_
     numbers = {"nothing": None, "undefined": float("nan"), "infinite": float("inf"), "<b>": "<i>"}
     study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     listed = replace(gather_listed(results.folder, "tiny", None), current=False, page=False)
-    method = MethodRecord(
-        "m" * 60,
-        "A method",
-        "",
-        "",
-        (),
-        UseRecord(PROBLEM, numbers),
-        (UseRecord(name, numbers),),
-        {},
-    )
+    uses = (UseRecord(name, numbers),)
+    method = MethodRecord("m" * 60, "A method", "", "", (), UseRecord(PROBLEM, numbers), uses, {})
     files = {
         "study": study_page(replace(study, name=name), dict.fromkeys(SECTIONS, ()), (), ()),
         "method": method_page(method),
@@ -188,7 +176,7 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_
     }
     for kind, text in files.items():
         (folder / f"{kind}.html").write_text(text)
-        opened = visit(browser, folder / f"{kind}.html", 390, "light")
+        opened = open_page(folder / f"{kind}.html", 390, "light")
         assert opened.page.evaluate("document.documentElement.scrollWidth") == 390, kind
         assert opened.said == []
         if kind == "method":
@@ -197,11 +185,10 @@ def test_hostile_names_and_numbers_are_written_out(browser, results, pages, tmp_
             assert cells == [
                 ["nothing", "–"], ["undefined", "NaN"], ["infinite", "∞"], ["<b>", "<i>"],
             ]  # fmt: skip
-        opened.page.context.close()
 
 
-def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(browser, pages, results):
-    page = visit(browser, pages["method"], 1440, "light").page
+def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(open_page, pages, results):
+    page = open_page(pages["method"], 1440, "light").page
     page.evaluate("all('details').forEach((d) => { d.open = true; })")
     text = page.inner_text("main")
     assert "snakemake results/downstream/mwgrad/metrics.json" in text
@@ -212,4 +199,3 @@ def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(browser, pages,
     saved = page.evaluate("atob(all('a[download]')[0].href.split('base64,')[1])")
     assert yaml.safe_load(saved)["studies"]["tiny"]["seed"] == results.section.seed
     assert "final descent" in text
-    page.context.close()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from answers import TRUE, estimate
+from answers import TRUE, estimate, told
 from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
 
 from popinv.charts.description import Axis, Grid, Panel, Sheet
@@ -37,12 +37,7 @@ from popinv.report.answer_charts import law_charts
 from popinv.report.describing import described, question_of
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
-from popinv.report.gathering import (
-    gather_listed,
-    gather_method,
-    gather_study,
-    pictures_in,
-)
+from popinv.report.gathering import gather_listed, gather_method, gather_study, pictures_in
 from popinv.report.pages import index_page, reproduction
 from popinv.report.study_page import page_of
 from popinv.report.trust_charts import estimator_chart
@@ -201,23 +196,21 @@ def test_reasons_for_doubt(changed, doubted):
 
 
 def test_collapsed_noise_is_explained():
-    def told(fewest):
+    def judged(fewest):
         sizes = ObservedSizes(1000, 3, fewest, 2)
-        judged = judgements(replace(GOOD, **COLLAPSED | {"sizes": sizes}))
-        return next(j for j in judged if j.name == "Size of the noise")
+        return told(replace(GOOD, **COLLAPSED | {"sizes": sizes}), "Size of the noise")
 
-    without_maximum = told(2)
+    without_maximum = judged(2)
     assert without_maximum.finding.startswith(
         "The recovered noise of observation 3 is 0.0002 of the spread"
     )
     assert "2 observations and 2 parameters that vary" in without_maximum.finding
     assert "noise.kind: isotropic" in without_maximum.meaning
-    assert "without bound" not in told(3).finding
+    assert "without bound" not in judged(3).finding
 
 
 def test_efficiency_of_few_systems_is_not_judged():
-    few = replace(GOOD, **inefficient(18))
-    (judged,) = [j for j in judgements(few) if j.name == "Efficiency"]
+    judged = told(replace(GOOD, **inefficient(18)), "Efficiency")
     assert (judged.verdict, judged.short) == ("neutral", "not judged: 18 systems are too few")
     assert "by about 17 %" in judged.finding
 
@@ -232,7 +225,7 @@ def test_efficiency_of_few_systems_is_not_judged():
     ],
 )
 def test_what_could_not_be_judged_is_not_called_good(changed, name, verdict):
-    (judged,) = [j for j in judgements(replace(GOOD, **changed)) if j.name == name]
+    judged = told(replace(GOOD, **changed), name)
     assert judged.verdict == verdict
     assert judged.short.startswith("not judged")
 

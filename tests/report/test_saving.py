@@ -122,7 +122,7 @@ def test_intervals_of_coverage_have_both_ends(saved):
     assert {row[header.index("y")] for row in rows} >= {"law: mean", "law: length"}
 
 
-def test_of_thousands_of_metrics_all_can_be_saved(browser, pages):
+def test_of_thousands_of_metrics_all_can_be_saved(open_page, pages):
     metrics = {f"entry_{i}": i / 7 for i in range(1500)} | {"text": "a, b"}
     macros = _environment().get_template("parts.html").module
     page = (
@@ -130,17 +130,16 @@ def test_of_thousands_of_metrics_all_can_be_saved(browser, pages):
     )
     file = pages["study"].with_name("with_metrics.html")
     file.write_text(page)
-    opened = visit(browser, file, 1440, "light")
+    opened = open_page(file, 1440, "light")
     assert "first 1000 of 1501 numbers" in opened.page.inner_text("main")
     with opened.page.expect_download() as download:
         opened.page.click("button[data-name=metrics]")
     rows = list(csv.reader(io.StringIO(Path(download.value.path()).read_text())))
     assert rows[0] == ["name", "value"]
     assert dict(rows[1:]) == {name: str(value) for name, value in metrics.items()}
-    opened.page.context.close()
 
 
-def test_a_picture_has_the_numbers_of_the_file_beside_it(browser, pages, tmp_path):
+def test_a_picture_has_the_numbers_of_the_file_beside_it(open_page, pages, tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "law.png")
     picture = Picture("law", tmp_path / "law.png", "The law", "The law of the study tiny")
     assert picture.numbers == ""
@@ -150,9 +149,8 @@ def test_a_picture_has_the_numbers_of_the_file_beside_it(browser, pages, tmp_pat
     page = pages["study"].read_text().replace("<footer>", f"{macro}<footer>")
     file = pages["study"].with_name("with_picture.html")
     file.write_text(page)
-    opened = visit(browser, file, 390, "light")
+    opened = open_page(file, 390, "light")
     with opened.page.expect_download() as download:
         opened.page.click("button[data-numbers]")
     assert download.value.suggested_filename == "tiny-law.csv"
     assert Path(download.value.path()).read_text() == table
-    opened.page.context.close()
