@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
+from commands import ran
 from tiny_study import Workflow
 
 from popinv.cli import solve_costs, trial_solves
@@ -67,9 +68,7 @@ def _files(in_folder: Path) -> None:
 
 
 def attempt(*options: str) -> str:
-    done: Result = CliRunner().invoke(popinv, ["try", "mine.yaml", *options])
-    assert done.exit_code == 0, done.output
-    return done.output
+    return ran("try", "mine.yaml", *options)
 
 
 def calls() -> list[str]:

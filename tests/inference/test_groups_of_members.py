@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.stats import multivariate_normal, norm
+from slopes import slopes
 
 from popinv.errors import DataError
 from popinv.evidence.stages.replicate_study import _Truth
@@ -142,10 +143,8 @@ def test_the_scores_of_groups_are_the_differences_of_their_likelihood():
     p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
     likelihood = ClosedForm(problem)
     scores = likelihood(p).scores
-    for i in range(len(p)):
-        step = 1e-5 * np.eye(len(p))[i]
-        ends = [likelihood(p + sign * step).log_likelihood for sign in (1, -1)]
-        np.testing.assert_allclose(scores[:, i], (ends[0] - ends[1]) / 2e-5, atol=2e-6)
+    exact = slopes(lambda q: likelihood(q).log_likelihood, p, 1e-5)
+    np.testing.assert_allclose(scores, exact, atol=2e-6)
 
 
 def test_nested_integrals_of_linear_groups_are_exact():
@@ -260,12 +259,11 @@ def test_the_likelihood_is_the_nested_integral(scores):
     # Each error is a draw of its size.
     wrong = root_mean_square(found.log_likelihood - expected)
     assert wrong < 3 * root_mean_square(found.value_error)
-    for i in range(4 if scores else 0):
-        step = 1e-4 * np.eye(4)[i]
-        slope = (quadrature(problem, p + step) - quadrature(problem, p - step)) / 2e-4
-        wrong = root_mean_square(found.scores[:, i] - slope)
-        assert wrong < 3 * root_mean_square(found.score_error[:, i]) + 1e-3
-        assert wrong < 0.01
+    if scores:
+        exact = slopes(lambda q: quadrature(problem, q), p, 1e-4)
+        wrong = root_mean_square(found.scores - exact)
+        assert np.all(wrong < 3 * root_mean_square(found.score_error) + 1e-3)
+        assert wrong.max() < 0.01
 
 
 def test_nested_integrals_are_those_over_all_members_at_once():
@@ -339,11 +337,8 @@ def test_three_levels_are_integrated_one_within_the_other():
         deep_quadrature(problem, p),
     )
     np.testing.assert_allclose(found.log_likelihood, expected, atol=5e-3)
-    for i in range(5):
-        step = 1e-4 * np.eye(5)[i]
-        ends = [deep_quadrature(problem, p + sign * step) for sign in (1, -1)]
-        slope = (ends[0] - ends[1]) / 2e-4
-        np.testing.assert_allclose(found.scores[:, i], slope, atol=0.03)
+    exact = slopes(lambda q: deep_quadrature(problem, q), p, 1e-4)
+    np.testing.assert_allclose(found.scores, exact, atol=0.03)
 
 
 def test_noise_may_grow_with_the_signal_of_each_member():
@@ -351,10 +346,8 @@ def test_noise_may_grow_with_the_signal_of_each_member():
     found = evaluate(problem, p, MarginalSettings(draws=1024))
     expected = quadrature(problem, p, combined=0.2)
     np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-2)
-    for i in range(4):
-        step = 1e-4 * np.eye(5)[i]
-        ends = [quadrature(problem, p + sign * step, combined=0.2) for sign in (1, -1)]
-        np.testing.assert_allclose(found.scores[:, i], (ends[0] - ends[1]) / 2e-4, atol=0.1)
+    exact = slopes(lambda q: quadrature(problem, q, combined=0.2), p[:4], 1e-4)
+    np.testing.assert_allclose(found.scores[:, :4], exact, atol=0.1)
 
 
 def test_replicates_of_members_count_like_further_observations():
@@ -488,9 +481,7 @@ def test_observations_of_members_may_be_censored(members):
     settings = MarginalSettings(draws=1024)
     found, expected = evaluate(problem, p, settings), exact(p)
     np.testing.assert_allclose(found.log_likelihood, expected, atol=0.005 * members**0.5)
-    for i in range(4):
-        step = 1e-4 * np.eye(4)[i]
-        slope = (exact(p + step) - exact(p - step)) / 2e-4
+    for i, slope in enumerate(slopes(exact, p, 1e-4).T):
         error = root_mean_square(found.score_error[:, i])
         np.testing.assert_allclose(found.scores[:, i], slope, atol=5 * error + 0.02)
 

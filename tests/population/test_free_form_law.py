@@ -88,8 +88,7 @@ def test_scores_are_derivatives_of_the_density_with_an_alpha_for_each_row():
     rows = alpha.repeat(len(z), 1).requires_grad_(True)
     (scores,) = torch.autograd.grad(LAW.log_density_at(rows, z, omega).sum(), rows)
     for i in range(len(alpha)):
-        shift = torch.zeros_like(alpha)
-        shift[i] = 1e-5
+        shift = 1e-5 * torch.eye(len(alpha), dtype=torch.float64)[i]
         up, down = LAW.log_density(alpha + shift, z), LAW.log_density(alpha - shift, z)
         torch.testing.assert_close(scores[:, i], (up - down) / 2e-5, rtol=1e-3, atol=1e-3)
 

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from click.testing import CliRunner
+from commands import ran
 from tiny_study import Workflow
 
-from popinv.cli.commands import popinv
 from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.forward.section import forward_section
@@ -169,9 +168,7 @@ def test_what_is_known_of_a_solver_is_not_measured():
 
 def test_the_plan_says_what_is_known():
     def told(command: str) -> str:
-        done = CliRunner().invoke(popinv, [command, "config.yaml"])
-        assert done.exit_code == 0, done.output
-        return done.output
+        return ran(command, "config.yaml")
 
     assumed = "own: a solve is assumed to take 36 s"
     assert assumed in told("plan")

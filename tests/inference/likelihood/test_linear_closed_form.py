@@ -9,6 +9,7 @@ import pytest
 import torch
 from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
 from scipy.optimize import minimize
+from slopes import slopes
 
 from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -22,12 +23,8 @@ from popinv.population.noise.unstructured import IsotropicNoise
 
 def curvature(problem: Problem, p: np.ndarray, h: float = 1e-4) -> np.ndarray:
     """Return the negative Hessian of the exact log likelihood by differences, error O(h**2)."""
-    rows = [
-        (exact_scores(problem, p - s, h).sum(axis=0) - exact_scores(problem, p + s, h).sum(axis=0))
-        / (2 * h)
-        for s in h * np.eye(len(p))
-    ]
-    return (np.array(rows) + np.array(rows).T) / 2
+    rows = -slopes(lambda q: exact_scores(problem, q, h).sum(axis=0), p, h)
+    return (rows + rows.T) / 2
 
 
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, True)])
