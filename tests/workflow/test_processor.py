@@ -78,9 +78,7 @@ def test_another_instruction_set_gives_the_same_answer_to_the_stated_tolerance(
     shutil.copytree(untouched.folder, workflow.folder)
     config = copy.deepcopy(TINY) | {"instruction_set": "avx2"}
     workflow.configure(config)
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout
-    assert "made with the instruction set 'native', not 'avx2'" in done.stdout
+    assert "made with the instruction set 'native', not 'avx2'" in workflow.printed()
     record = read_record(workflow.folder / STUDY / "made/deconvolve.json")
     assert record.machine["instruction_set"] == "avx2"
     before, now = answer(untouched.folder), answer(workflow.folder)
