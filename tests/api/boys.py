@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from fitted import fitted
+from study_sections import moments
 
 import popinv
 from popinv.api import fit as fits
@@ -21,10 +22,7 @@ FILE = Path(__file__).parents[2] / "config/examples/real_data/Oxboys.csv"
 LAW: dict[str, Any] = {
     "kind": "normal",
     "correlations": True,
-    "start": {
-        "intercept": {"mean": 150.0, "standard_deviation": 10.0},
-        "slope": {"mean": 5.0, "standard_deviation": 3.0},
-    },
+    "start": moments(intercept=(150.0, 10.0), slope=(5.0, 3.0)),
 }
 NOISE = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
 # The keywords of the fits of the pages.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from study_sections import function
 
 import popinv
 from popinv.api.data import given_data
@@ -303,13 +304,7 @@ def test_known_quantities_of_an_array_have_one_value_for_each_system():
 
 
 def test_times_of_the_data_must_be_those_of_the_forward_model():
-    forward = {
-        "kind": "python",
-        "function": "boys:line",
-        "path": "tests/api",
-        "parameters": ["a"],
-        "observations": {"times": [0, 1]},
-    }
+    forward = function("boys:line", "a", path="tests/api", observations={"times": [0, 1]})
     data = xr.DataArray(pool(20, 2), dims=("system", "time"), coords={"time": [0.0, 2.0]}, name="y")
     assert "the data have 2 times, 0 to 2, but the forward model has 2, 0 to 1" in refused(
         data, forward

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from study_sections import moments
 
 import popinv
 from popinv.api.data import given_data
@@ -19,10 +20,7 @@ from popinv.forward.section import forward_section
 TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 DECAY_LAW = {
     "kind": "lognormal",
-    "start": {
-        "rate": {"mean": -0.5, "standard_deviation": 0.5},
-        "volume": {"mean": 1.2, "standard_deviation": 0.4},
-    },
+    "start": moments(rate=(-0.5, 0.5), volume=(1.2, 0.4)),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from commands import ran
+from study_sections import function
 
 from popinv.cli.trial_verdict import verdict
 from popinv.config.loading import load
@@ -29,12 +30,7 @@ def configured(**sections: Any) -> dict[str, Any]:
         "seed": 1,
         "studies": {
             "own": {
-                "forward": {
-                    "kind": "python",
-                    "function": "simulator:solve",
-                    "parameters": ["a", "b"],
-                    "observations": observed,
-                },
+                "forward": function("simulator:solve", "a", "b", observations=observed),
                 "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
                 "observations": {"file": "y.csv"},
                 **sections,

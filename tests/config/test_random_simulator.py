@@ -5,19 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from study_sections import function
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
 
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "cells:solve",
-        "parameters": ["rate"],
-        "observations": {"count": 4},
-        "stochastic": True,
-    },
+    "forward": function("cells:solve", "rate", observations={"count": 4}, stochastic=True),
     "law": {"kind": "normal", "start": {"rate": ONE}},
     "noise": {"kind": "isotropic"},
     "observations": {"file": "y.csv"},

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from slopes import slopes
+from study_sections import function
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
@@ -19,12 +20,9 @@ from popinv.population.priors.stated import ObservedScales, posterior_prior, sta
 
 EACH = {"mean": 0.5, "standard_deviation": 0.2}
 STUDY = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a", "b", "c", "d"],
-        "observations": {"name": "y", "times": [1, 2, 3]},
-    },
+    "forward": function(
+        "simulator:solve", "a", "b", "c", "d", observations={"name": "y", "times": [1, 2, 3]}
+    ),
     "law": {
         "kind": "lognormal",
         "correlations": [["a", "b"]],

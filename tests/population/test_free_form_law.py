@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from study_sections import function
 
 from popinv.forward.section import forward_section
 from popinv.population.constraints import POSITIVE, REAL, Interval
@@ -142,12 +143,7 @@ def test_the_random_walk_has_mean_zero_under_the_normal_law():
         assert float(torch.sum(weights * c) / weights.sum()) == pytest.approx(0, abs=1e-5)
 
 
-FORWARD = {
-    "kind": "python",
-    "function": "m:f",
-    "parameters": ["b", "a"],
-    "observations": {"name": "y", "times": [1, 2]},
-}
+FORWARD = function("m:f", "b", "a", observations={"name": "y", "times": [1, 2]})
 
 
 def section(**changes: Any) -> dict[str, Any]:

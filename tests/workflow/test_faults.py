@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mounting import mounted
+from study_sections import function
 from tiny_study import Workflow
 
 from popinv.forward.datasets import reasons_of
@@ -38,12 +39,7 @@ def solve(z):
 """
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a", "b"],
-        "observations": {"count": 3},
-    },
+    "forward": function("simulator:solve", "a", "b", observations={"count": 3}),
     "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
     "observations": {
         "count": 40,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_groups import LAW, NAMES, TRUTH, maximum, table
+from study_sections import long_table
 from tiny_study import Workflow
 
 pytestmark = pytest.mark.full
@@ -46,13 +47,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     made = Workflow(tmp_path_factory.mktemp("groups"))
     (made.folder / "lines.py").write_text(SIMULATOR)
     table(24, seed=6).to_csv(made.folder / "data.csv", index=False)
-    file = {
-        "file": "data.csv",
-        "layout": "long",
-        "system_column": "site",
-        "time_column": "t",
-        "value_column": "y",
-    }
+    file = long_table("data.csv", "site", "y", "t")
     synthetic = {
         "count": 16,
         "heldout": 8,

@@ -14,6 +14,7 @@ from pathlib import Path
 import preloaded
 import psutil
 import pytest
+from study_sections import function
 from tiers import patient
 from tiny_study import ROOT, Workflow
 
@@ -30,12 +31,7 @@ def solve(z):
 """
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a"],
-        "observations": {"count": 2},
-    },
+    "forward": function("simulator:solve", "a", observations={"count": 2}),
     "law": {"kind": "normal", "start": {"a": ONE}, "spread": 0.3},
     "observations": {
         "count": 20,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from study_sections import long_table
 from tiny_study import Workflow
 
 pytestmark = pytest.mark.full
@@ -54,7 +55,7 @@ TRUTH = {
 }
 
 
-def long_table(systems: int) -> pd.DataFrame:
+def drawn_table(systems: int) -> pd.DataFrame:
     """Return a long table of systems that were observed at some of the times, drawn by NumPy."""
     rng, rows = np.random.default_rng(4), []
     for system in range(systems):
@@ -72,7 +73,7 @@ def made_with(folder: Path, *names: str) -> Workflow:
     """Return the workflow after a run of some of the two studies, to the report."""
     made = Workflow(folder)
     (made.folder / "decay.py").write_text(SIMULATOR)
-    long_table(200).to_csv(made.folder / "data.csv", index=False)
+    drawn_table(200).to_csv(made.folder / "data.csv", index=False)
     uses = {"posterior": {}, "groups": {}, "restarts": {}, "federated": {}, "certificate": {}}
     synthetic = {
         "count": 300,
@@ -80,13 +81,7 @@ def made_with(folder: Path, *names: str) -> Workflow:
         "known": {"dose": {"uniform": [0.5, 2.0]}, "age": {"normal": [40.0, 10.0]}},
         "truth": {"law": TRUTH, "noise": {"standard_deviation": 0.1}},
     }
-    table = {
-        "file": "data.csv",
-        "layout": "long",
-        "system_column": "id",
-        "time_column": "hour",
-        "value_column": "y",
-    }
+    table = long_table("data.csv", "id", "y", "hour")
     baselines = {**SMALL["assessment"], "baselines": ["full", "plain", "two_stage"]}
     studies = {
         "synthetic": {
@@ -150,7 +145,7 @@ def test_the_report_names_them(workflow: Workflow) -> None:
 def test_an_edit_of_a_covariate_repeats_the_proposals(workflow: Workflow) -> None:
     file = workflow.folder / "data.csv"
     before = file.read_text()
-    frame = long_table(200)
+    frame = drawn_table(200)
     frame["age"] += np.where(frame["id"] == "s3", 5.0, 0.0)
     frame.to_csv(file, index=False)
     printed = workflow.run("--dry-run").stdout

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from study_sections import function
 from tiny_study import ROOT, Workflow
 
 from popinv.forward.datasets import reasons_of
@@ -34,12 +35,7 @@ def solve(z):
 """
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a", "b"],
-        "observations": {"count": 3},
-    },
+    "forward": function("simulator:solve", "a", "b", observations={"count": 3}),
     "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
     "observations": {"file": "y.csv"},
     "active_learning": {"first_design": 60, "chunk_size": 30, "failure_budget": 0.9},

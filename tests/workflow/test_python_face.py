@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from study_sections import moments
 from tiny_study import Workflow
 
 import popinv
@@ -33,10 +34,7 @@ FORWARD = {
 }
 LAW = {
     "kind": "lognormal",
-    "start": {
-        "rate": {"mean": 0.0, "standard_deviation": 0.5},
-        "height": {"mean": 1.0, "standard_deviation": 0.5},
-    },
+    "start": moments(rate=(0.0, 0.5), height=(1.0, 0.5)),
 }
 SECTIONS: dict[str, Any] = {
     "noise": {"kind": "isotropic"},

@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 import yaml
 from commands import ran
+from study_sections import function
 from tiny_study import Workflow
 
 from popinv.config.loading import load
@@ -41,14 +42,9 @@ def solve(z):
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 LIMIT = 3600.0
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "time_limit": LIMIT,
-        "rows_per_call": 5,
-        "parameters": ["a", "b"],
-        "observations": {"count": 3},
-    },
+    "forward": function(
+        "simulator:solve", "a", "b", time_limit=LIMIT, rows_per_call=5, observations={"count": 3}
+    ),
     "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
     "observations": {"file": "y.csv"},
     "active_learning": {"first_design": 20, "chunk_size": 10, "failure_budget": 0.9},

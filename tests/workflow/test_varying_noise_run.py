@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from study_sections import moments
 from tiny_study import Workflow
 
 pytestmark = pytest.mark.full
@@ -36,10 +37,7 @@ STUDY: dict[str, Any] = {
     },
     "law": {"kind": "lognormal", "start": {"rate": START, "level": START}},
 }
-LAW = {
-    "rate": {"mean": -0.3, "standard_deviation": 0.25},
-    "level": {"mean": 0.6, "standard_deviation": 0.4},
-}
+LAW = moments(rate=(-0.3, 0.25), level=(0.6, 0.4))
 # Each study: its noise, the true noise, and what else its forward model observes.
 STUDIES: dict[str, tuple[dict[str, Any], dict[str, float], dict[str, Any]]] = {
     "heavy": (
