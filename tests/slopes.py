@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 
 
-def slopes(value: Callable[[np.ndarray], Any], p: np.ndarray, step: float) -> np.ndarray:
+def slopes(
+    value: Callable[[np.ndarray], Any], p: np.ndarray, step: float | np.ndarray
+) -> np.ndarray:
     """Return the derivatives of a value at p, along the last axis; the error is O(step**2)."""
-    shifts = step * np.eye(len(p))
-    return np.stack([(value(p + s) - value(p - s)) / (2 * step) for s in shifts], axis=-1)
+    sizes = np.broadcast_to(step, len(p))
+    ends = [(value(p + s), value(p - s)) for s in np.diag(sizes)]
+    return np.stack([(up - down) / (2 * h) for (up, down), h in zip(ends, sizes, strict=True)], -1)
+
+
+def curvature(
+    value: Callable[[np.ndarray], Any], p: np.ndarray, step: float | np.ndarray
+) -> np.ndarray:
+    """Return the second derivatives of a value at p."""
+    return slopes(lambda q: slopes(value, q, step), p, step)

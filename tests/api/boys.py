@@ -25,15 +25,14 @@ LAW: dict[str, Any] = {
     "start": moments(intercept=(150.0, 10.0), slope=(5.0, 3.0)),
 }
 NOISE = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
+COLUMNS = {"system_column": "Subject", "time_column": "age", "value_column": "height"}
 # The keywords of the fits of the pages.
 KEYS: dict[str, Any] = {
     "law": LAW,
     "noise": NOISE,
     "parameters": ["intercept [cm]", "slope [cm]"],
     "observations": {"units": "cm"},
-    "system_column": "Subject",
-    "time_column": "age",
-    "value_column": "height",
+    **COLUMNS,
 }
 # Numbers of draws and starts as users have them, which some tests lower.
 _NUMBERS = [

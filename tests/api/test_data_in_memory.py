@@ -154,12 +154,8 @@ def test_numbers_above_columns_are_times_of_a_function_that_takes_times():
 
 
 def test_a_long_table_has_a_row_for_each_observation():
-    observations = seen(
-        boys.table().rename(columns={"height": "height [cm]"}),
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-    )
+    table = boys.table().rename(columns={"height": "height [cm]"})
+    observations = seen(table, **boys.COLUMNS)
     assert observations["y"].attrs["units"] == "cm"
     assert observations.sizes == {"system": 26, "observation": 16, "heldout_system": 26}
     times = observations["observation_t"].values
@@ -169,14 +165,7 @@ def test_a_long_table_has_a_row_for_each_observation():
 
 
 def test_a_long_table_may_be_rounded_to_a_grid():
-    observations = seen(
-        boys.table(),
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-        time_tolerance=0.13,
-        grid=9,
-    )
+    observations = seen(boys.table(), **boys.COLUMNS, time_tolerance=0.13, grid=9)
     assert observations.sizes["observation"] <= 9
     assert int(np.isfinite(observations["y"]).sum()) == len(boys.table())
 
@@ -221,11 +210,11 @@ def test_wrong_cells_are_told_of_by_row_and_column():
     message = refused(frame)
     assert message.startswith("data: row 6, column 'b' is '<0.1', not a number.")
     long = boys.table()
-    columns = {"system_column": "Subject", "time_column": "age", "value_column": "height"}
-    twice = refused(pd.concat([long, long.iloc[:1]], ignore_index=True), **columns)
+    twice = refused(pd.concat([long, long.iloc[:1]], ignore_index=True), **boys.COLUMNS)
     assert twice.startswith("data: row 234: system '1' has a second value")
-    assert "there is no column 'hight'" in refused(long, **{**columns, "value_column": "hight"})
-    assert "Did you mean 'height'?" in refused(long, **{**columns, "value_column": "hight"})
+    message = refused(long, **{**boys.COLUMNS, "value_column": "hight"})
+    assert "there is no column 'hight'" in message
+    assert "Did you mean 'height'?" in message
 
 
 def test_columns_are_of_tables_alone():

@@ -31,7 +31,7 @@ def _own_folder(tmp_path, monkeypatch):
 
 def test_help_names_every_command():
     printed = ran("--help")
-    for command in (
+    for command in [
         "doctor",
         "new-study",
         "try",
@@ -41,7 +41,7 @@ def test_help_names_every_command():
         "plan",
         "docs",
         "unlock",
-    ):
+    ]:
         assert f"\n  {command} " in printed
 
 

@@ -133,7 +133,12 @@ def test_duplicate_keys_are_refused_with_both_lines(tmp_path: Path) -> None:
         read_yaml(file)
 
 
-@pytest.mark.parametrize("text", ["a: [1, 2", "- 1\n- 2\n", "", "text", "a: b: c", "\tx: 1"])
+NO_MAPPINGS = ["a: [1, 2", "- 1\n- 2\n", "", "text", "a: b: c", "\tx: 1"]
+# What YAML stumbles over.
+DAMAGED = ["a: &a [*a]", "studies: {a: &b {forward: *b}}", "a: !!timestamp x", "a: 2024-13-45"]
+
+
+@pytest.mark.parametrize("text", [*NO_MAPPINGS, *DAMAGED, "a: !!int x"])
 def test_what_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)

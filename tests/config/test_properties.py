@@ -274,22 +274,6 @@ def test_any_text_is_yaml_or_refused_by_the_name_of_the_file(tmp_path_factory, t
     assert message is None or "given.yaml" in message
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "a: &a [*a]",
-        "studies: {a: &b {forward: *b}}",
-        "a: !!timestamp x",
-        "a: 2024-13-45",
-        "a: !!int x",
-    ],
-)
-def test_what_yaml_stumbles_over_is_refused(tmp_path, text):
-    (tmp_path / "given.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=r"given\.yaml"):
-        load(read_yaml(tmp_path / "given.yaml"), "given.yaml")
-
-
 # Paths
 
 
