@@ -40,8 +40,7 @@ QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def test_jobs_that_are_killed_are_repeated_to_the_same_results(untouched, tmp_path):
-    workflow = Workflow(tmp_path / "copy")
-    shutil.copytree(untouched.folder, workflow.folder)
+    workflow = untouched.copied(tmp_path / "copy")
     made = [f"rounds/1/{name}.zarr.zip" for name in ("chunks/0", "solves", "surrogate", "estimate")]
     for name in made:
         (workflow.folder / "results/tiny" / name).unlink()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import shutil
 
 import numpy as np
 import pytest
@@ -86,8 +85,7 @@ def test_the_run_ends_with_an_answer_and_its_figures(observed):
 
 def test_a_synthetic_study_is_observed_through_known_scales(finished, tiny, tmp_path):
     # The solves and the noise before scaling are those of the finished study.
-    workflow = Workflow(tmp_path / "copy")
-    shutil.copytree(finished.folder, workflow.folder)
+    workflow = finished.copied(tmp_path / "copy")
     tiny["studies"]["tiny"]["observations"]["noise_scale"] = {"low": 0.5, "high": 2.0}
     workflow.configure(tiny)
     workflow.printed(STORE)

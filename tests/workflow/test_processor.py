@@ -74,8 +74,7 @@ def test_another_instruction_set_gives_the_same_answer_to_the_stated_tolerance(
     untouched: Workflow, tmp_path: Path
 ) -> None:
     """The results of the native set are made again, and nothing changes beyond the tolerance."""
-    workflow = Workflow(tmp_path / "copy")
-    shutil.copytree(untouched.folder, workflow.folder)
+    workflow = untouched.copied(tmp_path / "copy")
     config = copy.deepcopy(TINY) | {"instruction_set": "avx2"}
     workflow.configure(config)
     assert "made with the instruction set 'native', not 'avx2'" in workflow.printed()
