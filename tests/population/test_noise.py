@@ -35,7 +35,8 @@ IDS = [type(m).__name__ + "-" + "-".join(m.names[:3]) + f"-{i}" for i, m in enum
 def test_covariance_is_positive_definite_and_whitening_is_its_inverse_root(model, data):
     # Condition numbers reach 1e9 (the jitter's inverse, times 12), so whitening the factor
     # is exact to about 1e-16 * sqrt(1e9).
-    check_factor(model, data, smallest=-4.0, whitened=1e-8)
+    covariance = check_factor(model, data, smallest=-4.0, whitened=1e-8)
+    torch.testing.assert_close(covariance, covariance.T, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=IDS)
