@@ -291,7 +291,8 @@ def test_equal_systems_are_named(kind: str) -> None:
     if kind == "wide":
         rows = wide()
         rows[17][1:] = rows[3][1:]
-        assert "'s3' and 's17'" in new([NAMES, *map(",".join, rows)])
+        said = new([NAMES, *map(",".join, rows)])
+        assert "'s3' and 's17'" in said
     else:
         copied = [f"77{row[1:]}" for row in curves() if row.startswith("3,")]
         said = new(["id,time,y", *curves(), *copied])
