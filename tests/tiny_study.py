@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -96,9 +98,28 @@ class Workflow:
             env=environment,
         )
 
+    def printed(self, *arguments: str) -> str:
+        """Return what a run prints, which has to succeed."""
+        done = self.run(*arguments)
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
     def dry_run(self, config: dict[str, Any]) -> str:
         """Return what a dry run with this configuration prints."""
         self.configure(config)
-        done = self.run("--dry-run")
-        assert done.returncode == 0, done.stdout
-        return done.stdout
+        return self.printed("--dry-run")
+
+    def metrics(self, place: str) -> dict[str, Any]:
+        """Return the metrics in a folder of results."""
+        return json.loads((self.folder / "results" / place / "metrics.json").read_text())
+
+    def missed(self, study: str, values: dict[str, float]) -> list[str]:
+        """Return the names of those values that lie outside their intervals of 95 %."""
+        found = self.metrics(study)
+        ends = {name: (found[f"{name}_lower"], found[f"{name}_upper"]) for name in values}
+        return [name for name, (low, high) in ends.items() if not low <= values[name] <= high]
+
+    def copied(self, folder: Path) -> Workflow:
+        """Return a copy, which Snakemake remembers as it does this one."""
+        shutil.copytree(self.folder, folder)
+        return Workflow(folder)

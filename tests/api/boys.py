@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from fitted import fitted
+from study_sections import moments
 
 import popinv
 from popinv.api import fit as fits
@@ -21,21 +22,17 @@ FILE = Path(__file__).parents[2] / "config/examples/real_data/Oxboys.csv"
 LAW: dict[str, Any] = {
     "kind": "normal",
     "correlations": True,
-    "start": {
-        "intercept": {"mean": 150.0, "standard_deviation": 10.0},
-        "slope": {"mean": 5.0, "standard_deviation": 3.0},
-    },
+    "start": moments(intercept=(150.0, 10.0), slope=(5.0, 3.0)),
 }
 NOISE = {"kind": "isotropic", "start": {"standard_deviation": 1.0}}
+COLUMNS = {"system_column": "Subject", "time_column": "age", "value_column": "height"}
 # The keywords of the fits of the pages.
 KEYS: dict[str, Any] = {
     "law": LAW,
     "noise": NOISE,
     "parameters": ["intercept [cm]", "slope [cm]"],
     "observations": {"units": "cm"},
-    "system_column": "Subject",
-    "time_column": "age",
-    "value_column": "height",
+    **COLUMNS,
 }
 # Numbers of draws and starts as users have them, which some tests lower.
 _NUMBERS = [

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from study_sections import function
 
 import popinv
 from popinv.api.data import given_data
@@ -153,12 +154,8 @@ def test_numbers_above_columns_are_times_of_a_function_that_takes_times():
 
 
 def test_a_long_table_has_a_row_for_each_observation():
-    observations = seen(
-        boys.table().rename(columns={"height": "height [cm]"}),
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-    )
+    table = boys.table().rename(columns={"height": "height [cm]"})
+    observations = seen(table, **boys.COLUMNS)
     assert observations["y"].attrs["units"] == "cm"
     assert observations.sizes == {"system": 26, "observation": 16, "heldout_system": 26}
     times = observations["observation_t"].values
@@ -168,14 +165,7 @@ def test_a_long_table_has_a_row_for_each_observation():
 
 
 def test_a_long_table_may_be_rounded_to_a_grid():
-    observations = seen(
-        boys.table(),
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-        time_tolerance=0.13,
-        grid=9,
-    )
+    observations = seen(boys.table(), **boys.COLUMNS, time_tolerance=0.13, grid=9)
     assert observations.sizes["observation"] <= 9
     assert int(np.isfinite(observations["y"]).sum()) == len(boys.table())
 
@@ -220,11 +210,11 @@ def test_wrong_cells_are_told_of_by_row_and_column():
     message = refused(frame)
     assert message.startswith("data: row 6, column 'b' is '<0.1', not a number.")
     long = boys.table()
-    columns = {"system_column": "Subject", "time_column": "age", "value_column": "height"}
-    twice = refused(pd.concat([long, long.iloc[:1]], ignore_index=True), **columns)
+    twice = refused(pd.concat([long, long.iloc[:1]], ignore_index=True), **boys.COLUMNS)
     assert twice.startswith("data: row 234: system '1' has a second value")
-    assert "there is no column 'hight'" in refused(long, **{**columns, "value_column": "hight"})
-    assert "Did you mean 'height'?" in refused(long, **{**columns, "value_column": "hight"})
+    message = refused(long, **{**boys.COLUMNS, "value_column": "hight"})
+    assert "there is no column 'hight'" in message
+    assert "Did you mean 'height'?" in message
 
 
 def test_columns_are_of_tables_alone():
@@ -303,13 +293,7 @@ def test_known_quantities_of_an_array_have_one_value_for_each_system():
 
 
 def test_times_of_the_data_must_be_those_of_the_forward_model():
-    forward = {
-        "kind": "python",
-        "function": "boys:line",
-        "path": "tests/api",
-        "parameters": ["a"],
-        "observations": {"times": [0, 1]},
-    }
+    forward = function("boys:line", "a", path="tests/api", observations={"times": [0, 1]})
     data = xr.DataArray(pool(20, 2), dims=("system", "time"), coords={"time": [0.0, 2.0]}, name="y")
     assert "the data have 2 times, 0 to 2, but the forward model has 2, 0 to 1" in refused(
         data, forward

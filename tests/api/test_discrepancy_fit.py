@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from study_sections import moments
 
 import popinv
 from popinv.cli.show import table
@@ -15,10 +16,7 @@ BIAS = 0.3 * np.cos(2 * np.pi * TIMES)
 COUNT, NOISE = 60, 0.2
 LAW = {
     "kind": "normal",
-    "start": {
-        "intercept": {"mean": 0.0, "standard_deviation": 1.0},
-        "slope": {"mean": 0.0, "standard_deviation": 1.0},
-    },
+    "start": moments(intercept=(0.0, 1.0), slope=(0.0, 1.0)),
 }
 
 

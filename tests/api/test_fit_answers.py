@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from study_sections import moments
 
 import popinv
 from popinv.api.data import given_data
@@ -19,10 +20,7 @@ from popinv.forward.section import forward_section
 TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 DECAY_LAW = {
     "kind": "lognormal",
-    "start": {
-        "rate": {"mean": -0.5, "standard_deviation": 0.5},
-        "volume": {"mean": 1.2, "standard_deviation": 0.4},
-    },
+    "start": moments(rate=(-0.5, 0.5), volume=(1.2, 0.4)),
 }
 
 
@@ -136,14 +134,7 @@ def test_forms_of_the_same_data_give_the_same_answer():
         dims=("boy", "t"),
         coords={"boy": wide.index.to_numpy(), "t": wide.columns.to_numpy()},
     )
-    long = popinv.fit(
-        table,
-        boys.line,
-        system_column="Subject",
-        time_column="age",
-        value_column="height",
-        **keywords,
-    )
+    long = popinv.fit(table, boys.line, **boys.COLUMNS, **keywords)
     others = {
         "wide": popinv.fit(wide, boys.line, **keywords),
         "array": popinv.fit(wide.to_numpy(), boys.line, times=wide.columns, **keywords),
@@ -236,10 +227,7 @@ def test_functions_that_cannot_be_called_are_told_of():
         return [z[0], z[0] + z[1], z[1]]
 
     data = np.random.default_rng(0).normal(size=(20, 3))
-    law = {
-        "kind": "normal",
-        "start": {name: {"mean": 0.0, "standard_deviation": 1.0} for name in "ab"},
-    }
+    law = {"kind": "normal", "start": moments(a=(0.0, 1.0), b=(0.0, 1.0))}
     with pytest.raises(SolverError, match=r"(?s)table of shape \(8, 2\).*ValueError: no root"):
         popinv.fit(data, broken, law=law)
     with pytest.raises(SolverError, match=r"works for one system.*'vectorised=False'"):
@@ -263,10 +251,7 @@ def test_wrong_derivatives_are_told_of():
         return torch.cat([z, (z[:, :1] ** 2).detach()], dim=1)
 
     data = np.random.default_rng(0).normal(size=(20, 3))
-    law = {
-        "kind": "normal",
-        "start": {name: {"mean": 1.0, "standard_deviation": 1.0} for name in "ab"},
-    }
+    law = {"kind": "normal", "start": moments(a=(1.0, 1.0), b=(1.0, 1.0))}
     with pytest.raises(SolverError, match=r"derivatives .* computed by torch, without detach"):
         popinv.fit(data, cut, law=law, progress=False)
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from study_sections import function, moments
 
 import popinv
 from popinv.api.data import given_data
@@ -26,10 +27,7 @@ TRUTH |= {"level_median": np.exp(1.2), "level_standard_deviation": 0.25}
 NOISE = {"noise_standard_deviation": 0.3, "noise_correlation": 0.6}
 LAW: dict[str, Any] = {
     "kind": "lognormal",
-    "start": {
-        "rate": {"mean": -0.5, "standard_deviation": 0.5},
-        "level": {"mean": 1.0, "standard_deviation": 0.5},
-    },
+    "start": moments(rate=(-0.5, 0.5), level=(1.0, 0.5)),
 }
 
 
@@ -73,12 +71,7 @@ def test_the_truth_is_recovered_from_correlated_noise_with_limits():
 
 def test_limits_of_logarithms_are_told_as_they_were_stated():
     forward = PythonFunction.model_validate(
-        {
-            "kind": "python",
-            "function": "m:f",
-            "parameters": ["z"],
-            "observations": {"times": [1.0, 2.0], "name": "c", "logarithm": True},
-        }
+        function("m:f", "z", observations={"times": [1.0, 2.0], "name": "c", "logarithm": True})
     )
     observations = xr.Dataset(
         {"y": (("system", "observation"), np.zeros((3, 2)))},

@@ -72,7 +72,6 @@ def test_inputs_of_a_table_of_their_own_give_the_same_numbers():
     loaded["check"] = apart.artefacts["check"]
     shown = goodness_of_fit(apart.problem, loaded)
     # A bar for each dose of a system, as high as its share of the largest dose.
-    assert shown is not None
     panel = shown.fits(np.array([5]))[0]
     bars = panel.marks[0]
     assert bars.x.tolist() == [0.0, 1.5, 3.0, 5.0]

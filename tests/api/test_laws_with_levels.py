@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from linear_groups import COLUMNS, LAW, table
+from study_sections import moments
 from tiers import parameters
 
 import popinv
@@ -39,12 +40,14 @@ def constant(z: torch.Tensor) -> torch.Tensor:
     return 1.0 * z
 
 
-def start(**moments: tuple[float, float]) -> dict[str, Any]:
-    return {name: {"mean": m, "standard_deviation": s} for name, (m, s) in moments.items()}
+def data_of(name: str) -> pd.DataFrame:
+    return pd.read_csv(DATA / f"{name}.csv")
 
 
-def fit(name: str, law: dict[str, Any], **keys: Any) -> popinv.Result:
-    table = pd.read_csv(DATA / f"{name}.csv").assign(other="u")
+def fit(table: str | pd.DataFrame, law: dict[str, Any], **keys: Any) -> popinv.Result:
+    """Return the fit of a table, or of the one with this name."""
+    if isinstance(table, str):
+        table = data_of(table).assign(other="u")
     law, noise = {"kind": "normal", **law}, {"kind": "isotropic"}
     keys = {"tests": False, "progress": False, **keys}
     simulator = polynomial if "time_column" in keys else constant
@@ -52,7 +55,7 @@ def fit(name: str, law: dict[str, Any], **keys: Any) -> popinv.Result:
 
 
 PIXEL = {
-    "start": start(intercept=(1080, 30), slope=(5, 2), curve=(-0.3, 0)),
+    "start": moments(intercept=(1080, 30), slope=(5, 2), curve=(-0.3, 0)),
     "correlations": True,
     "levels": {"Dog": ["intercept", "slope"], "Side": ["intercept"]},
 }
@@ -76,7 +79,7 @@ CASES = {
     # lme(score ~ Machine, Machines, ~ 1 | Worker / Machine)
     "Machines": (
         {
-            "start": start(intercept=(60, 5)),
+            "start": moments(intercept=(60, 5)),
             "covariates": {"intercept": ["Machine_B", "Machine_C"]},
             "levels": {"Worker": ["intercept"], "Machine": ["intercept"]},
         },
@@ -94,7 +97,7 @@ CASES = {
     # lme(yield ~ nitro, Oats, ~ 1 | Block / Variety)
     "Oats": (
         {
-            "start": start(intercept=(80, 20), nitro=(60, 0)),
+            "start": moments(intercept=(80, 20), nitro=(60, 0)),
             "levels": {"Block": ["intercept"], "Variety": ["intercept"]},
         },
         {"time_column": "nitro", "value_column": "yield"},
@@ -169,7 +172,7 @@ def test_the_restricted_likelihood_is_that_of_nlme(name):
 
 def test_the_weak_prior_of_a_mean_is_as_wide_as_all_levels_together():
     law, keys, _, _ = CASES["Machines"]
-    law = {**law, "start": start(intercept=(1, 5)), "prior": {"intercept": {"mean": "weak"}}}
+    law = {**law, "start": moments(intercept=(1, 5)), "prior": {"intercept": {"mean": "weak"}}}
     result = fit("Machines", law, estimator="pseudo_likelihood", **keys)
     assert result.answer.prior == ("law intercept mean: normal (mean 1, standard deviation 50)",)
 
@@ -188,10 +191,10 @@ def test_the_block_of_the_page_finds_the_answer_of_nlme():
         """Return the fit of the case, whose arguments are those of the page."""
         assert page == {"law": {"kind": "normal", **law}, "noise": "isotropic", **keys}
         assert simulator is polynomial
-        pd.testing.assert_frame_equal(given, pd.read_csv(DATA / "Pixel.csv"))
+        pd.testing.assert_frame_equal(given, data_of("Pixel"))
         return answer("Pixel")
 
-    known = {"table": pd.read_csv(DATA / "Pixel.csv"), "curve": polynomial}
+    known = {"table": data_of("Pixel"), "curve": polynomial}
     exec(compile(block, "page", "exec"), {**known, "popinv": SimpleNamespace(fit=same)}, known)
     assert known["result"].metrics["log_likelihood"] == pytest.approx(CASES["Pixel"][2], abs=0.02)
 
@@ -223,16 +226,8 @@ def test_a_saved_fit_of_groups_opens_again(tmp_path):
 
 def test_the_order_of_the_rows_does_not_matter():
     law, keys, value, _ = CASES["Oats"]
-    table = pd.read_csv(DATA / "Oats.csv").sample(frac=1, random_state=3)
-    result = popinv.fit(
-        table.reset_index(drop=True),
-        polynomial,
-        law={"kind": "normal", **law},
-        noise="isotropic",
-        tests=False,
-        progress=False,
-        **keys,
-    )
+    table = data_of("Oats").sample(frac=1, random_state=3)
+    result = fit(table.reset_index(drop=True), law, **keys)
     assert result.metrics["log_likelihood"] == pytest.approx(value, abs=0.02)
 
 
@@ -260,35 +255,21 @@ def test_an_array_has_no_levels():
 
 
 def test_levels_that_are_the_same_units_are_refused():
-    table = pd.read_csv(DATA / "Oats.csv")
+    table = data_of("Oats")
     table["Plot"] = table["Variety"]
     law, keys, _, _ = CASES["Oats"]
     levels = {"Block": ["intercept"], "Variety": ["intercept"], "Plot": ["intercept"]}
     with pytest.raises(DataError, match="their effects cannot be told apart"):
-        popinv.fit(
-            table,
-            polynomial,
-            law={"kind": "normal", **law, "levels": levels},
-            noise="isotropic",
-            **keys,
-        )
+        fit(table, {**law, "levels": levels}, **keys)
 
 
 @pytest.fixture(scope="module")
 def oats():
     """Return a fit of Oats without two plots, so that a group lacks a member."""
     law, keys, _, _ = CASES["Oats"]
-    table = pd.read_csv(DATA / "Oats.csv")
+    table = data_of("Oats")
     table = table[~((table["Block"] == "II") & (table["Variety"] == "Victory"))]
-    return table, popinv.fit(
-        table.reset_index(drop=True),
-        polynomial,
-        law={"kind": "normal", **law},
-        noise="isotropic",
-        tests=False,
-        progress=False,
-        **keys,
-    )
+    return table, fit(table.reset_index(drop=True), law, **keys)
 
 
 def test_the_posterior_of_each_member_is_its_best_linear_prediction(oats):

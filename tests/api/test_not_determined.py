@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import t as student
+from study_sections import moments
 
 import popinv
 
@@ -33,11 +34,7 @@ def doses(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def result() -> popinv.Result:
-    start: dict[str, Any] = {
-        "F": {"mean": np.log(0.8), "standard_deviation": 0},
-        "V": {"mean": np.log(2.5), "standard_deviation": 0},
-        "background": {"mean": 0.0, "standard_deviation": 1.0},
-    }
+    start: dict[str, Any] = moments(F=(np.log(0.8), 0), V=(np.log(2.5), 0), background=(0.0, 1.0))
     transforms = {"F": "log", "V": "log", "background": "none"}
     return popinv.fit(
         doses(60),

@@ -8,16 +8,14 @@ import pytest
 import torch
 from scipy import optimize
 from scipy.stats import multivariate_normal
+from study_sections import moments
 from tiers import parameters
 
 import popinv
 
 LAW = {
     "kind": "normal",
-    "start": {
-        "level": {"mean": 1.0, "standard_deviation": 0.5},
-        "slope": {"mean": 0.0, "standard_deviation": 0.5},
-    },
+    "start": moments(level=(1.0, 0.5), slope=(0.0, 0.5)),
 }
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import chi2, norm
+from study_sections import moments
 
 import popinv
 from popinv.errors import ConfigError, DataError
@@ -19,10 +20,7 @@ NAMES = [f"s{i} [mm]" for i in range(6)]
 LAW: dict[str, Any] = {
     "kind": "normal",
     "covariates": {"a": ["w"]},
-    "start": {
-        "a": {"mean": 1.0, "standard_deviation": 1.0},
-        "b": {"mean": -0.5, "standard_deviation": 0.5},
-    },
+    "start": moments(a=(1.0, 1.0), b=(-0.5, 0.5)),
 }
 
 

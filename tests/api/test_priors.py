@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.optimize import minimize
+from slopes import curvature, slopes
 from tiers import parameters
 
 import popinv
@@ -77,17 +78,6 @@ def mode(data):
     return found.x
 
 
-def curvature(function, p):
-    """Return the negative Hessian by differences."""
-    size, steps = len(p), 1e-4 * np.eye(len(p))
-    hessian = np.empty((size, size))
-    for i, a in enumerate(steps):
-        for j, b in enumerate(steps):
-            up, down = function(p + a + b) + function(p - a - b), function(p + a - b)
-            hessian[i, j] = (up - down - function(p - a + b)) / 4e-8
-    return -hessian
-
-
 def unconstrained(result):
     population = result.population
     return np.concatenate([population["alpha"].values, population["gamma"].values])
@@ -97,7 +87,7 @@ def test_the_likelihood_gives_mode_and_curvature_of_the_posterior():
     data, result = layout(30), fitted(30, True, "likelihood")
     p = unconstrained(result)
     np.testing.assert_allclose(p, mode(data), atol=2e-3)
-    information = curvature(lambda q: log_posterior(q, data), p)
+    information = -curvature(lambda q: log_posterior(q, data), p, 1e-4)
     found = result.population["sampling_covariance"].values
     np.testing.assert_allclose(found, np.linalg.inv(information), rtol=1e-3, atol=3e-6)
     # The prior matters here.
@@ -111,7 +101,7 @@ def test_the_pseudo_likelihood_has_the_same_mode():
     p = unconstrained(result)
     np.testing.assert_allclose(p, mode(data), atol=2e-3)
     # The mean is independent of the variances, whose information is the expected one.
-    information = curvature(lambda q: log_posterior(q, data), p)[0, 0]
+    information = -curvature(lambda q: log_posterior(q, data), p, 1e-4)[0, 0]
     found = result.population["sampling_covariance"].values[0, 0]
     assert found == pytest.approx(1 / information, rel=0.05)
 
@@ -159,10 +149,8 @@ def test_the_effect_of_a_prior_falls_with_the_number_of_systems():
     # N times the shift tends to the slope of the log prior over the information of one system.
     data = layout(480)
     at = unconstrained(fitted(480, False, "likelihood"))
-    each = curvature(lambda q: log_likelihood(q, data), at) / 480
-    steps = 1e-5 * np.eye(3)
-    slope = [(log_prior(at + s) - log_prior(at - s)) / 2e-5 for s in steps]
-    limit = np.linalg.solve(each, slope)
+    each = -curvature(lambda q: log_likelihood(q, data), at, 1e-4) / 480
+    limit = np.linalg.solve(each, slopes(log_prior, at, 1e-5))
     np.testing.assert_allclose(shifts[2], limit, rtol=0.15, atol=0.05)
     assert np.all(np.abs(shifts[0] - shifts[2]) < 0.6 * np.abs(shifts[2]) + 0.1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import boys
 import numpy as np
 import pytest
+from study_sections import moments
 from tiers import parameters
 
 import popinv
@@ -68,10 +69,7 @@ def test_orthodont_is_that_of_nlme(by_sex, monkeypatch):
     law = {
         "kind": "normal",
         "correlations": True,
-        "start": {
-            "intercept": {"mean": 17.0, "standard_deviation": 2.0},
-            "slope": {"mean": 0.7, "standard_deviation": 0.3},
-        },
+        "start": moments(intercept=(17.0, 2.0), slope=(0.7, 0.3)),
     }
     # The profiles of these likelihoods take long, and no interval is compared.
     monkeypatch.setattr("popinv.inference.likelihood.profile.ILL_DETERMINED", np.inf)

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import new_study, written_study
 
-from popinv.cli.commands import popinv
-from popinv.config.loading import load_file
 from popinv.population.stages.import_observations import import_observations
 
 RANDOM = np.random.default_rng(5)
@@ -18,14 +16,11 @@ pytestmark = pytest.mark.usefixtures("in_folder")
 
 def new(text: str | bytes, *options: str, said: int = 0) -> str:
     Path("y.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
-    arguments = ["new-study", "mine", "--forward", "python", "--observations", "y.csv", *options]
-    done = CliRunner().invoke(popinv, arguments)
-    assert done.exit_code == said, done.output
-    return done.output
+    return new_study("--forward", "python", *options, code=said)
 
 
 def imported() -> np.ndarray:
-    study = load_file(Path("mine.yaml")).studies["mine"]
+    study = written_study()
     dataset = import_observations(study.forward, study.law, study.observations, seed=1)
     order = np.argsort(dataset["system_id"].values)
     values: np.ndarray = dataset["y"].values[order]
@@ -43,7 +38,7 @@ def test_a_spreadsheet_with_decimal_commas() -> None:
     said = new(b"\xef\xbb\xbf" + "\r\n".join(rows).encode())
     assert "20 systems with 2 observations each" in said
     np.testing.assert_array_equal(imported(), [[float(a), float(b)] for _, a, b in cells])
-    assert load_file(Path("mine.yaml")).studies["mine"].forward.observed(1).units == "kPa"
+    assert written_study().forward.observed(1).units == "kPa"
 
 
 @pytest.mark.parametrize("text", ["n.d.", "5.2*"])

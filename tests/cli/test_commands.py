@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from answers import ANSWER, write
 from click.testing import CliRunner
+from commands import ran, written_study
 
 from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
@@ -28,13 +29,9 @@ def _own_folder(tmp_path, monkeypatch):
             del sys.modules[name]
 
 
-def call(*arguments: str):
-    return CliRunner().invoke(popinv, arguments)
-
-
 def test_help_names_every_command():
-    printed = call("--help").output
-    for command in (
+    printed = ran("--help")
+    for command in [
         "doctor",
         "new-study",
         "try",
@@ -44,7 +41,7 @@ def test_help_names_every_command():
         "plan",
         "docs",
         "unlock",
-    ):
+    ]:
         assert f"\n  {command} " in printed
 
 
@@ -55,15 +52,11 @@ def test_the_kinds_offered_are_those_there_are():
 
 @pytest.mark.parametrize("kind", example_kinds())
 def test_a_new_study_passes_the_checks_and_is_never_overwritten(kind):
-    done = call("new-study", "mine", "--forward", kind)
-    assert done.exit_code == 0, done.output
-    assert "popinv run mine.yaml" in done.output
-    study = load_file(Path("mine.yaml")).studies["mine"]
+    assert "popinv run mine.yaml" in ran("new-study", "mine", "--forward", kind)
+    study = written_study()
     assert study.forward.kind == kind
     before = Path("mine.yaml").read_bytes()
-    again = call("new-study", "mine", "--forward", kind)
-    assert again.exit_code == 1
-    assert "is there already" in again.output
+    assert "is there already" in ran("new-study", "mine", "--forward", kind, code=1)
     assert Path("mine.yaml").read_bytes() == before
 
 
@@ -75,15 +68,14 @@ def write_seen() -> None:
 @pytest.mark.parametrize("kind", ["python", "porous_flow"])
 def test_observations_decide_how_many_entries_there_are(kind):
     write_seen()
-    done = call("new-study", "mine", "--forward", kind, "--observations", "seen.csv")
-    assert done.exit_code == 0, done.output
-    forward = load_file(Path("mine.yaml")).studies["mine"].forward
+    ran("new-study", "mine", "--forward", kind, "--observations", "seen.csv")
+    forward = written_study().forward
     count = forward.observations.count if kind == "python" else forward.sensors.count
     assert count == 7
 
 
 def test_the_first_simulator_answers_as_the_configuration_says(monkeypatch):
-    call("new-study", "mine", "--forward", "python")
+    ran("new-study", "mine", "--forward", "python")
     monkeypatch.syspath_prepend("mine")
     monkeypatch.delitem(sys.modules, "simulator", raising=False)
     from simulator import solve
@@ -106,7 +98,7 @@ def test_the_first_simulator_answers_as_the_configuration_says(monkeypatch):
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(arguments, message):
-    done = call("new-study", *arguments)
+    done = CliRunner().invoke(popinv, ["new-study", *arguments])
     assert done.exit_code != 0
     assert message in done.output
     assert not list(Path().iterdir())
@@ -114,9 +106,8 @@ def test_what_cannot_be_is_refused_and_leaves_nothing(arguments, message):
 
 def test_observations_that_do_not_fit_leave_nothing():
     write_seen()
-    done = call("new-study", "mine", "--forward", "lorenz96", "--observations", "seen.csv")
-    assert done.exit_code == 1
-    assert "7 columns" in done.output
+    done = ran("new-study", "mine", "--forward", "lorenz96", "--observations", "seen.csv", code=1)
+    assert "7 columns" in done
     assert [path.name for path in Path().iterdir()] == ["seen.csv"]
 
 
@@ -132,11 +123,10 @@ def logged(folder: Path = Path(), rows: int = 30) -> Path:
 
 
 def test_names_and_gaps_of_a_file_are_seen_and_told():
-    done = call("new-study", "my-study", "--forward", "python", "--observations", str(logged()))
-    assert done.exit_code == 0, done.output
-    assert "30 systems with 1 to 2 observations each" in done.output
-    assert "catchment      system    text in the first column" in done.output
-    assert "missing: 1 values" in done.output
+    done = ran("new-study", "my-study", "--forward", "python", "--observations", str(logged()))
+    assert "30 systems with 1 to 2 observations each" in done
+    assert "catchment      system    text in the first column" in done
+    assert "missing: 1 values" in done
     study = load_file(Path("my-study.yaml")).studies["my-study"]
     assert study.forward.observations.count == 2
     assert study.observations.system_column == "catchment"
@@ -148,20 +138,18 @@ def test_names_and_gaps_of_a_file_are_seen_and_told():
 def test_times_above_the_systems_are_seen_and_told():
     times, values = np.arange(4.0), np.random.default_rng(0).normal(size=(20, 4))
     np.savetxt("seen.csv", np.vstack([times, values]), delimiter=",")
-    done = call("new-study", "mine", "--forward", "python", "--observations", "seen.csv")
-    assert done.exit_code == 0, done.output
-    assert "20 systems with 4 observations each" in done.output
-    assert "read as places or times, and left out: the first line" in done.output
-    assert load_file(Path("mine.yaml")).studies["mine"].observations.header is True
+    done = ran("new-study", "mine", "--forward", "python", "--observations", "seen.csv")
+    assert "20 systems with 4 observations each" in done
+    assert "read as places or times, and left out: the first line" in done
+    assert written_study().observations.header is True
 
 
 def test_a_sensor_that_never_varies_makes_no_study():
     values = np.random.default_rng(0).normal(size=(20, 4))
     values[:, 2] = 0.5
     np.savetxt("seen.csv", values, delimiter=",")
-    done = call("new-study", "mine", "--observations", "seen.csv")
-    assert done.exit_code == 1
-    assert "seen.csv: column 3 is 0.5 in all 20 systems" in done.output
+    done = ran("new-study", "mine", "--observations", "seen.csv", code=1)
+    assert "seen.csv: column 3 is 0.5 in all 20 systems" in done
     assert [path.name for path in Path().iterdir()] == ["seen.csv"]
 
 
@@ -186,43 +174,40 @@ def one(size, rate):
     ],
 )
 def test_a_trial_says_what_a_simulator_does(body, status, said):
-    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    ran("new-study", "mine", "--forward", "python", "--observations", str(logged()))
     Path("mine", "simulator.py").write_text(SIMULATOR.format(body=body))
-    done = call("try", "mine.yaml")
-    assert done.exit_code == status, done.output
-    assert said in done.output
-    assert ("a round tolerates a share of 0.05" in done.output) == ("failed" in said)
+    done = ran("try", "mine.yaml", code=status)
+    assert said in done
+    assert ("a round tolerates a share of 0.05" in done) == ("failed" in said)
     if status == 0:
-        assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done.output
-        assert "at most 2500 systems" in done.output  # 1000, twice 500, and 500 to judge with
+        assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done
+        assert "at most 2500 systems" in done  # 1000, twice 500, and 500 to judge with
 
 
 def test_a_trial_of_few_solves_suggests_a_gaussian_process():
-    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    ran("new-study", "mine", "--forward", "python", "--observations", str(logged()))
     file = Path("mine.yaml")
     text = file.read_text()
     assert "surrogate: {kind: gaussian_process}" in text
-    assert "gaussian_process" not in call("try", "mine.yaml").output
+    assert "gaussian_process" not in ran("try", "mine.yaml")
     few = text.replace("first_design: 1000, solves_per_round: 500", "first_design: 100")
     few = few.replace("rounds: 3", "rounds: 1")
     file.write_text(few + "    assessment: {surrogate_check: 50}\n")
-    done = call("try", "mine.yaml")
-    assert "few solves for a network" in done.output
-    assert "set 'surrogate: {kind: gaussian_process}'" in done.output
+    done = ran("try", "mine.yaml")
+    assert "few solves for a network" in done
+    assert "set 'surrogate: {kind: gaussian_process}'" in done
     file.write_text(few + "    surrogate: {kind: gaussian_process}\n")
-    done = call("try", "mine.yaml")
-    assert done.exit_code == 0, done.output
-    assert "at most 140 systems" in done.output
-    assert "few solves" not in done.output
+    done = ran("try", "mine.yaml")
+    assert "at most 140 systems" in done
+    assert "few solves" not in done
 
 
 def test_a_trial_says_what_to_do_about_a_package_that_is_not_there():
-    call("new-study", "mine", "--forward", "python")
+    ran("new-study", "mine", "--forward", "python")
     Path("mine", "simulator.py").write_text("import not_installed\n\ndef solve(z): return z\n")
-    done = call("try", "mine.yaml")
-    assert done.exit_code == 1
-    assert "No module named 'not_installed'" in done.output
-    assert "-m pip install" in done.output
+    done = ran("try", "mine.yaml", code=1)
+    assert "No module named 'not_installed'" in done
+    assert "-m pip install" in done
 
 
 WITH_JACOBIAN = """\
@@ -244,42 +229,36 @@ def solve(z):
     ],
 )
 def test_a_trial_checks_derivatives(slope, status, said):
-    call("new-study", "mine", "--forward", "python", "--observations", str(logged()))
+    ran("new-study", "mine", "--forward", "python", "--observations", str(logged()))
     file, kind = Path("mine.yaml"), "kind: python"
     file.write_text(file.read_text().replace(kind, f"{kind}\n      derivatives: jacobian"))
     Path("mine", "simulator.py").write_text(WITH_JACOBIAN.format(slope=slope))
-    done = call("try", "mine.yaml")
-    assert done.exit_code == status, done.output
-    assert said in done.output
+    assert said in ran("try", "mine.yaml", code=status)
 
 
 def test_a_trial_stops_at_a_wrong_configuration():
-    call("new-study", "mine", "--forward", "python")
+    ran("new-study", "mine", "--forward", "python")
     file = Path("mine.yaml")
     file.write_text(file.read_text().replace("rounds:", "runds:"))
-    done = call("try", "mine.yaml")
-    assert done.exit_code == 1
-    assert "Did you mean 'rounds'?" in done.output
-    assert "nothere.yaml: there is no such configuration" in call("try", "nothere.yaml").output
+    assert "Did you mean 'rounds'?" in ran("try", "mine.yaml", code=1)
+    assert "nothere.yaml: there is no such configuration" in ran("try", "nothere.yaml", code=1)
 
 
 def test_what_is_not_there_yet_is_told_with_what_to_do():
     Path("results", "begun", "logs").mkdir(parents=True)
     Path("results", "done").mkdir()
     Path("results", "done", "metrics.json").write_text("{}")
-    assert "Run it again" in call("show", "results/begun").output
-    assert "Did you mean results/done?" in call("show", "done").output
-    assert "run NAME.yaml" in call("show", "elsewhere").output
+    assert "Run it again" in ran("show", "results/begun", code=1)
+    assert "Did you mean results/done?" in ran("show", "done", code=1)
+    assert "run NAME.yaml" in ran("show", "elsewhere", code=1)
 
 
 def test_results_are_shown_by_folder_or_all_together():
-    none = call("show")
-    assert none.exit_code == 1
-    assert "no study is finished there" in none.output
+    assert "no study is finished there" in ran("show", code=1)
     for name in ("one", "two"):
         write(Path("results", name), ANSWER)
-    both = call("show").output
+    both = ran("show")
     assert "one" in both
     assert "two" in both
-    assert call("show", "results/one").output == call("show", "results/one/metrics.json").output
-    assert "two" not in call("show", "results/one").output
+    assert ran("show", "results/one") == ran("show", "results/one/metrics.json")
+    assert "two" not in ran("show", "results/one")

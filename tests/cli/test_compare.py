@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from click.testing import CliRunner
+from commands import ran
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
-from popinv.cli.commands import popinv
 from popinv.cli.show import comparison_lines
 from popinv.figures.evidence import draw_comparison
 from popinv.report.evidence_charts import comparison_chart
@@ -87,20 +86,14 @@ def compared(in_folder):
 
 
 def test_the_command_prints_what_has_run_or_says_how_to_run_it(compared):
-    before = CliRunner().invoke(popinv, ["compare", "mine.yaml"])
-    assert before.exit_code == 1
-    assert "Run 'popinv run mine.yaml'" in before.output
+    assert "Run 'popinv run mine.yaml'" in ran("compare", "mine.yaml", code=1)
     file = Path("results/comparisons/heights/comparison.json")
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps(COMPARISON))
-    after = CliRunner().invoke(popinv, ["compare", "mine.yaml"])
-    assert after.exit_code == 0, after.output
-    assert "heights: 3 models" in after.output
+    assert "heights: 3 models" in ran("compare", "mine.yaml")
     config = yaml.safe_load(Path("mine.yaml").read_text())
     Path("none.yaml").write_text(yaml.safe_dump({"studies": config["studies"]}))
-    none = CliRunner().invoke(popinv, ["compare", "none.yaml"])
-    assert none.exit_code == 1
-    assert "comparisons: {models: [correlated, independent]}" in none.output
+    assert "comparisons: {models: [correlated, independent]}" in ran("compare", "none.yaml", code=1)
 
 
 def test_the_figure_and_the_page_hold_every_model(tmp_path):

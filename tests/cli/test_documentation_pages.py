@@ -7,9 +7,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import ran
 
-from popinv.cli.commands import popinv
 from popinv.cli.documentation import page_named, write_pages
 from popinv.errors import DataError
 
@@ -98,7 +97,6 @@ def test_an_unknown_page_is_refused_with_those_that_are_near(site):
 def test_the_command_prints_the_page_and_opens_it(tmp_path, monkeypatch):
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)
-    done = CliRunner().invoke(popinv, ["docs", "data", "--to", str(tmp_path)])
-    assert done.exit_code == 0, done.output
+    done = ran("docs", "data", "--to", str(tmp_path))
     assert opened == [(tmp_path / "data.html").resolve().as_uri()]
-    assert done.output.strip() == str((tmp_path / "data.html").resolve())
+    assert done.strip() == str((tmp_path / "data.html").resolve())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from study_sections import function
 
 from popinv.cli.enough import advice, too_few_systems
 from popinv.config.loading import load
@@ -36,12 +37,8 @@ def test_few_observations_of_many_systems():
 
 
 def test_a_study_is_counted_with_its_correlations():
-    forward = {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["ka", "volume", "clearance"],
-        "observations": {"name": "concentration", "times": [1, 2, 4]},
-    }
+    observed = {"name": "concentration", "times": [1, 2, 4]}
+    forward = function("simulator:solve", "ka", "volume", "clearance", observations=observed)
     start = {name: {"mean": 0, "standard_deviation": 1} for name in forward["parameters"]}
     law = {"kind": "lognormal", "correlations": True, "start": start}
     study = {"forward": forward, "law": law, "observations": {"file": "y.csv"}}

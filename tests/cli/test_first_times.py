@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from study_sections import function
 
 from popinv.cli.first_times import interpolated_in_time
 from popinv.config.loading import load
@@ -24,12 +25,8 @@ def solve(z, times):
 
 
 def study(**observed: Any) -> Study:
-    forward = {
-        "kind": "python",
-        "function": "waves:solve",
-        "parameters": ["frequency"],
-        "observations": {"times": [0.05, 1.0, 1.95], "units": "mm", **observed},
-    }
+    observations = {"times": [0.05, 1.0, 1.95], "units": "mm", **observed}
+    forward = function("waves:solve", "frequency", observations=observations)
     given = {
         "seed": 1,
         "forward": forward,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import new_study, written_study
 
-from popinv.cli.commands import popinv
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import load_file
 
@@ -16,10 +15,7 @@ pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 def new(name: str, *options: str) -> str:
-    file = str(DATA / f"{name}.csv")
-    done = CliRunner().invoke(popinv, ["new-study", "mine", "--observations", file, *options])
-    assert done.exit_code == 0, done.output
-    return done.output
+    return new_study(*options, file=str(DATA / f"{name}.csv"))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +50,7 @@ def test_large_groups_have_enough_solves_for_the_check_of_the_surrogate():
 
 def test_labels_are_quantities_if_the_user_says_so():
     new("Pixel", "--label", "Side")
-    assert not load_file(Path("mine.yaml")).studies["mine"].law.level_names()
+    assert not written_study().law.level_names()
 
 
 @pytest.mark.parametrize(
@@ -68,7 +64,7 @@ def test_labels_are_quantities_if_the_user_says_so():
 )
 def test_options_that_go_with_the_levels_keep_them(options):
     said = new("Pixel", *options)
-    law = load_file(Path("mine.yaml")).studies["mine"].law
+    law = written_study().law
     assert law.level_names() == ("Dog", "Side")
     for option in options[::2]:
         assert option == "--layout" or f"as {option} says" in said
@@ -80,7 +76,7 @@ def test_a_column_that_counts_the_rows_leaves_the_levels():
     counted[0] = "," + lines[0]
     Path("counted.csv").write_text("\n".join(counted) + "\n")
     new(str(Path("counted").absolute()))
-    law = load_file(Path("mine.yaml")).studies["mine"].law
+    law = written_study().law
     assert law.level_names() == ("Dog", "Side")
 
 

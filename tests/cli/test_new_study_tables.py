@@ -10,32 +10,15 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from click.testing import CliRunner
+from commands import new_study, ran, written_study
 
 from popinv.cli import new_study_command
-from popinv.cli.commands import popinv
 from popinv.cli.first_simulators import OWN, simulator_text
-from popinv.config.loading import load_file
-from popinv.config.study import Study
 from popinv.observation_files.section import FileObservations
 from popinv.population.stages.import_observations import import_observations
 
 RANDOM = np.random.default_rng(0)
 pytestmark = pytest.mark.usefixtures("in_folder")
-
-
-def call(*arguments: str, said: int = 0) -> str:
-    done = CliRunner().invoke(popinv, arguments)
-    assert done.exit_code == said, done.output
-    return done.output
-
-
-def new(*options: str, said: int = 0) -> str:
-    return call("new-study", "mine", "--observations", "y.csv", *options, said=said)
-
-
-def study() -> Study:
-    return load_file(Path("mine.yaml")).studies["mine"]
 
 
 def write(text: str) -> None:
@@ -53,7 +36,7 @@ def long(names: str = "subject,time,value", systems: int = 8) -> None:
 @pytest.mark.parametrize("names", ["subject,time,value", "a,b,c"])
 def test_a_long_file_is_never_read_as_wide(names: str) -> None:
     long(names)
-    said = new()
+    said = new_study()
     assert "a long table" in said
     assert "8 systems with 3 observations each, at 3 different times" in said
     assert "24 systems" not in said
@@ -63,34 +46,35 @@ def test_a_long_file_is_never_read_as_wide(names: str) -> None:
         [time, "time"],
         [value, "value"],
     ]
-    section = study().observations
+    section = written_study().observations
     assert section.layout == "long"
     assert (section.system_column, section.time_column, section.value_column) == (
         system,
         time,
         value,
     )
-    assert study().forward.observations.times == [0, 1, 2]
-    assert study().forward.observations.name == value
-    assert "those of the 8 systems in y.csv" in call("try", "mine.yaml")
+    assert written_study().forward.observations.times == [0, 1, 2]
+    assert written_study().forward.observations.name == value
+    assert "those of the 8 systems in y.csv" in ran("try", "mine.yaml")
 
 
 def test_a_long_file_without_names_makes_no_study() -> None:
     long("")
-    message = new("--forward", "python", said=1)
+    message = new_study("--forward", "python", code=1)
     assert "y.csv: looks like a long table, as column 1 repeats and column 2 increases" in message
     assert "name the columns in a first line, or state --layout wide" in message
     assert not Path("mine.yaml").exists()
-    assert "24 systems with 3 observations each" in new("--layout", "wide", "--forward", "python")
+    said = new_study("--layout", "wide", "--forward", "python")
+    assert "24 systems with 3 observations each" in said
 
 
 def test_what_cannot_be_known_is_stated() -> None:
     rows = (f"{s},{t},{RANDOM.random()},{RANDOM.random()}\n" for s in range(8) for t in (0, 1, 2))
     write("subject,time,u,v\n" + "".join(rows))
-    assert "Which column holds the observed values? State --value: u, v." in new(said=1)
+    assert "Which column holds the observed values? State --value: u, v." in new_study(code=1)
     assert [path.name for path in Path().iterdir()] == ["y.csv"]
-    assert "as --value says" in new("--value", "v")
-    assert study().observations.value_column == "v"
+    assert "as --value says" in new_study("--value", "v")
+    assert written_study().observations.value_column == "v"
 
 
 def test_what_cannot_be_known_is_asked_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,16 +82,14 @@ def test_what_cannot_be_known_is_asked_at_a_terminal(monkeypatch: pytest.MonkeyP
     write("subject,time,u,v\n" + "".join(rows))
 
     monkeypatch.setattr(new_study_command, "_at_a_terminal", lambda: True)
-    arguments = ["new-study", "mine", "--observations", "y.csv"]
-    done = CliRunner().invoke(popinv, arguments, input="w\nu\n")
-    assert done.exit_code == 0, done.output
-    assert "Which column holds the observed values? (--value)" in done.output
-    assert study().observations.value_column == "u"
+    told = ran("new-study", "mine", "--observations", "y.csv", typed="w\nu\n")
+    assert "Which column holds the observed values? (--value)" in told
+    assert written_study().observations.value_column == "u"
 
 
 def test_only_own_simulators_take_long_tables() -> None:
     long()
-    message = new("--forward", "porous_flow", said=1)
+    message = new_study("--forward", "porous_flow", code=1)
     assert "--forward executable, python, umbridge; got porous_flow" in message
     assert [path.name for path in Path().iterdir()] == ["y.csv"]
 
@@ -121,14 +103,14 @@ def test_only_own_simulators_take_long_tables() -> None:
 )
 def test_options_that_cannot_be(options: tuple[str, ...], words: str) -> None:
     long()
-    assert words in new(*options, said=1)
+    assert words in new_study(*options, code=1)
 
 
 def test_options_need_a_file() -> None:
-    assert "state --observations" in call("new-study", "mine", "--layout", "long", said=2)
+    assert "state --observations" in ran("new-study", "mine", "--layout", "long", code=2)
     np.save("y.npy", np.ones(3))
-    assert "only a CSV file has a layout" in call(
-        "new-study", "mine", "--observations", "y.npy", "--layout", "long", said=1
+    assert "only a CSV file has a layout" in ran(
+        "new-study", "mine", "--observations", "y.npy", "--layout", "long", code=1
     )
 
 
@@ -139,8 +121,7 @@ def test_known_columns_are_named_in_the_file_and_can_be_used() -> None:
         for t in (0, 1.5, 3)
     )
     write("who,sex,arm,body weight,hour,conc\n" + rows)
-    said = new()
-    assert "text with 2 different values; it may be design or covariate" in said
+    assert "text with 2 different values; it may be design or covariate" in new_study()
     text = Path("mine.yaml").read_text()
     assert "#   sex (text, as sex_f, sex_m)\n" in text
     assert "#   arm (a number; if it is a category, as arm_0, arm_1, arm_2)\n" in text
@@ -152,7 +133,7 @@ def test_known_columns_are_named_in_the_file_and_can_be_used() -> None:
     Path("mine.yaml").write_text(used)
     code = Path("mine/simulator.py")
     code.write_text(code.read_text().replace("solve(z, times)", "solve(z, design, times)"))
-    assert "those of the 12 systems" in call("try", "mine.yaml")
+    assert "those of the 12 systems" in ran("try", "mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +153,8 @@ def test_columns_of_limits_are_taken_and_used(names: str, keys: dict[str, object
     beyond = sum(row[2] == 1 for row in rows)
     assert beyond > 3
     write(f"ID,TIME,DV,{names}\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
-    assert f"beyond a limit: {beyond} values" in new()
-    stated = study().observations.model_dump()
+    assert f"beyond a limit: {beyond} values" in new_study()
+    stated = written_study().observations.model_dump()
     assert {key: stated[key] for key in keys} == keys
     taken = imported()
     assert np.count_nonzero(taken["y"] <= taken["censored_below"]) == beyond
@@ -184,8 +165,8 @@ def test_columns_that_are_named_like_marks_and_hold_other_numbers_are_no_marks()
         f"{s},{t},{RANDOM.normal(5, 1):.3f},{s + t}\n" for s in range(8) for t in (0, 1, 2)
     )
     write("subject,time,value,cens\n" + rows)
-    assert "beyond a limit" not in new()
-    assert study().observations.censoring_column is None
+    assert "beyond a limit" not in new_study()
+    assert written_study().observations.censoring_column is None
 
 
 def test_dates_quantities_and_stand_ins() -> None:
@@ -196,29 +177,29 @@ def test_dates_quantities_and_stand_ins() -> None:
         for w in ("high", "low")
     )
     write("site,day,what,y\n" + rows)
-    said = new()
+    said = new_study()
     assert "10 systems with 4 to 6 observations each, at 3 different times" in said
     assert "the dates in 'day' are read as days since the first of them" in said
     assert "the column 'y' holds -999 4 times, read as missing" in said
     assert "4 of 60 rows have no value and are left out" in said
-    assert study().forward.observations.times == [0, 9, 18]
-    assert study().forward.observations.labels == ["high", "low"]
-    assert study().observations.missing_values == [-999]
+    assert written_study().forward.observations.times == [0, 9, 18]
+    assert written_study().forward.observations.labels == ["high", "low"]
+    assert written_study().observations.missing_values == [-999]
     assert "for high and then for low" in Path("mine/simulator.py").read_text()
-    call("try", "mine.yaml")
+    ran("try", "mine.yaml")
 
 
 def test_systems_with_times_that_no_other_has() -> None:
     rows = (f"{s},{t + s / 100:.2f},{RANDOM.normal(5, 1):.3f}\n" for s in range(8) for t in (0, 1))
     write("subject,time,conc\n" + "".join(rows))
-    assert "8 systems with 2 observations each, at 16 different times" in new()
-    call("try", "mine.yaml")
+    assert "8 systems with 2 observations each, at 16 different times" in new_study()
+    ran("try", "mine.yaml")
     assert imported()["column"].values[1] == "t = 0.01"
     assert int(imported()["y"].notnull().sum()) == 16
 
 
 def imported() -> xr.Dataset:
-    made = study()
+    made = written_study()
     assert isinstance(made.observations, FileObservations)
     return import_observations(made.forward, made.law, made.observations, seed=1)
 
@@ -246,15 +227,15 @@ def wide(head: str, named: bool = True, rows: int = 30) -> None:
 )
 def test_wide_files(head: str, named: bool, system: str | None) -> None:
     wide(head, named)
-    said = new("--forward", "python")
+    said = new_study("--forward", "python")
     assert "30 systems with 3 observations each" in said
     assert "long" not in said
-    assert study().observations.system_column == system
-    assert study().forward.observations.count == 3
+    assert written_study().observations.system_column == system
+    assert written_study().forward.observations.count == 3
     assert imported()["column"].values.tolist() == head.split(",")[named:]
     text = Path("mine.yaml").read_text()
     assert ("If the names of the columns are times" in text) == ("0.25" in head)
-    call("try", "mine.yaml")
+    ran("try", "mine.yaml")
 
 
 def test_columns_of_a_wide_file_without_observations() -> None:
@@ -262,29 +243,28 @@ def test_columns_of_a_wide_file_without_observations() -> None:
         f"{100 + 3 * s},{'fm'[s % 2]},{RANDOM.random()},{RANDOM.random()}\n" for s in range(20)
     )
     write("plot_id,sex,p,q\n" + rows)
-    assert "it may be design or covariate" in new("--forward", "python")
-    assert study().observations.ignored_columns == ["sex"]
-    assert study().forward.observations.count == 2
-    call("try", "mine.yaml")
+    assert "it may be design or covariate" in new_study("--forward", "python")
+    assert written_study().observations.ignored_columns == ["sex"]
+    assert written_study().forward.observations.count == 2
+    ran("try", "mine.yaml")
     text = Path("mine.yaml").read_text()
     covariates = "kind: lognormal\n      covariates: {size: [sex_m]}"
     Path("mine.yaml").write_text(text.replace("kind: lognormal", covariates))
-    call("try", "mine.yaml")
+    ran("try", "mine.yaml")
 
 
 def test_many_columns_of_one_use_are_one_line() -> None:
     wide(",".join(["site", *(f"p{i}" for i in range(40))]))
-    assert "p0 ... p39 (40)" in new("--forward", "python")
+    assert "p0 ... p39 (40)" in new_study("--forward", "python")
 
 
 def test_stand_ins_of_a_wide_file() -> None:
     rows = "".join(f"{s / 7},{-9999 if s in (3, 5) else s}\n" for s in range(12))
     write("p,q\n" + rows)
-    said = new("--forward", "python")
-    assert "column 2 (q) holds -9999 2 times, read as missing" in said
-    assert study().observations.missing_values == [-9999]
-    assert study().observations.missing == "mask"
-    call("try", "mine.yaml")
+    assert "column 2 (q) holds -9999 2 times, read as missing" in new_study("--forward", "python")
+    assert written_study().observations.missing_values == [-9999]
+    assert written_study().observations.missing == "mask"
+    ran("try", "mine.yaml")
 
 
 # --- simulators ---------------------------------------------------------------------------------
@@ -303,8 +283,8 @@ def test_first_simulators_are_code(kind: str, labels: list[str], times: list[flo
 @pytest.mark.parametrize("kind", ["python", "executable"])
 def test_first_simulators_agree(kind: str) -> None:
     long()
-    new("--forward", kind)
-    model = study().forward.model(1)
+    new_study("--forward", kind)
+    model = written_study().forward.model(1)
     y = model.solve(np.array([[2.0, 0.5]])).observations
     np.testing.assert_allclose(y, 2 * np.exp(-0.5 * np.array([[0, 0.5, 1]])))
 
@@ -312,8 +292,7 @@ def test_first_simulators_agree(kind: str) -> None:
 def test_the_server_answers(tmp_path: Path) -> None:
     umbridge = pytest.importorskip("umbridge")
     long()
-    said = new("--forward", "umbridge")
-    assert "python mine/server.py" in said
+    assert "python mine/server.py" in new_study("--forward", "umbridge")
     assert yaml.safe_load(Path("mine.yaml").read_text())["studies"]["mine"]["forward"]["url"]
     code = "import runpy; m = runpy.run_path('mine/server.py')['Simulator']('forward'); "
     code += "print(m([[2.0, 0.5]], {}), m.get_input_sizes({}), m.get_output_sizes({}))"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from study_sections import moments
 
 import popinv as package
 from popinv.cli.commands import popinv
@@ -34,10 +35,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
         line,
         law={
             "kind": "normal",
-            "start": {
-                "a": {"mean": 1.0, "standard_deviation": 0.5},
-                "b": {"mean": 0.5, "standard_deviation": 0.5},
-            },
+            "start": moments(a=(1.0, 0.5), b=(0.5, 0.5)),
         },
         noise="isotropic",
         times=TIMES,

@@ -8,18 +8,13 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
-from click.testing import CliRunner
+from commands import ran
 
 from popinv.cli import new_study, run
-from popinv.cli.commands import popinv
 from popinv.config.document import schema
 from popinv.workflow.location import project_folder
 
 pytestmark = pytest.mark.usefixtures("in_folder")
-
-
-def call(*arguments: str):
-    return CliRunner().invoke(popinv, arguments)
 
 
 @pytest.mark.parametrize(
@@ -37,16 +32,13 @@ def call(*arguments: str):
 def test_a_missing_configuration_is_one_line_with_the_nearest_name(arguments, monkeypatch):
     Path("mine.yaml").write_text("studies: {}\n")
     monkeypatch.setattr(run.subprocess, "Popen", lambda *a, **k: pytest.fail("it ran"))
-    done = call(*arguments)
-    assert done.exit_code == 1
-    assert done.output.splitlines() == [
+    assert ran(*arguments, code=1).splitlines() == [
         "Error: min.yaml: there is no such configuration file. Did you mean 'mine.yaml'?"
     ]
 
 
 def test_where_nothing_is_near_it_is_said_what_writes_one():
-    done = call("run", "elsewhere/mine.yaml")
-    assert done.output.splitlines() == [
+    assert ran("run", "elsewhere/mine.yaml", code=1).splitlines() == [
         "Error: elsewhere/mine.yaml: there is no such configuration file. "
         "'popinv new-study NAME' writes one."
     ]
@@ -57,11 +49,9 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_snakemake(arguments, 
     Path("open").mkdir()
     monkeypatch.setattr(run.os, "access", lambda path, mode: Path(path).name == "open")
     monkeypatch.setattr(run, "run", lambda configuration, options: 7)
-    done = call(*arguments)
-    assert done.exit_code == 1
-    assert f"Error: {Path.cwd()} cannot be written to" in done.output
-    assert call(*arguments, "--directory", "open").exit_code == 7
-    assert call(*arguments, "--directory=open").exit_code == 7
+    assert f"Error: {Path.cwd()} cannot be written to" in ran(*arguments, code=1)
+    ran(*arguments, "--directory", "open", code=7)
+    ran(*arguments, "--directory=open", code=7)
 
 
 @pytest.mark.parametrize("place", ["default", "profiles/default"])
@@ -81,8 +71,8 @@ def test_configurations_that_are_there_are_run(monkeypatch):
     for name in ("one.yaml", "two.yaml"):
         Path(name).write_text("studies: {}\n")
     monkeypatch.setattr(run, "run", lambda configuration, options: 7)
-    done = call("run", "--configfile", "one.yaml", "two.yaml", "--config", "none.yaml=1")
-    assert (done.exit_code, done.output) == (7, "")
+    done = ran("run", "--configfile", "one.yaml", "two.yaml", "--config", "none.yaml=1", code=7)
+    assert done == ""
 
 
 @pytest.mark.parametrize(
@@ -101,13 +91,12 @@ def test_the_report_is_that_of_the_configuration(arguments, monkeypatch):
     Path("mine.yaml").write_text(f"results: elsewhere\n{default}")
     asked: list[str] = []
     monkeypatch.setattr(run, "run", lambda configuration, options: asked.extend(options) or 0)
-    done = call("report", *arguments)
-    assert (done.exit_code, done.output) == (0, "elsewhere/report/index.html\n")
+    assert ran("report", *arguments) == "elsewhere/report/index.html\n"
     assert asked[0] == "elsewhere/report/index.html"
 
 
 def test_a_new_study_names_its_schema(tmp_path, monkeypatch):
-    call("new-study", "mine", "--forward", "lorenz96")
+    ran("new-study", "mine", "--forward", "lorenz96")
     first, *_ = Path("mine.yaml").read_text().splitlines()
     place = first.removeprefix("# yaml-language-server: $schema=")
     assert place != first

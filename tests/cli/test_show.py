@@ -269,20 +269,15 @@ def test_the_report_of_a_folder_lists_what_is_there_and_runs_nothing(tmp_path):
     heldout = HeldOutDistance(0.01, 0.02, 0.001)
     write(results / "<b>other", replace(ANSWER, heldout=heldout))
     call = "from popinv.cli.commands import popinv; popinv()"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", call, "report", "results"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    report = [sys.executable, "-P", "-c", call, "report", "results"]
+    done = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     page = (results / "report/index.html").read_text()
     assert re.search(r'row">mine</th><td[^>]*class="good"', page)
     assert re.search(r'row">&lt;b&gt;other</th><td[^>]*class="doubt"', page)
     assert not (tmp_path / "ran").exists()
     (results / "mine/answer.json").write_text('{"systems": 3, "estimator": "likelihood"}')
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", call, "report", "results"],
-        cwd=tmp_path, capture_output=True, text=True,
-    )  # fmt: skip
+    done = subprocess.run(report, cwd=tmp_path, capture_output=True, text=True)
     assert "mine/answer.json: cannot be understood" in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -9,12 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from click.testing import CliRunner
+from commands import new_study, ran, written_study
 
 from popinv.api.data import given_data
-from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
-from popinv.config.study import Study
 from popinv.observation_files.survey import survey
 from popinv.population.stages.import_observations import import_observations
 from popinv.sections.tables import read_frame
@@ -26,18 +24,11 @@ pytestmark = pytest.mark.usefixtures("in_folder")
 
 def new(lines: list[str], *options: str, said: int = 0) -> str:
     Path("y.csv").write_text("\n".join(lines) + "\n")
-    arguments = ["new-study", "mine", "--observations", "y.csv", *options]
-    done = CliRunner().invoke(popinv, arguments)
-    assert done.exit_code == said, done.output
-    return done.output
-
-
-def study() -> Study:
-    return load_file(Path("mine.yaml")).studies["mine"]
+    return new_study(*options, code=said)
 
 
 def imported() -> xr.Dataset:
-    made = study()
+    made = written_study()
     return import_observations(made.forward, made.law, made.observations, seed=1)
 
 
@@ -60,7 +51,7 @@ def test_rows_without_a_value_are_left_out_and_counted() -> None:
     said = new(["id,time,y", *curves(), *gaps])
     assert "5 of 85 rows have no value and are left out" in said
     assert "20 systems with 4 observations each, at 4 different times" in said
-    assert study().forward.observations.times == list(TIMES)
+    assert written_study().forward.observations.times == list(TIMES)
     learned = imported()
     assert np.isfinite(learned["y"].values).all()
 
@@ -68,7 +59,7 @@ def test_rows_without_a_value_are_left_out_and_counted() -> None:
 def test_a_stated_number_for_a_missing_value_has_no_time_either() -> None:
     said = new(["id,time,y", *curves(), "0,7,-999", "1,8,-999", "2,9,-999"])
     assert "holds -999 3 times, read as missing" in said
-    assert study().forward.observations.times == list(TIMES)
+    assert written_study().forward.observations.times == list(TIMES)
 
 
 def test_the_same_rows_in_memory_have_no_time() -> None:
@@ -106,16 +97,14 @@ def test_rows_of_doses_are_told_and_the_dose_may_be_design() -> None:
 
 def test_the_first_simulator_takes_the_dose() -> None:
     new(["ID,TIME,AMT,EVID,DV", *dosed([100 + s for s in range(20)])])
-    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
-    assert done.exit_code == 0, done.output
-    assert "verdict: it can run" in done.output
+    assert "verdict: it can run" in ran("try", "mine.yaml")
 
 
 def test_several_doses_at_one_time_do_not_hide_the_times() -> None:
     said = new(["ID,TIME,AMT,EVID,DV", *dosed([100.0] * 20, each=2)])
     assert "40 of 120 rows are doses without a value" in said
     assert "doses that differ within systems" in said
-    assert study().observations.time_column == "TIME"
+    assert written_study().observations.time_column == "TIME"
 
 
 def test_a_dose_with_a_value_is_refused() -> None:
@@ -146,9 +135,8 @@ def test_doses_over_time_become_inputs() -> None:
         **dict.fromkeys(("Wt", "Apgar", "ApgarInd"), "known"),
         **{"Subject": "system", "time": "time", "dose": "dose", "conc": "value"},
     }
-    made = study()
+    made = written_study()
     inputs = made.forward.timed_inputs()
-    assert inputs is not None
     events = inputs.events(read_frame(Path("y.csv")))
     assert sum(map(len, events.values())) == 589
     np.testing.assert_allclose(events["1"][:2], [[0.0, 25.0], [12.5, 3.5]])
@@ -179,9 +167,8 @@ def test_columns_of_dosing_are_no_designs_and_no_observations() -> None:
     own = {"ID": "system", "TIME": "time", "AMT": "dose", "DV": "value", "WT": "known"}
     assert uses() == dosing | marks | own
     assert "8 of 32 rows are doses without a value" in said
-    made = study()
+    made = written_study()
     inputs = made.forward.timed_inputs()
-    assert inputs is not None
     assert inputs.amount_column == "AMT"
     assert made.forward.design_names() == inputs.shape().names()
     one = inputs.events(read_frame(Path("y.csv")))["1"]
@@ -197,9 +184,7 @@ def test_the_first_simulator_takes_the_doses() -> None:
     half = np.exp(-0.5)
     found = [[1.0, half + 1.5, half**2 + 1.5 * half]]
     np.testing.assert_allclose(solve(z, times, inputs), found)
-    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
-    assert done.exit_code == 0, done.output
-    assert "verdict: it can run" in done.output
+    assert "verdict: it can run" in ran("try", "mine.yaml")
 
 
 def test_one_dose_and_another_compartment_are_no_levels() -> None:
@@ -210,7 +195,7 @@ def test_one_dose_and_another_compartment_are_no_levels() -> None:
     new(rows)
     own = {"ID": "system", "TIME": "time", "AMT": "known", "DV": "value", "WT": "known"}
     assert uses() == own | dict.fromkeys(("EVID", "CMT"), "ignored")
-    assert study().forward.design_names() == ("AMT",)
+    assert written_study().forward.design_names() == ("AMT",)
     assert '#   amount_column: "AMT"' in Path("mine.yaml").read_text()
     assert np.isfinite(imported()["y"].values).all()
 
@@ -218,7 +203,7 @@ def test_one_dose_and_another_compartment_are_no_levels() -> None:
 def test_a_program_is_told_of_inputs_in_a_comment() -> None:
     new(NONMEM, "--forward", "executable")
     assert '#   amount_column: "AMT"' in Path("mine.yaml").read_text()
-    assert study().forward.timed_inputs() is None
+    assert written_study().forward.timed_inputs() is None
 
 
 def test_equal_doses_at_several_times_are_no_design() -> None:
@@ -226,7 +211,7 @@ def test_equal_doses_at_several_times_are_no_design() -> None:
     rows += [f"{i},{t},,0,{y}" for i, t, y in (row.split(",") for row in curves())]
     rows.sort(key=lambda row: tuple(map(float, row.split(",")[:2])))
     new(["ID,TIME,AMT,EVID,DV", *rows])
-    assert study().forward.timed_inputs() is not None
+    assert written_study().forward.timed_inputs() is not None
 
 
 # --- limits -------------------------------------------------------------------------------------
@@ -237,7 +222,7 @@ def test_limits_in_the_cells_of_a_long_table_are_read_and_counted() -> None:
     said = new(["id,time,y", *rows])
     count = sum("<0.4" in row for row in rows)
     assert f"beyond a limit: {count} values" in said
-    assert study().observations.censoring_column == "y"
+    assert written_study().observations.censoring_column == "y"
     values = imported()
     assert values["censored_below"].values.min() == 0.4
     assert (values["y"].values == 0.4).sum() == count
@@ -259,10 +244,9 @@ def test_a_reader_names_the_key_as_well() -> None:
     text = Path("y.csv").read_text().splitlines()
     text[3] = text[3].rsplit(",", 1)[0] + ",<0.4"
     Path("y.csv").write_text("\n".join(text) + "\n")
-    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
-    assert done.exit_code == 1
-    assert "Write the limit itself, 0.4, and state it in the section 'observations'" in done.output
-    assert "'censored_below: 0.4'" in done.output
+    done = ran("try", "mine.yaml", code=1)
+    assert "Write the limit itself, 0.4, and state it in the section 'observations'" in done
+    assert "'censored_below: 0.4'" in done
 
 
 def _cells(row: str) -> list[str]:
@@ -315,7 +299,7 @@ def test_equal_systems_are_named(kind: str) -> None:
         assert "'3' and '77'" in said
     assert "equal observations" in said
     assert "it would count twice" in said
-    assert "equal observations" in CliRunner().invoke(popinv, ["try", "mine.yaml"]).output
+    assert "equal observations" in ran("try", "mine.yaml")
 
 
 def test_systems_that_chance_makes_equal_are_not_told() -> None:
@@ -349,7 +333,7 @@ def test_many_times_are_told_with_their_cost_and_their_rounding() -> None:
         text.replace("layout: long", "layout: long\n      replicates: rows")
     )
     learned = imported()
-    assert len(study().forward.observations.times) <= 25
+    assert len(written_study().forward.observations.times) <= 25
     assert np.isfinite(learned["y"].values).sum() == 60
 
 
@@ -361,9 +345,7 @@ def test_fewer_times_are_not_told() -> None:
 
 
 def test_a_study_without_a_forward_model_is_one_of_python() -> None:
-    said = new([NAMES, *map(",".join, wide())])
-    assert "wrote mine/simulator.py" in said
-    assert study().forward.kind == "python"
-    done = CliRunner().invoke(popinv, ["new-study", "drawn"])
-    assert done.exit_code == 0, done.output
+    assert "wrote mine/simulator.py" in new([NAMES, *map(",".join, wide())])
+    assert written_study().forward.kind == "python"
+    ran("new-study", "drawn")
     assert load_file(Path("drawn.yaml")).studies["drawn"].forward.kind == "python"

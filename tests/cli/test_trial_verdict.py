@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner
+from commands import ran
+from study_sections import function
 
-from popinv.cli.commands import popinv
 from popinv.cli.trial_verdict import verdict
 from popinv.config.loading import load
 from popinv.config.study import Study
@@ -30,12 +30,7 @@ def configured(**sections: Any) -> dict[str, Any]:
         "seed": 1,
         "studies": {
             "own": {
-                "forward": {
-                    "kind": "python",
-                    "function": "simulator:solve",
-                    "parameters": ["a", "b"],
-                    "observations": observed,
-                },
+                "forward": function("simulator:solve", "a", "b", observations=observed),
                 "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
                 "observations": {"file": "y.csv"},
                 **sections,
@@ -110,13 +105,11 @@ def test_the_time_of_the_whole_study_follows_the_solve() -> None:
 
     assert "the whole study takes at most about" in hours(0.001)
     slow = re.search(r"about ([\d.,]+) h", hours(60.0))
-    assert slow is not None
     assert float(slow[1].replace(",", "")) > 2500 * 60 / 3600
 
 
 def test_a_trial_prints_it_last() -> None:
     Path("simulator.py").write_text("def solve(z):\n    return 1e6 + z[:, [0, 1, 0]]\n")
     Path("mine.yaml").write_text(yaml.safe_dump(configured()))
-    done = CliRunner().invoke(popinv, ["try", "mine.yaml"])
-    assert done.exit_code == 0, done.output
-    assert done.output.splitlines()[-1].startswith("  verdict: look at the ranges first")
+    done = ran("try", "mine.yaml")
+    assert done.splitlines()[-1].startswith("  verdict: look at the ranges first")

@@ -40,6 +40,5 @@ def here(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         if not (workflow.folder / TARGETS[1]).exists():
             workflow.folder.mkdir(exist_ok=True)
             workflow.configure(short_study())
-            done = workflow.run(*TARGETS[:2])
-            assert done.returncode == 0, done.stdout
+            workflow.printed(*TARGETS[:2])
     return workflow.folder

@@ -140,10 +140,7 @@ class GridEngine:
 
     def query(self, *command: str) -> str:
         """Return what a command of Grid Engine prints, empty if it fails."""
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, env=self.environment
-        )
-        return done.stdout if done.returncode == 0 else ""
+        return self.guard.query(command, self.environment)
 
     def _change(self, show: str, load: str, values: dict[str, str], name: str) -> None:
         self._write(name, values, self.command("qconf", show))

@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 FOLDER = "POPINV_TEST_CLUSTER"
 IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -51,6 +52,11 @@ class Guard:
         self._process.communicate(timeout=60)
         if self._process.returncode != 0:
             raise RuntimeError(f"the guard of {self.folder} failed: {self._process.returncode}")
+
+    def query(self, command: tuple[str, ...], environment: dict[str, str]) -> str:
+        """Return what a command prints, empty if it fails."""
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
+        return done.stdout.strip() if done.returncode == 0 else ""
 
     def logs(self) -> str:
         """Return the ends of the daemons' logs, for a failed test."""
@@ -94,56 +100,44 @@ def processes_of(folder: str) -> set[int]:
     """
     if len(Path(folder).parts) < 3:
         raise ValueError(f"Given: {folder!r}. Allowed is a folder such as /tmp/popinv-slurm-abc.")
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
-            except OSError:  # another user's, or gone
-                continue
-            if folder.encode() in words:
-                found.add(int(entry.name))
-    return found
+
+    def named(entry: Path) -> bool:
+        words = (entry / "environ").read_bytes() + (entry / "cmdline").read_bytes()
+        return folder.encode() in words
+
+    return set(processes_that(named))
 
 
 def processes_with(settings: set[bytes]) -> set[int]:
     """Return the processes in whose environment all of these ``NAME=value`` are."""
-    found = set()
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                environment = (entry / "environ").read_bytes()
-            except OSError:  # another user's, or gone
-                continue
-            if settings <= set(environment.split(b"\0")):
-                found.add(int(entry.name))
-    return found
+    return set(processes_that(lambda e: settings <= set((e / "environ").read_bytes().split(b"\0"))))
 
 
 def processes_that_hold(file: Path) -> set[int]:
     """Return the processes that have a file open."""
-    found = set()
+    return set(processes_that(lambda e: str(file) in map(os.readlink, (e / "fd").iterdir())))
+
+
+def processes_that(question: Callable[[Path], Any]) -> dict[int, Any]:
+    """Return the answers of processes, from their folders, that are not empty."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with suppress(OSError):  # another user's, or gone
-                held = (os.readlink(opened) for opened in (entry / "fd").iterdir())
-                if str(file) in held:
-                    found.add(int(entry.name))
+                if answer := question(entry):
+                    found[int(entry.name)] = answer
     return found
 
 
 def descendants_of(ancestor: int) -> set[int]:
     """Return the processes that descend from one, without itself."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
-            except OSError:
-                continue
-            # A zombie waits for its parent and does nothing.
-            if fields[0] != "Z":
-                parents[int(entry.name)] = int(fields[1])
+
+    def parent_of(entry: Path) -> int | None:
+        fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        # A zombie waits for its parent and does nothing.
+        return None if fields[0] == "Z" else int(fields[1])
+
+    parents = processes_that(parent_of)
     found, new = set(), {ancestor}
     while new:
         new = {child for child, parent in parents.items() if parent in new} - found

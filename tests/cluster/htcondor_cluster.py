@@ -102,10 +102,7 @@ class HTCondor:
 
     def query(self, *command: str) -> str:
         """Return what a command of HTCondor prints, empty if it fails."""
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, env=self.environment
-        )
-        return done.stdout if done.returncode == 0 else ""
+        return self.guard.query(command, self.environment)
 
 
 @contextmanager

@@ -220,10 +220,7 @@ class Cluster:
 
     def query(self, *command: str) -> str:
         """Return what a command of Slurm prints, empty if it fails."""
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=30, env=self.environment
-        )
-        return done.stdout.strip() if done.returncode == 0 else ""
+        return self.guard.query(command, self.environment)
 
     def jobs(self, state: str) -> dict[str, str]:
         """Return the comments of the jobs in a state by their ids."""

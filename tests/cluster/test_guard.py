@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import grid_engine_cluster
 import htcondor_cluster
 import pytest
 import slurm_cluster
-from guard import guarded_folder, processes_of
+from guard import guarded_folder, processes_of, processes_that
 from tiers import patient
 
 HERE = Path(__file__).parent
@@ -64,13 +63,7 @@ REASONS = {
 
 def sleepers() -> list[int]:
     """Return the processes that sleep for the test."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):  # it has ended
-                if (entry / "cmdline").read_text() == f"sleep\0{SECONDS}\0":
-                    found.append(int(entry.name))
-    return found
+    return list(processes_that(lambda e: (e / "cmdline").read_text() == f"sleep\0{SECONDS}\0"))
 
 
 def gone(folder: str, seconds: float = 60) -> bool:

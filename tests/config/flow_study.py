@@ -1,8 +1,13 @@
-"""A small valid study, to be spoilt."""
+"""A small valid study, to be spoilt, and what is said of it then."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import pytest
+
+from popinv.config.loading import load
+from popinv.errors import ConfigError
 
 STUDY: dict[str, Any] = {
     "forward": {"kind": "porous_flow", "sensors": {"positions": [0.2, 0.4, 0.6]}},
@@ -20,3 +25,10 @@ STUDY: dict[str, Any] = {
     },
     "descent": {"iterations": 10},
 }
+
+
+def message(mapping: Any) -> str:
+    """Return the message that a configuration is refused with."""
+    with pytest.raises(ConfigError) as caught:
+        load(mapping, "config/mine.yaml")
+    return str(caught.value)

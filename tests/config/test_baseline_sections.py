@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from flow_study import message
 
 from popinv.config.loading import as_mapping, load
-from popinv.errors import ConfigError
-
-
-def message(mapping) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load(mapping, "study.yaml")
-    return str(caught.value)
 
 
 def test_there_are_none_unless_asked_for(mapping, study):

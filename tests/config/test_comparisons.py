@@ -6,9 +6,9 @@ import copy
 from typing import Any
 
 import pytest
+from flow_study import message
 
 from popinv.config.loading import load
-from popinv.errors import ConfigError
 
 
 def studies(mapping: dict[str, Any], **others: dict[str, Any]) -> dict[str, Any]:
@@ -16,12 +16,6 @@ def studies(mapping: dict[str, Any], **others: dict[str, Any]) -> dict[str, Any]
     one = mapping["studies"]["flow"]
     two = copy.deepcopy(one) | others
     return {**mapping, "studies": {"one": one, "two": two}, "comparisons": {"both": ["one", "two"]}}
-
-
-def message(mapping: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load(mapping)
-    return str(caught.value)
 
 
 def test_models_of_the_same_observations_are_compared(mapping: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 import pytest
 from flow_study import STUDY
 from pydantic import ValidationError
+from study_sections import function
 
 from popinv.config.loading import json_schema, load
 from popinv.errors import ConfigError
@@ -69,12 +70,9 @@ def refuse_all() -> None:
     print(tried)
 
 
-OWN = {
-    "kind": "python",
-    "function": "simulator:solve",
-    "parameters": ["a"],
-    "observations": {"times": {"first": 0, "step": 1, "count": 4}, "count": 2},
-}
+OWN = function(
+    "simulator:solve", "a", observations={"times": {"first": 0, "step": 1, "count": 4}, "count": 2}
+)
 KEYS = (
     *("observations.count", "observations.times.count", "observations.simulated_times.count"),
     *("sensors.count", "elements", "modes", "times", "steps", "variables", "windows"),

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 from tiers import parameters
 
@@ -30,18 +29,8 @@ TOKENS = (
     *("*a", "&a ", "<<: *a", "? ", "- ", ": ", "[", "]", "{", "}", "|", ">", "%", "@", "`", "#"),
     *("!!python/object:os.system ", "!!set ", "!!binary ", "!!timestamp ", "!!int ", "\t", "\r"),
     *("---\n", "...\n", "\ufeff", "\x85", "\u2028", "'", '"', "\\", "1_0", "0o7", ".inf", "~", "="),
-    *(
-        "0x",
-        "-.",
-        "1e",
-        "2024-13-45",
-        "99:99:99",
-        "0b",
-        "9" * 5000,
-        "[" * 3000,
-        "{a: " * 3000,
-        "- " * 3000,
-    ),
+    *("0x", "-.", "1e", "2024-13-45", "99:99:99", "0b"),
+    *("9" * 5000, "[" * 3000, "{a: " * 3000, "- " * 3000),
     # As deep as the reader of YAML can just go, and what comes after it perhaps not.
     *("[" * depth + "]" * depth for depth in (80, 160, 240, 320)),
     *("{a: " * depth + "1" + "}" * depth for depth in (80, 160, 240)),
@@ -154,9 +143,3 @@ def test_a_damaged_configuration_is_loaded_or_refused_by_a_message(tmp_path, mon
             kept = file.read_bytes()[:3000]
             raise AssertionError(f"case {number}: {type(error).__name__} of\n{kept!r}") from error
     assert refused > cases / 3
-
-
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_what_is_damaged_was_whole(file, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    assert load_file(file).studies

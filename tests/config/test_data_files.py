@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from flow_study import STUDY
 
 from popinv.config.data_files import check_data_files, check_observation_file
 from popinv.config.loading import load
@@ -22,8 +23,6 @@ VALUES = np.random.default_rng(0).normal(size=(6, 3))
 
 
 class Sensed(ForwardSection):
-    kind: str = "sensed"
-
     """A forward model of so many places and times."""
 
     kind: str = "sensed"
@@ -105,21 +104,13 @@ def config(
     downstream: dict[str, Any] | None = None,
     **observations: Any,
 ) -> Any:
-    return load(
-        {
-            "studies": {
-                "mine": {
-                    "forward": {
-                        "kind": "porous_flow",
-                        "sensors": {"positions": [0.2, 0.4, 0.6]},
-                    },
-                    "observations": {"file": file, "heldout_fraction": 0.4, **observations},
-                    "descent": descent or {},
-                    "downstream": downstream or {},
-                }
-            }
-        }
-    )
+    study = {
+        "forward": STUDY["forward"],
+        "observations": {"file": file, "heldout_fraction": 0.4, **observations},
+        "descent": descent or {},
+        "downstream": downstream or {},
+    }
+    return load({"studies": {"mine": study}})
 
 
 def test_files_of_a_configuration() -> None:

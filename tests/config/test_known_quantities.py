@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from study_sections import function
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
@@ -14,31 +15,19 @@ KNOWN = {"dose": {"uniform": [1.0, 2.0]}, "age": {"normal": [40.0, 10.0]}}
 
 
 def study(known: dict[str, Any] = KNOWN, **sections: Any) -> Any:
-    return load(
-        {
-            "studies": {
-                "mine": {
-                    "forward": {
-                        "kind": "python",
-                        "function": "simulator:solve",
-                        "parameters": ["rate", "level"],
-                        "design": ["dose"],
-                        "observations": {"times": [0.0, 1.0, 2.0]},
-                    },
-                    "law": {"kind": "normal", "start": START, "covariates": {"rate": ["age"]}},
-                    "noise": {"kind": "isotropic"},
-                    "observations": {
-                        "known": known,
-                        "truth": {
-                            "law": {**START, "rate_age_coefficient": 0.1},
-                            "noise": {"standard_deviation": 0.1},
-                        },
-                    },
-                    **sections,
-                }
-            }
-        }
-    ).studies["mine"]
+    times = {"times": [0.0, 1.0, 2.0]}
+    true_law = {**START, "rate_age_coefficient": 0.1}
+    truth = {"law": true_law, "noise": {"standard_deviation": 0.1}}
+    given = {
+        "forward": function(
+            "simulator:solve", "rate", "level", design=["dose"], observations=times
+        ),
+        "law": {"kind": "normal", "start": START, "covariates": {"rate": ["age"]}},
+        "noise": {"kind": "isotropic"},
+        "observations": {"known": known, "truth": truth},
+        **sections,
+    }
+    return load({"studies": {"mine": given}}).studies["mine"]
 
 
 def test_a_study_with_known_quantities():

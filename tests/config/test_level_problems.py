@@ -5,18 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from study_sections import function
 
 from popinv.config.checks import study_problems
 from popinv.population.laws.gaussian_section import Levels
 from popinv.sections.messages import value_problems
 
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["rate"],
-        "observations": {"count": 3},
-    },
+    "forward": function("simulator:solve", "rate", observations={"count": 3}),
     "law": {
         "kind": "normal",
         "start": {"rate": {"mean": 0.0, "standard_deviation": 1.0}},

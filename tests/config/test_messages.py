@@ -5,18 +5,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flow_study import message
 
-from popinv.config.loading import load
 from popinv.errors import ConfigError, require_known
 from popinv.sections.messages import ConfigProblem, dotted, listed, report, shown
 
 Spoil = Callable[[dict[str, Any]], Any]
-
-
-def message(mapping: dict[str, Any]) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load(mapping, "config/mine.yaml")
-    return str(caught.value)
 
 
 def set_at(*path: Any) -> Spoil:
@@ -29,6 +23,11 @@ def set_at(*path: Any) -> Spoil:
         node[last] = value
 
     return spoil
+
+
+def at(key: str, value: Any, parts: list[str]) -> tuple[Spoil, str, list[str]]:
+    """Return the case of a value at the key that is named."""
+    return set_at(*key.split("."), value), key, parts
 
 
 def replace(section: str, **content: Any) -> Spoil:
@@ -46,64 +45,36 @@ def several(*spoils: Spoil) -> Spoil:
 EACH = {"mean": 0.0, "standard_deviation": 1.0}
 CASES: dict[str, tuple[Spoil, str, list[str]]] = {
     # name: (what is spoilt, the key named, what the message holds besides)
-    "unknown key": (
-        set_at("noise", "start", "lenght", 0.3),
+    "unknown key": at(
         "noise.start.lenght",
+        0.3,
         ["unknown key", "0.3", "Did you mean 'length'?", "amplitude, length, nugget"],
     ),
-    "unknown section": (
-        set_at("decent", {}),
-        "decent",
-        ["unknown key", "Did you mean 'descent'?"],
+    "unknown section": at("decent", {}, ["unknown key", "Did you mean 'descent'?"]),
+    "wrong type: number": at("descent.learning_rate", "fast", ['"fast"', "must be a number"]),
+    "wrong type: whole number": at("descent.iterations", 2.5, ["2.5", "must be a whole number"]),
+    "wrong type: boolean for number": at(
+        "descent.iterations", True, ["true", "must be a whole number"]
     ),
-    "wrong type: number": (
-        set_at("descent", "learning_rate", "fast"),
-        "descent.learning_rate",
-        ['"fast"', "must be a number"],
+    "wrong type: number for boolean": at("assessment.oracles", 1, ["must be true or false"]),
+    "wrong type: list for mapping": at("law", [1, 2], ["[1, 2]", "must be a mapping"]),
+    "not finite": at("descent.learning_rate", float("inf"), ["Infinity", "finite number"]),
+    "unknown choice": at(
+        "descent.policy", "cutt", ['"cutt"', "cut, full, plain", "Did you mean 'cut'?"]
     ),
-    "wrong type: whole number": (
-        set_at("descent", "iterations", 2.5),
-        "descent.iterations",
-        ["2.5", "must be a whole number"],
-    ),
-    "wrong type: boolean for number": (
-        set_at("descent", "iterations", True),
-        "descent.iterations",
-        ["true", "must be a whole number"],
-    ),
-    "wrong type: number for boolean": (
-        set_at("assessment", "oracles", 1),
-        "assessment.oracles",
-        ["must be true or false"],
-    ),
-    "wrong type: list for mapping": (
-        set_at("law", [1, 2]),
-        "law",
-        ["[1, 2]", "must be a mapping"],
-    ),
-    "not finite": (
-        set_at("descent", "learning_rate", float("inf")),
-        "descent.learning_rate",
-        ["Infinity", "finite number"],
-    ),
-    "unknown choice": (
-        set_at("descent", "policy", "cutt"),
-        "descent.policy",
-        ['"cutt"', "cut, full, plain", "Did you mean 'cut'?"],
-    ),
-    "unknown kind": (
-        set_at("noise", "kind", "diagnal"),
+    "unknown kind": at(
         "noise.kind",
+        "diagnal",
         ['"diagnal"', "isotropic, diagonal, kernel", "Did you mean 'diagonal'?"],
     ),
-    "a choice of a key within, given as the kind": (
-        set_at("noise", "kind", "proportional"),
+    "a choice of a key within, given as the kind": at(
         "noise.kind",
+        "proportional",
         ["isotropic, diagonal, kernel", "Did you mean 'errors: {grows: proportional}'?"],
     ),
-    "a key of a section within": (
-        set_at("noise", "grows", "combined"),
+    "a key of a section within": at(
         "noise.grows",
+        "combined",
         ["unknown key", '"combined"', "Did you mean 'errors: {grows: ...}'?"],
     ),
     "missing kind": (
@@ -116,45 +87,33 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "forward",
         ["is missing", "The forward model"],
     ),
-    "negative standard deviation at the start": (
-        set_at("law", "start", "standard_deviation", -0.2),
-        "law.start.standard_deviation",
-        ["-0.2", "greater than 0"],
+    "negative standard deviation at the start": at(
+        "law.start.standard_deviation", -0.2, ["-0.2", "greater than 0"]
     ),
-    "negative standard deviation in the truth": (
-        set_at("observations", "truth", "law", "standard_deviation", -0.2),
-        "observations.truth.law.standard_deviation",
-        ["-0.2", "greater than 0"],
+    "negative standard deviation in the truth": at(
+        "observations.truth.law.standard_deviation", -0.2, ["-0.2", "greater than 0"]
     ),
-    "negative noise in the truth": (
-        set_at("observations", "truth", "noise", "amplitude", -0.1),
-        "observations.truth.noise.amplitude",
-        ["-0.1", "greater than 0"],
+    "negative noise in the truth": at(
+        "observations.truth.noise.amplitude", -0.1, ["-0.1", "greater than 0"]
     ),
-    "too many parameters": (
-        set_at("observations", "truth", "law", "smoothness", 2.0),
+    "too many parameters": at(
         "observations.truth.law.smoothness",
+        2.0,
         ["unknown parameter", "2.0", "mean, standard_deviation, length"],
     ),
-    "misspelt parameter": (
-        set_at("observations", "truth", "law", "lenth", 2.0),
-        "observations.truth.law.lenth",
-        ["unknown parameter", "Did you mean 'length'?"],
+    "misspelt parameter": at(
+        "observations.truth.law.lenth", 2.0, ["unknown parameter", "Did you mean 'length'?"]
     ),
     "too few parameters": (
         lambda study: study["observations"]["truth"]["law"].pop("length"),
         "observations.truth.law",
         ["missing: length"],
     ),
-    "misspelt noise parameter": (
-        set_at("observations", "truth", "noise", "amplitud", 0.1),
-        "observations.truth.noise.amplitud",
-        ["unknown parameter", "Did you mean 'amplitude'?"],
+    "misspelt noise parameter": at(
+        "observations.truth.noise.amplitud", 0.1, ["unknown parameter", "Did you mean 'amplitude'?"]
     ),
-    "a mapping where the truth is a number": (
-        set_at("observations", "truth", "law", "mean", {"a": 1}),
-        "observations.truth.law.mean",
-        ["must be a number"],
+    "a mapping where the truth is a number": at(
+        "observations.truth.law.mean", {"a": 1}, ["must be a number"]
     ),
     "parameter unknown to the forward model": (
         several(
@@ -193,7 +152,7 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "law.spread.lngth",
         ["Did you mean 'length'?"],
     ),
-    "negative spread": (set_at("law", "spread", -1), "law.spread", ["at least 0"]),
+    "negative spread": at("law.spread", -1, ["at least 0"]),
     "nugget without a nugget": (
         set_at("noise", "start", "nugget", 0.1),
         "noise.start",
@@ -220,10 +179,8 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "observations.truth.noise.standard_deviation[2]",
         ["-0.3", "greater than 0"],
     ),
-    "a list for a noise of one number": (
-        set_at("observations", "truth", "noise", "amplitude", [0.1, 0.2, 0.3]),
-        "observations.truth.noise.amplitude",
-        ["must be a number"],
+    "a list for a noise of one number": at(
+        "observations.truth.noise.amplitude", [0.1, 0.2, 0.3], ["must be a number"]
     ),
     "sensor outside the domain": (
         set_at("forward", "sensors", "positions", [0.1, 1.2, 0.3]),
@@ -240,25 +197,19 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "forward.sensors.positions[1]",
         ["[0.2, 0.3]", "1 coordinate"],
     ),
-    "two sensors in one place": (
-        set_at("forward", "sensors", "positions", [0.1, 0.1, 0.3]),
-        "forward.sensors.positions",
-        ["2 sensors are at [0.1]", "nugget"],
+    "two sensors in one place": at(
+        "forward.sensors.positions", [0.1, 0.1, 0.3], ["2 sensors are at [0.1]", "nugget"]
     ),
-    "positions and placement": (
-        set_at("forward", "sensors", {"positions": [0.1], "placement": "random"}),
+    "positions and placement": at(
         "forward.sensors",
+        {"positions": [0.1], "placement": "random"},
         ["either 'positions', or 'count' and 'placement'"],
     ),
-    "positions and another count": (
-        set_at("forward", "sensors", {"positions": [0.1], "count": 5}),
-        "forward.sensors",
-        ["'count' is 5, but 1 positions"],
+    "positions and another count": at(
+        "forward.sensors", {"positions": [0.1], "count": 5}, ["'count' is 5, but 1 positions"]
     ),
-    "placement given without positions": (
-        set_at("forward", "sensors", {"placement": "given"}),
-        "forward.sensors",
-        ["needs 'positions'"],
+    "placement given without positions": at(
+        "forward.sensors", {"placement": "given"}, ["needs 'positions'"]
     ),
     "no sensors": (
         set_at("forward", "sensors", {"count": 0}),
@@ -272,7 +223,7 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "forward.sensors.count",
         ["50", "square", "49"],
     ),
-    "dimension": (set_at("forward", "dimension", 3), "forward.dimension", ["3", "at most 2"]),
+    "dimension": at("forward.dimension", 3, ["3", "at most 2"]),
     "too few modes": (
         set_at("forward", {"kind": "porous_flow", "dimension": 2, "modes": 1}),
         "forward.modes",
@@ -283,16 +234,8 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "forward.modes",
         ["20", "10 elements"],
     ),
-    "exponent without power": (
-        set_at("forward", "exponent", 3),
-        "forward.exponent",
-        ["nonlinearity: power"],
-    ),
-    "sharpness without level set": (
-        set_at("forward", "sharpness", 3),
-        "forward.sharpness",
-        ["field: level_set"],
-    ),
+    "exponent without power": at("forward.exponent", 3, ["nonlinearity: power"]),
+    "sharpness without level set": at("forward.sharpness", 3, ["field: level_set"]),
     "neither truth nor file": (
         replace("observations", count=10),
         "observations",
@@ -323,37 +266,19 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "forward.sensors",
         ["positions"],
     ),
-    "held-out count": (
-        set_at("observations", "heldout", 0),
-        "observations.heldout",
-        ["at least 2"],
+    "held-out count": at("observations.heldout", 0, ["at least 2"]),
+    "batch larger than the data": at("descent.batch_size", 101, ["101", "100 observations"]),
+    "no model samples": at("descent.model_samples", 0, ["at least 2"]),
+    "rate that grows": at(
+        "descent.final_learning_rate", 1.0, ["at most descent.learning_rate (0.3)"]
     ),
-    "batch larger than the data": (
-        set_at("descent", "batch_size", 101),
-        "descent.batch_size",
-        ["101", "100 observations"],
-    ),
-    "no model samples": (
-        set_at("descent", "model_samples", 0),
-        "descent.model_samples",
-        ["at least 2"],
-    ),
-    "rate that grows": (
-        set_at("descent", "final_learning_rate", 1.0),
-        "descent.final_learning_rate",
-        ["at most descent.learning_rate (0.3)"],
-    ),
-    "pool smaller than the draw": (
-        set_at("descent", "pooled_directions", 10),
-        "descent.pooled_directions",
-        ["10", "200"],
-    ),
+    "pool smaller than the draw": at("descent.pooled_directions", 10, ["10", "200"]),
     "more Fourier modes than the mesh carries": (
         several(set_at("forward", "elements", 20), set_at("surrogate", "network", "fno")),
         "surrogate.fourier_modes",
         ["12", "at most 10"],
     ),
-    "one bootstrap": (set_at("assessment", "bootstrap", 1), "assessment.bootstrap", ["at least 2"]),
+    "one bootstrap": at("assessment.bootstrap", 1, ["at least 2"]),
 }
 
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from study_sections import function
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
 
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "line:solve",
-        "derivatives": "torch",
-        "parameters": ["level", "slope"],
-        "observations": {"count": 4},
-    },
+    "forward": function(
+        "line:solve", "level", "slope", derivatives="torch", observations={"count": 4}
+    ),
     "law": {"kind": "normal", "start": {"level": ONE, "slope": ONE}},
     "noise": {"kind": "isotropic"},
     "observations": {"file": "y.csv"},

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from flow_study import message
 
 from popinv.config.loading import as_mapping, load
-from popinv.errors import ConfigError
 
 
 def own(study: dict[str, Any], **keys: Any) -> None:
@@ -76,11 +76,9 @@ def test_faults_of_a_file(
     mapping: dict[str, Any], study: dict[str, Any], keys: dict[str, Any], words: list[str]
 ) -> None:
     own(study, **keys)
-    with pytest.raises(ConfigError) as caught:
-        load(mapping)
-    assert "1 problem" in str(caught.value)
-    for word in words:
-        assert word in str(caught.value)
+    text = message(mapping)
+    for word in ["1 problem", *words]:
+        assert word in text
 
 
 @pytest.mark.parametrize(
@@ -96,10 +94,9 @@ def test_faults_of_noise_scales(
     mapping: dict[str, Any], study: dict[str, Any], scale: dict[str, Any], words: list[str]
 ) -> None:
     study["observations"]["noise_scale"] = scale
-    with pytest.raises(ConfigError) as caught:
-        load(mapping)
+    text = message(mapping)
     for word in words:
-        assert word in str(caught.value)
+        assert word in text
 
 
 def test_a_range_of_one_value_is_allowed(mapping: dict[str, Any], study: dict[str, Any]) -> None:

@@ -7,6 +7,8 @@ import copy
 import numpy as np
 import pytest
 from scipy import stats
+from slopes import slopes
+from study_sections import function
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
@@ -18,12 +20,9 @@ from popinv.population.priors.stated import ObservedScales, posterior_prior, sta
 
 EACH = {"mean": 0.5, "standard_deviation": 0.2}
 STUDY = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a", "b", "c", "d"],
-        "observations": {"name": "y", "times": [1, 2, 3]},
-    },
+    "forward": function(
+        "simulator:solve", "a", "b", "c", "d", observations={"name": "y", "times": [1, 2, 3]}
+    ),
     "law": {
         "kind": "lognormal",
         "correlations": [["a", "b"]],
@@ -258,9 +257,7 @@ def test_a_posterior_has_weak_priors_of_the_positive_parameters_that_have_none()
         *(np.log(2) + stats.t(4, scale=scale).logpdf(np.exp(u)) for u in (-1.0, -1.5, -2.0)),
     ]
     assert prior.value(p) == pytest.approx(sum(expected))
-    slope = [
-        (prior.value(p + s, True) - prior.value(p - s, True)) / 2e-6 for s in 1e-6 * np.eye(13)
-    ]
+    slope = slopes(lambda q: prior.value(q, True), p, 1e-6)
     np.testing.assert_allclose(prior.gradient(p, True), slope, atol=1e-7)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from study_sections import long_table
 
 from popinv.config.data_files import check_data_files
 from popinv.config.loading import load
@@ -82,13 +83,7 @@ def study(forward: dict[str, Any] | None = None, **changes: Any):
         "forward": described,
         "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}},
         "noise": {"kind": "isotropic"},
-        "observations": {
-            "file": "y.csv",
-            "layout": "long",
-            "system_column": "ID",
-            "time_column": "TIME",
-            "value_column": "DV",
-        },
+        "observations": long_table("y.csv", "ID", "DV", "TIME"),
         "surrogate": {"kind": "none"},
         **changes,
     }

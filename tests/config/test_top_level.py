@@ -6,28 +6,28 @@ import re
 from typing import Any
 
 import pytest
+from flow_study import message
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
 
-
-def message(mapping: Any) -> str:
-    with pytest.raises(ConfigError) as caught:
-        load(mapping)
-    return str(caught.value)
+WRONG = ["a b", "a/b", "..", "../x", "", "-a", ".hidden", "é", "a{b}", "a\n", "a\0"]
 
 
-@pytest.mark.parametrize(
-    "name", ["a b", "a/b", "..", "", "-a", "é", "downstream", "Report", "benchmarks"]
-)
+@pytest.mark.parametrize("name", [*WRONG, "downstream", "Report", "benchmarks"])
 def test_study_name_that_is_no_folder(name: str, mapping: dict[str, Any]) -> None:
     mapping["studies"] = {name: mapping["studies"]["flow"]}
     text = message(mapping)
     assert "studies" in text
     assert "letters, digits" in text or "taken by a folder" in text
+    mapping["studies"] = {"x" * 101: mapping["studies"][name]}
+    assert "name has at most 100 characters" in message(mapping)
 
 
-@pytest.mark.parametrize("folder", ["/tmp/results", "../results", "", ".", "a/../../b", "a{b}", 3])
+OUTSIDE = ["/tmp/results", "../results", "", ".", "a/../../b", "~/x", ".snakemake", "a/.git"]
+
+
+@pytest.mark.parametrize("folder", [*OUTSIDE, "a{b}", "a b", 3])
 def test_results_outside_the_working_directory(folder: Any, mapping: dict[str, Any]) -> None:
     mapping["results"] = folder
     assert re.search(r"^  results$", message(mapping), re.MULTILINE)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
+from popinv.inference.likelihood import pseudo
+from popinv.inference.likelihood.model_moments import moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
@@ -38,6 +42,18 @@ def curve_problem(count: int = 1000, seed: int = 0, **noise_values: float) -> tu
     data = data + noise.sample(torch.from_numpy(gamma), torch.from_numpy(e))
     problem = Problem(data.numpy(), curve, law, noise, np.full(6, 0.5), seed=seed)
     return problem, TRUE_ALPHA, gamma
+
+
+def pseudo_likelihood(
+    problem: Problem, omega: torch.Tensor
+) -> Callable[[np.ndarray], pseudo.PseudoEvaluation]:
+    """Return the pseudo-likelihood of a problem as a function of p."""
+
+    def at(p: np.ndarray) -> pseudo.PseudoEvaluation:
+        alpha, gamma = problem.tensors(p)
+        return pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, omega))
+
+    return at
 
 
 def noise_problem(count: int = 2000, deviation: float = 1.0, d_y: int = 4) -> Problem:

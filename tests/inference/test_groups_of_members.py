@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from scipy.stats import multivariate_normal, norm
+from slopes import slopes
 
 from popinv.errors import DataError
 from popinv.evidence.stages.replicate_study import _Truth
@@ -40,8 +41,12 @@ def line(z: torch.Tensor) -> torch.Tensor:
     return z[:, :1] + z[:, 1:2] * TIMES + 0.5 * z[:, 2:] ** 2 * TIMES**2
 
 
-def linear_groups(count: int = 7) -> Problem:
-    """Return lines of groups with gaps, absent members, a covariate and a design."""
+VALUES = [1.0, -0.5, 0.6, 0.8, 0.4, -0.5, 0.7, 0.3]
+DEVIATIONS = [0.5, 0.9, 1.3]
+
+
+def linear_groups(count: int = 7) -> tuple[Problem, np.ndarray]:
+    """Return lines of groups with gaps, absent members, a covariate and a design, and p."""
     rng = np.random.default_rng(4)
     law = LevelLaw(
         ("start", "slope"),
@@ -62,20 +67,15 @@ def linear_groups(count: int = 7) -> Problem:
     conditions = Conditions.stated(
         (count, width), rng.uniform(0.5, 2, count), present, fill, known=known
     )
-    return Problem(
-        np.where(present, y, fill),
-        member_simulator(line, 5, 2),
-        law,
-        noise,
-        np.full(len(law.names) + 3, 0.5),
-        conditions=conditions,
-        replicates=5,
-        members=5,
-    )
+    p = np.concatenate([law.from_natural(VALUES), np.log(DEVIATIONS)])
+    simulate, scale = member_simulator(line, 5, 2), np.full(len(p), 0.5)
+    return of_groups(np.where(present, y, fill), simulate, law, noise, scale, conditions, 5), p
 
 
-VALUES = [1.0, -0.5, 0.6, 0.8, 0.4, -0.5, 0.7, 0.3]
-DEVIATIONS = [0.5, 0.9, 1.3]
+def of_groups(data, simulate, law, noise, scale, conditions: Conditions, members: int) -> Problem:
+    """Return the problem of groups, whose members are replicates."""
+    both = {"replicates": members, "members": members}
+    return Problem(data, simulate, law, noise, scale, conditions=conditions, **both)
 
 
 def dense_log_likelihoods(problem: Problem) -> np.ndarray:
@@ -107,16 +107,14 @@ def dense_log_likelihoods(problem: Problem) -> np.ndarray:
 
 
 def test_the_closed_form_is_the_dense_linear_mixed_model():
-    problem = linear_groups()
-    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    problem, p = linear_groups()
     assert is_linear(problem, p)
     found = ClosedForm(problem)(p)
     np.testing.assert_allclose(found.log_likelihood, dense_log_likelihoods(problem), rtol=1e-9)
 
 
 def test_a_replica_lacks_its_failed_members_and_has_the_likelihood_of_the_others():
-    problem = linear_groups()
-    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    problem, p = linear_groups()
     clean = np.random.default_rng(8).normal(size=problem.data.shape)
     truth = _Truth(p, np.eye(problem.data.shape[1]))
     whole = truth.observed(problem, clean, "again")
@@ -138,20 +136,17 @@ def test_a_replica_lacks_its_failed_members_and_has_the_likelihood_of_the_others
 
 
 def test_the_scores_of_groups_are_the_differences_of_their_likelihood():
-    problem = linear_groups()
-    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    problem, p = linear_groups()
     likelihood = ClosedForm(problem)
     scores = likelihood(p).scores
-    for i in range(len(p)):
-        step = 1e-5 * np.eye(len(p))[i]
-        ends = [likelihood(p + sign * step).log_likelihood for sign in (1, -1)]
-        np.testing.assert_allclose(scores[:, i], (ends[0] - ends[1]) / 2e-5, atol=2e-6)
+    exact = slopes(lambda q: likelihood(q).log_likelihood, p, 1e-5)
+    np.testing.assert_allclose(scores, exact, atol=2e-6)
 
 
 def test_nested_integrals_of_linear_groups_are_exact():
-    problem = linear_groups()
+    problem, truth = linear_groups()
     for shift in (0.0, 0.1):
-        p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)]) + shift
+        p = truth + shift
         found, exact = evaluate(problem, p, MarginalSettings(draws=16)), ClosedForm(problem)(p)
         np.testing.assert_allclose(found.log_likelihood, exact.log_likelihood, rtol=1e-12)
         # The closed form has derivatives by differences. Equal scores have equal derivatives.
@@ -164,8 +159,7 @@ def test_nested_integrals_of_linear_groups_are_exact():
 
 
 def test_posterior_moments_and_features_of_groups_are_means_over_their_draws():
-    problem = linear_groups()
-    p = np.concatenate([problem.law.from_natural(VALUES), np.log(DEVIATIONS)])
+    problem, p = linear_groups()
 
     def features(omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor) -> torch.Tensor:
         return torch.cat([omega, omega**2, residual, signal], dim=2)
@@ -216,17 +210,9 @@ def decays(noise=None) -> tuple[Problem, np.ndarray]:
     fill = np.zeros(9)
     conditions = Conditions.stated(y.shape, present=present, fill=fill)
     gamma = np.log([0.1] if noise is None else [0.1, 0.2])
-    problem = Problem(
-        np.where(present, y, fill),
-        simulate,
-        law,
-        many,
-        np.full(len(law.names) + len(gamma), 0.5),
-        conditions=conditions,
-        replicates=3,
-        members=3,
-    )
-    return problem, np.concatenate([alpha, gamma])
+    p = np.concatenate([alpha, gamma])
+    scale = np.full(len(p), 0.5)
+    return of_groups(np.where(present, y, fill), simulate, law, many, scale, conditions, 3), p
 
 
 def quadrature(problem: Problem, p: np.ndarray, combined: float = 0.0) -> np.ndarray:
@@ -260,12 +246,11 @@ def test_the_likelihood_is_the_nested_integral(scores):
     # Each error is a draw of its size.
     wrong = root_mean_square(found.log_likelihood - expected)
     assert wrong < 3 * root_mean_square(found.value_error)
-    for i in range(4 if scores else 0):
-        step = 1e-4 * np.eye(4)[i]
-        slope = (quadrature(problem, p + step) - quadrature(problem, p - step)) / 2e-4
-        wrong = root_mean_square(found.scores[:, i] - slope)
-        assert wrong < 3 * root_mean_square(found.score_error[:, i]) + 1e-3
-        assert wrong < 0.01
+    if scores:
+        exact = slopes(lambda q: quadrature(problem, q), p, 1e-4)
+        wrong = root_mean_square(found.scores - exact)
+        assert np.all(wrong < 3 * root_mean_square(found.score_error) + 1e-3)
+        assert wrong.max() < 0.01
 
 
 def test_nested_integrals_are_those_over_all_members_at_once():
@@ -280,7 +265,6 @@ def test_nested_integrals_are_those_over_all_members_at_once():
     np.testing.assert_allclose(nested.variance, found[7], atol=0.02)
 
 
-DEEP = MemberTree(("batch", "specimen", "occasion"), ((0,) * 5, (0, 0, 1, 1, 2), (0, 1, 2, 3, 4)))
 DEEP_VALUES = [-0.3, 0.5, 0.35, 0.25]
 
 
@@ -295,7 +279,7 @@ def deep_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
         of_batch = np.ones(len(nodes))
         for place in range(3):
             of_specimen = np.ones((len(nodes), len(nodes)))
-            for member in np.flatnonzero(np.array(DEEP.nodes[1]) == place):
+            for member in np.flatnonzero(np.array(TREE.nodes[1]) == place):
                 own, shown = (v[3 * member : 3 * member + 3] for v in (y, seen))
                 logs = -0.5 * ((own - g) / sigma) ** 2 - np.log(sigma * np.sqrt(2 * np.pi))
                 of_specimen *= np.exp(logs[..., shown].sum(axis=-1)) @ weights
@@ -306,8 +290,8 @@ def deep_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
 
 def deep_decays() -> tuple[Problem, np.ndarray]:
     """Return groups of decays with rates that vary at three levels, and p."""
-    rng, levels = np.random.default_rng(5), {name: ["rate"] for name in DEEP.levels}
-    law = LevelLaw(("rate",), [POSITIVE], levels, tree=DEEP)
+    rng, levels = np.random.default_rng(5), {name: ["rate"] for name in TREE.levels}
+    law = LevelLaw(("rate",), [POSITIVE], levels, tree=TREE)
     alpha, simulate = law.from_natural(DEEP_VALUES), member_simulator(decay, 5, 1)
     omega = torch.from_numpy(rng.standard_normal((6, law.d_omega)))
     y = simulate(law.sample(torch.from_numpy(alpha), omega)).numpy()
@@ -319,16 +303,7 @@ def deep_decays() -> tuple[Problem, np.ndarray]:
     present[3, ::4] = False
     conditions = Conditions.stated(y.shape, present=present, fill=np.zeros(15))
     noise, scale = replicated_noise(IsotropicNoise(3), 5), np.full(5, 0.5)
-    problem = Problem(
-        np.where(present, y, 0.0),
-        simulate,
-        law,
-        noise,
-        scale,
-        conditions=conditions,
-        replicates=5,
-        members=5,
-    )
+    problem = of_groups(np.where(present, y, 0.0), simulate, law, noise, scale, conditions, 5)
     return problem, np.append(alpha, np.log(0.1))
 
 
@@ -339,11 +314,8 @@ def test_three_levels_are_integrated_one_within_the_other():
         deep_quadrature(problem, p),
     )
     np.testing.assert_allclose(found.log_likelihood, expected, atol=5e-3)
-    for i in range(5):
-        step = 1e-4 * np.eye(5)[i]
-        ends = [deep_quadrature(problem, p + sign * step) for sign in (1, -1)]
-        slope = (ends[0] - ends[1]) / 2e-4
-        np.testing.assert_allclose(found.scores[:, i], slope, atol=0.03)
+    exact = slopes(lambda q: deep_quadrature(problem, q), p, 1e-4)
+    np.testing.assert_allclose(found.scores, exact, atol=0.03)
 
 
 def test_noise_may_grow_with_the_signal_of_each_member():
@@ -351,10 +323,8 @@ def test_noise_may_grow_with_the_signal_of_each_member():
     found = evaluate(problem, p, MarginalSettings(draws=1024))
     expected = quadrature(problem, p, combined=0.2)
     np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-2)
-    for i in range(4):
-        step = 1e-4 * np.eye(5)[i]
-        ends = [quadrature(problem, p + sign * step, combined=0.2) for sign in (1, -1)]
-        np.testing.assert_allclose(found.scores[:, i], (ends[0] - ends[1]) / 2e-4, atol=0.1)
+    exact = slopes(lambda q: quadrature(problem, q, combined=0.2), p[:4], 1e-4)
+    np.testing.assert_allclose(found.scores[:, :4], exact, atol=0.1)
 
 
 def test_replicates_of_members_count_like_further_observations():
@@ -488,9 +458,7 @@ def test_observations_of_members_may_be_censored(members):
     settings = MarginalSettings(draws=1024)
     found, expected = evaluate(problem, p, settings), exact(p)
     np.testing.assert_allclose(found.log_likelihood, expected, atol=0.005 * members**0.5)
-    for i in range(4):
-        step = 1e-4 * np.eye(4)[i]
-        slope = (exact(p + step) - exact(p - step)) / 2e-4
+    for i, slope in enumerate(slopes(exact, p, 1e-4).T):
         error = root_mean_square(found.score_error[:, i])
         np.testing.assert_allclose(found.scores[:, i], slope, atol=5 * error + 0.02)
 

@@ -10,6 +10,7 @@ import arviz
 import numpy as np
 import pytest
 import torch
+from slopes import slopes
 from tiers import parameters
 
 from benchmarks.few_systems import Grid, LayoutLikelihood, layout
@@ -91,8 +92,7 @@ def test_the_target_is_the_density_in_closed_form():
     apart = [log_density(y, target.parameters(q)) + target(q)[0] for q in places]
     np.testing.assert_allclose(apart, apart[0], atol=1e-8)
     for q in places[:2]:
-        shifts = 1e-5 * np.eye(3)
-        slope = [(target(q + s)[0] - target(q - s)[0]) / 2e-5 for s in shifts]
+        slope = slopes(lambda at: target(at)[0], q, 1e-5)
         np.testing.assert_allclose(target(q)[1], slope, rtol=1e-5, atol=1e-6)
     by_hand = replace(target, likelihood=LayoutLikelihood(y))
     for q in places:
@@ -100,8 +100,7 @@ def test_the_target_is_the_density_in_closed_form():
         np.testing.assert_allclose(by_hand(q)[1], target(q)[1], atol=5e-6)
     # At the mode the gradient vanishes, and the curvature is the identity.
     np.testing.assert_allclose(target(np.zeros(3))[1], 0.0, atol=1e-2)
-    shifts = 1e-3 * np.eye(3)
-    curvature = [(target(s)[1] - target(-s)[1]) / 2e-3 for s in shifts]
+    curvature = slopes(lambda q: target(q)[1], np.zeros(3), 1e-3)
     np.testing.assert_allclose(curvature, np.eye(3), atol=0.02)
 
 

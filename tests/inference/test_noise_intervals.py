@@ -9,6 +9,7 @@ import pytest
 import torch
 from problems import curve_problem
 from scipy import stats
+from slopes import slopes
 
 from popinv.inference.estimate import Ends
 from popinv.inference.intervals import (
@@ -123,17 +124,8 @@ def test_the_law_has_students_intervals_those_of_deviations_and_fishers_for_corr
     np.testing.assert_allclose(low[3:6], ends[0])
     np.testing.assert_allclose(high[3:6], ends[1])
     # The errors of alpha, propagated to atanh of each correlation.
-    slopes = (
-        np.stack(
-            [
-                np.arctanh(law.to_natural(alpha + h)[6:])
-                - np.arctanh(law.to_natural(alpha - h)[6:])
-                for h in 1e-4 * np.eye(9)
-            ]
-        )
-        / 2e-4
-    )
-    errors = np.sqrt(np.diag(slopes.T @ covariance @ slopes))
+    change = slopes(lambda a: np.arctanh(law.to_natural(a)[6:]), alpha, 1e-4)
+    errors = np.sqrt(np.diag(change @ covariance @ change.T))
     half = quantile * errors
     np.testing.assert_allclose(low[6:], np.tanh(np.arctanh(natural[6:]) - half), rtol=1e-5)
     np.testing.assert_allclose(high[6:], np.tanh(np.arctanh(natural[6:]) + half), rtol=1e-5)

@@ -73,7 +73,6 @@ def test_replicates_count_together() -> None:
     )
     population = xr.Dataset({"noise_covariance": (("a", "b"), covariance)})
     least = least_noise(problem, population, dataset)
-    assert least is not None
     assert least.share == pytest.approx(1e-4 / both[:, 0].std())
     assert least.observation == "observation 1"
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from click.testing import CliRunner
+from commands import new_study, ran, written_study
 
-from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
@@ -140,7 +139,6 @@ def test_one_meaning_is_read(cell: str, number: float, mark: str) -> None:
 def test_names_keep_their_signs() -> None:
     Path("y.csv").write_text("id,a\nw−1,1.5\n1D+02,2.5\nD12,3\nx 1.5D+00,4\n")
     ids = read_file("y.csv", system_column="id").system_ids
-    assert ids is not None
     assert ids.tolist() == ["w−1", "1D+02", "D12", "x 1.5D+00"]
 
 
@@ -260,9 +258,7 @@ def test_systems_are_no_sums() -> None:
 def test_a_system_of_a_long_table_may_be_a_total() -> None:
     rows = [f"{s},{t},{RANDOM.normal():.4f}" for s in ("a", "b", "c", "d", "Total") for t in (0, 1)]
     Path("y.csv").write_text("\n".join(["id,t,y", *rows]))
-    done = CliRunner().invoke(popinv, ["new-study", "mine", "--observations", "y.csv"])
-    assert done.exit_code == 1
-    assert "y.csv: system 'Total' is called 'Total', so it is no system" in done.output
+    assert "y.csv: system 'Total' is called 'Total', so it is no system" in new_study(code=1)
     assert not Path("mine.yaml").exists()
 
 
@@ -294,22 +290,18 @@ def test_names_that_look_different_are_different() -> None:
 
 @pytest.mark.parametrize("name", ["yes", "no", "null", "on", "True", "y", "mine"])
 def test_names_of_studies_stay_names(name: str) -> None:
-    done = CliRunner().invoke(popinv, ["new-study", name])
-    assert done.exit_code == 0, done.output
+    ran("new-study", name)
     assert list(load_file(Path(f"{name}.yaml")).studies) == [name]
     assert list(yaml.safe_load(Path(f"{name}.yaml").read_text())["studies"]) == [name]
 
 
 def test_a_tilde_is_no_name_of_a_study() -> None:
-    done = CliRunner().invoke(popinv, ["new-study", "~"])
-    assert done.exit_code == 1
-    assert "the name is '~'" in done.output
+    assert "the name is '~'" in ran("new-study", "~", code=1)
 
 
 @pytest.mark.parametrize("name", ["yes", "null"])
 def test_names_of_values_stay_names(name: str) -> None:
     rows = [f"{s},{t},{RANDOM.normal():.4f}" for s in range(6) for t in (0, 1)]
     Path("y.csv").write_text("\n".join([f"id,t,{name}", *rows]))
-    done = CliRunner().invoke(popinv, ["new-study", "mine", "--observations", "y.csv"])
-    assert done.exit_code == 0, done.output
-    assert load_file(Path("mine.yaml")).studies["mine"].forward.observed(1).name == name
+    new_study()
+    assert written_study().forward.observed(1).name == name

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from study_sections import long_table
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations
@@ -27,13 +28,7 @@ AT = Observations(
     labels=[],
 )
 SYSTEMS = ["a", "b", "c", "d", "e"]
-LONG = {
-    "file": "y.csv",
-    "layout": "long",
-    "system_column": "ID",
-    "time_column": "TIME",
-    "value_column": "DV",
-}
+LONG = long_table("y.csv", "ID", "DV", "TIME")
 
 
 def observations() -> pd.DataFrame:

@@ -31,7 +31,6 @@ DATA = Path(__file__).parents[1] / "api" / "data"
 )
 def test_levels_of_known_tables(name, levels, crossed, replicates):
     found = survey(DATA / f"{name}.csv")
-    assert found.layout is not None
     assert (found.layout.levels, found.layout.crossed) == (levels, crossed)
     assert found.replicates == replicates
     if levels:

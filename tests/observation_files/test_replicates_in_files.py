@@ -7,9 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from click.testing import CliRunner
+from commands import new_study, written_study
 
-from popinv.cli.commands import popinv
 from popinv.config.loading import load_file
 from popinv.errors import ConfigError, DataError
 from popinv.forward.base import Observations
@@ -67,7 +66,6 @@ def test_a_long_table_with_a_column_of_replicates() -> None:
     table = read(LONG, ("dose",), replicate_column="day", **OF_LONG)
     np.testing.assert_array_equal(table.values, VALUES)
     assert table.replicate_count == 2
-    assert table.known is not None
     assert table.known.design.tolist() == [[5], [7], [8], [9]]
     np.testing.assert_array_equal(
         table.pooled().values, [[1, 2], [3, NAN], [4, 5], [NAN, 6], [7, 8], [9, 9.5]]
@@ -84,9 +82,7 @@ def test_values_of_one_time_are_replicates_in_their_order() -> None:
 def test_a_wide_table_in_which_systems_repeat() -> None:
     table = read(WIDE, ("dose",), system_column="id", replicate_column="day")
     np.testing.assert_array_equal(table.values[:2], [[1, 2, 3, 2.5], [4, 5, NAN, NAN]])
-    assert table.system_ids is not None
     assert table.system_ids.tolist() == ["a", "b", "c", "d"]
-    assert table.known is not None
     assert table.known.design.tolist() == [[5], [7], [8], [9]]
     more = read(WIDE + "a,3,3.5,2.75,5\n", ("dose",), system_column="id", replicate_column="day")
     np.testing.assert_array_equal(more.values[0], [1, 2, 3, 2.5, 3.5, 2.75])
@@ -167,11 +163,7 @@ def test_a_column_of_replicates_needs_one_of_systems() -> None:
 
 def new(text: str, *options: str, code: int = 0) -> str:
     Path("y.csv").write_text(text)
-    done = CliRunner().invoke(
-        popinv, ["new-study", "mine", "--forward", "python", "--observations", "y.csv", *options]
-    )
-    assert done.exit_code == code, done.output
-    return done.output
+    return new_study("--forward", "python", *options, code=code)
 
 
 RAILS = "rail,run,travel\n" + "".join(
@@ -181,7 +173,7 @@ RAILS = "rail,run,travel\n" + "".join(
 
 def imported(said: str, systems: int, replicates: int) -> None:
     assert f"{systems} systems" in said
-    study = load_file(Path("mine.yaml")).studies["mine"]
+    study = written_study()
     dataset = import_observations(study.forward, study.law, study.observations, seed=1)
     assert len(dataset["y"]) == systems
     assert replicates_of(dataset) == replicates

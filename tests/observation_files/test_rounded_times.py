@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import new_study, ran, written_study
 
-from popinv.cli.commands import popinv
-from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.forward.base import Observations
 from popinv.observation_files.fit import read_fitting
@@ -47,7 +45,6 @@ def test_each_value_is_at_the_nearest_time() -> None:
     for system, t, y in rows:
         place = int(np.argmin(np.abs(np.array(grid) - t)))
         assert table.values[system, place] == y
-        assert table.time_shifts is not None
         assert table.time_shifts[system, place] == pytest.approx(t - grid[place])
     largest = max(min(abs(t - g) for g in grid) for _, t, _ in rows)
     assert f"by at most {largest:.3g}" in described_rounding(table)
@@ -86,15 +83,11 @@ def test_the_effect_is_that_of_the_slope() -> None:
 
 def test_a_study_of_thousands_of_times() -> None:
     write(150, 10)
-    command = ["new-study", "mine", "--observations", "y.csv"]
-    done = CliRunner().invoke(popinv, command)
-    assert done.exit_code == 0, done.output
-    assert "its many times are rounded to 200, by at most 0.025" in done.output
-    study = load_file(Path("mine.yaml")).studies["mine"]
+    assert "its many times are rounded to 200, by at most 0.025" in new_study()
+    study = written_study()
     assert len(study.forward.observations.times) == 200
     dataset = import_observations(study.forward, study.law, study.observations, seed=1)
     assert np.isfinite(dataset["y"].values).sum() == 1500
-    tried = CliRunner().invoke(popinv, ["try", "mine.yaml"])
-    assert tried.exit_code == 0, tried.output
-    assert "times are rounded to the nearest of the forward model" in tried.output
-    assert "that moves the observations of the systems tried by" in tried.output
+    tried = ran("try", "mine.yaml")
+    assert "times are rounded to the nearest of the forward model" in tried
+    assert "that moves the observations of the systems tried by" in tried

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from study_sections import function
 
 from popinv.forward.section import forward_section
 from popinv.population.constraints import POSITIVE, REAL, Interval
@@ -88,8 +89,7 @@ def test_scores_are_derivatives_of_the_density_with_an_alpha_for_each_row():
     rows = alpha.repeat(len(z), 1).requires_grad_(True)
     (scores,) = torch.autograd.grad(LAW.log_density_at(rows, z, omega).sum(), rows)
     for i in range(len(alpha)):
-        shift = torch.zeros_like(alpha)
-        shift[i] = 1e-5
+        shift = 1e-5 * torch.eye(len(alpha), dtype=torch.float64)[i]
         up, down = LAW.log_density(alpha + shift, z), LAW.log_density(alpha - shift, z)
         torch.testing.assert_close(scores[:, i], (up - down) / 2e-5, rtol=1e-3, atol=1e-3)
 
@@ -143,12 +143,7 @@ def test_the_random_walk_has_mean_zero_under_the_normal_law():
         assert float(torch.sum(weights * c) / weights.sum()) == pytest.approx(0, abs=1e-5)
 
 
-FORWARD = {
-    "kind": "python",
-    "function": "m:f",
-    "parameters": ["b", "a"],
-    "observations": {"name": "y", "times": [1, 2]},
-}
+FORWARD = function("m:f", "b", "a", observations={"name": "y", "times": [1, 2]})
 
 
 def section(**changes: Any) -> dict[str, Any]:

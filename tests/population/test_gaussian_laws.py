@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from study_sections import function
 
 from popinv.errors import ConfigError
 from popinv.forward.section import forward_section
@@ -19,12 +20,7 @@ R = np.array([[1.0, 0.6, -0.2], [0.6, 1.0, 0.1], [-0.2, 0.1, 1.0]])
 COVARIANCE = R * np.outer(DEVIATION, DEVIATION)
 NATURAL = [*MEAN, *DEVIATION, 0.6, -0.2, 0.1]
 FORWARD = forward_section(
-    {
-        "kind": "python",
-        "function": "model:solve",
-        "parameters": ["a", "b", "c"],
-        "observations": {"times": [0.0, 1.0]},
-    }
+    function("model:solve", "a", "b", "c", observations={"times": [0.0, 1.0]})
 )
 
 

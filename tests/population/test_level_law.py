@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import multivariate_normal
+from study_sections import function, moments
 
 from popinv.forward.section import forward_section
 from popinv.observation_files.trees import LevelColumns, MemberTree, tree_of_labels
@@ -203,16 +204,8 @@ def test_the_tree_holds_the_widest_nodes_of_all_groups():
     assert place[[5, 6]].tolist() == [0, 1]
 
 
-START = {
-    "amplitude": {"mean": 0.0, "standard_deviation": 2.0},
-    "rate": {"mean": 0.0, "standard_deviation": 1.0},
-}
-FORWARD = {
-    "kind": "python",
-    "function": "simulator.py:solve",
-    "parameters": ["amplitude", "rate"],
-    "observations": {"count": 3},
-}
+START = moments(amplitude=(0.0, 2.0), rate=(0.0, 1.0))
+FORWARD = function("simulator.py:solve", "amplitude", "rate", observations={"count": 3})
 
 
 def section(**given):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.special import logsumexp
+from study_sections import function
 
 from popinv.errors import DivergenceError
 from popinv.forward.section import forward_section
@@ -249,14 +250,7 @@ def test_systems_that_determine_no_components_are_refused(z):
         law.most_likely(np.array(z), law.from_natural([0.5, 0.0, 1.0, 1.0, 1.0]))
 
 
-FORWARD = forward_section(
-    {
-        "kind": "python",
-        "function": "model:solve",
-        "parameters": ["a", "b"],
-        "observations": {"times": [0.0, 1.0]},
-    }
-)
+FORWARD = forward_section(function("model:solve", "a", "b", observations={"times": [0.0, 1.0]}))
 KEYS: dict[str, Any] = {
     "kind": "mixture",
     "components": 2,

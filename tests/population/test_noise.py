@@ -7,13 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noise_checks import check_whitening
+from noise_checks import check_factor, check_whitening
 from scipy.special import gamma as gamma_function
 from scipy.special import kv
 
 from popinv.population.noise.kernel import KERNELS, KernelNoise
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
-from popinv.population.synthetic import noise_rows
 
 PLACES = np.sort(np.random.default_rng(0).uniform(size=(12, 1)), axis=0)
 
@@ -34,18 +33,10 @@ IDS = [type(m).__name__ + "-" + "-".join(m.names[:3]) + f"-{i}" for i, m in enum
 @settings(deadline=None)
 @given(data=st.data())
 def test_covariance_is_positive_definite_and_whitening_is_its_inverse_root(model, data):
-    values = [data.draw(st.floats(-4, 2), label=name) for name in model.names]
-    gamma = torch.tensor(values, dtype=torch.float64)
-    covariance = model.covariance(gamma)
-    torch.testing.assert_close(covariance, covariance.T, rtol=0, atol=0)
-    cholesky = model.cholesky(gamma)
-    torch.testing.assert_close(
-        cholesky @ cholesky.T, covariance, rtol=1e-10, atol=1e-12 * float(covariance.max())
-    )
-    eye = torch.eye(12, dtype=torch.float64)
     # Condition numbers reach 1e9 (the jitter's inverse, times 12), so whitening the factor
     # is exact to about 1e-16 * sqrt(1e9).
-    torch.testing.assert_close(model.whiten(gamma, cholesky.T), eye, rtol=0, atol=1e-8)
+    covariance = check_factor(model, data, smallest=-4.0, whitened=1e-8)
+    torch.testing.assert_close(covariance, covariance.T, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=IDS)
@@ -110,15 +101,6 @@ def test_isotropic_and_diagonal_closed_forms():
     torch.testing.assert_close(diagonal.covariance(torch.from_numpy(each)), expected)
     same = diagonal.from_natural({"standard_deviation": 0.2})
     np.testing.assert_allclose(diagonal.to_natural(same), 0.2)
-
-
-def test_sample_covariance_approaches_gamma():
-    model = KernelNoise(PLACES, "matern32", nugget=False)
-    gamma = model.from_natural({"amplitude": 0.5, "length": 0.3})
-    xi = noise_rows(model, gamma, seed=1, stage="test", clean=np.zeros((20_000, model.d_y)))
-    expected = model.covariance(torch.from_numpy(gamma)).numpy()
-    # Standard error of an entry at 20000 rows: at most sqrt(2/20000) = 1 % of the variance.
-    np.testing.assert_allclose(np.cov(xi.T), expected, atol=0.04 * 0.25)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from noise_checks import check_whitening
+from noise_checks import check_factor, check_whitening
 from pydantic import ValidationError
 from scipy.linalg import toeplitz as scipy_toeplitz
 from torch.distributions import MultivariateNormal, kl_divergence
@@ -32,6 +32,7 @@ MODELS = {
     "autoregressive": AutoregressiveNoise(3, 4, order=1),
     "toeplitz": AutoregressiveNoise(2, 6, order=5),
     "full": FullNoise(5, shrinkage=0.0),
+    "kernel": KernelNoise(PLACES, "matern32", nugget=False),
     "isotropic blocks": BlockNoise(IsotropicNoise(3), 4, 2),
     "diagonal blocks": BlockNoise(DiagonalNoise(3), 4, order=1),
     "kernel blocks": BlockNoise(KernelNoise(PLACES, "exponential", nugget=False), 4, order=1),
@@ -50,17 +51,8 @@ def random_gamma(model, seed: int = 0, spread: float = 0.5) -> np.ndarray:
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_positive_definite_with_a_true_factor_and_whitening(model, data):
-    values = [data.draw(st.floats(-2, 2), label=name) for name in model.names]
-    gamma = torch.tensor(values, dtype=torch.float64)
-    factor, covariance = model.cholesky(gamma), model.covariance(gamma)
-    assert torch.all(torch.diagonal(factor) > 0)
-    torch.testing.assert_close(torch.tril(factor), factor, rtol=0, atol=0)
-    # Values and tolerance are relative to the largest variance, at most e^4 here.
-    scale = float(covariance.abs().max())
-    torch.testing.assert_close(factor @ factor.T, covariance, rtol=0, atol=1e-12 * scale)
-    eye = torch.eye(model.d_y, dtype=torch.float64)
     # The factor's condition number reaches cosh(2)^5 e^4, about 4e4, here.
-    torch.testing.assert_close(model.whiten(gamma, factor.T), eye, rtol=0, atol=1e-9)
+    check_factor(model, data, smallest=-2.0, whitened=1e-9)
 
 
 @each_model

@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 from scipy.integrate import quad
+from slopes import slopes
 from tiers import parameters
 
 from popinv.inference.likelihood.penalty import penalty_at
@@ -216,14 +217,11 @@ def whole_prior():
 @pytest.mark.parametrize("jacobian", [False, True])
 def test_gradient_and_curvature_are_those_of_the_value(jacobian):
     prior, p = whole_prior()
-    step = 1e-5 * np.eye(len(p))
     value = partial(prior.value, jacobian=jacobian)
     gradient = partial(prior.gradient, jacobian=jacobian)
-    slopes = [(value(p + s) - value(p - s)) / 2e-5 for s in step]
-    np.testing.assert_allclose(gradient(p), slopes, rtol=1e-6, atol=1e-8)
-    rows = [(gradient(p - s) - gradient(p + s)) / 2e-5 for s in step]
+    np.testing.assert_allclose(gradient(p), slopes(value, p, 1e-5), rtol=1e-6, atol=1e-8)
     curvature = prior.curvature(p, jacobian=jacobian)
-    np.testing.assert_allclose(curvature, rows, rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(-curvature, slopes(gradient, p, 1e-5), rtol=1e-6, atol=1e-7)
     assert float(prior.log_density(torch.from_numpy(p))) == pytest.approx(prior.value(p))
 
 
@@ -232,9 +230,7 @@ def test_the_jacobian_is_that_of_the_natural_values():
     law = normal_law(["a", "b", "c"], groups=[["a", "b", "c"]])
     noise = ChannelNoise(1, 3, np.array([0.0, 1.0]), True)
     problem = Problem(np.zeros((2, 6)), lambda z: z, law, noise, np.full(len(p), 0.5))
-    step = 1e-6 * np.eye(len(p))
-    slopes = [(problem.natural(p + s) - problem.natural(p - s)) / 2e-6 for s in step]
-    expected = np.linalg.slogdet(np.array(slopes))[1]
+    expected = np.linalg.slogdet(slopes(problem.natural, p, 1e-6))[1]
     assert prior.value(p, jacobian=True) - prior.value(p) == pytest.approx(expected, abs=1e-7)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from study_sections import function, moments
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
@@ -17,10 +18,7 @@ from popinv.population.stages.observe_population import observe_population
 from popinv.population.synthetic_observed import true_parameters
 from popinv.workflow.rounds import solve_count
 
-START = {
-    "a": {"mean": 0.0, "standard_deviation": 1.0},
-    "b": {"mean": 0.0, "standard_deviation": 1.0},
-}
+START = moments(a=(0.0, 1.0), b=(0.0, 1.0))
 LAW = {
     "kind": "normal",
     "start": START,
@@ -39,13 +37,9 @@ TRUTH = {
 
 def study(law=LAW, truth=TRUTH, **observations):
     given = {
-        "forward": {
-            "kind": "python",
-            "function": "simulator:solve",
-            "parameters": ["a", "b"],
-            "design": ["dose"],
-            "observations": {"times": [0.0, 1.0, 2.0]},
-        },
+        "forward": function(
+            "simulator:solve", "a", "b", design=["dose"], observations={"times": [0.0, 1.0, 2.0]}
+        ),
         "law": law,
         "noise": {"kind": "isotropic"},
         "observations": {

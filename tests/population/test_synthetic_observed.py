@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from study_sections import function
 
 from popinv.config.loading import load
 from popinv.population.model import Model
@@ -13,40 +14,29 @@ from popinv.seeds import generator, standard_normal_rows
 START = {"rate": {"mean": 0.0, "standard_deviation": 0.3}}
 ERRORS = {"grows": "combined", "covariates": ["age"]}
 NOISE = {"standard_deviation": 0.5, "proportional": 0.3, "noise_age_coefficient": 0.2}
+KNOWN = {
+    "dose": {"uniform": [1.0, 2.0]},
+    "mass": {"normal": [7.0, 1.0]},
+    "age": {"normal": [40.0, 2.0]},
+}
 COUNT = 400
 
 
 def study(noise=None, values=None, family=None, **observations):
-    return load(
-        {
-            "studies": {
-                "s": {
-                    "forward": {
-                        "kind": "python",
-                        "function": "simulator:solve",
-                        "parameters": ["rate"],
-                        "design": ["dose"],
-                        "observations": {"times": [0.0, 1.0, 2.0]},
-                    },
-                    "law": {"kind": "normal", "start": START, "covariates": {"rate": ["mass"]}},
-                    "noise": noise or {"kind": "isotropic", "errors": ERRORS},
-                    "observations": {
-                        "known": {
-                            "dose": {"uniform": [1.0, 2.0]},
-                            "mass": {"normal": [7.0, 1.0]},
-                            "age": {"normal": [40.0, 2.0]},
-                        },
-                        "truth": {
-                            "law": {**START, "rate_mass_coefficient": 0.1},
-                            "noise": values or NOISE,
-                            "noise_model": family,
-                        },
-                        **observations,
-                    },
-                }
-            }
-        }
-    ).studies["s"]
+    truth = {
+        "law": {**START, "rate_mass_coefficient": 0.1},
+        "noise": values or NOISE,
+        "noise_model": family,
+    }
+    given = {
+        "forward": function(
+            "simulator:solve", "rate", design=["dose"], observations={"times": [0.0, 1.0, 2.0]}
+        ),
+        "law": {"kind": "normal", "start": START, "covariates": {"rate": ["mass"]}},
+        "noise": noise or {"kind": "isotropic", "errors": ERRORS},
+        "observations": {"known": KNOWN, "truth": truth, **observations},
+    }
+    return load({"studies": {"s": given}}).studies["s"]
 
 
 def model_of(made) -> Model:

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from study_sections import moments
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import preloaded
@@ -48,10 +49,7 @@ STUDIES: dict[str, dict[str, Any]] = {
             "count": 60,
             "heldout": 40,
             "truth": {
-                "law": {
-                    "stiffness": {"mean": 0.2, "standard_deviation": 0.3},
-                    "damping": {"mean": -1.0, "standard_deviation": 0.3},
-                },
+                "law": moments(stiffness=(0.2, 0.3), damping=(-1.0, 0.3)),
                 "noise": {"standard_deviation": 0.1, "correlation": 0.5},
             },
         },

@@ -221,7 +221,6 @@ def test_the_bar_of_a_job_is_read_while_it_runs_and_is_then_gone(shown):
         loop.update(2)
         loop.refresh()
         found = progress_of(str(shown))
-        assert found is not None
         assert found.share == 0.25
         assert found.text.startswith("integrals: 2/8, ")
         assert found.text.endswith(" left")

@@ -7,7 +7,6 @@ directory make it fail.
 from __future__ import annotations
 
 import copy
-import shutil
 import subprocess
 import zipfile
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from mounting import mounted
+from study_sections import function
 from tiny_study import Workflow
 
 from popinv.forward.datasets import reasons_of
@@ -39,12 +39,7 @@ def solve(z):
 """
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a", "b"],
-        "observations": {"count": 3},
-    },
+    "forward": function("simulator:solve", "a", "b", observations={"count": 3}),
     "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
     "observations": {
         "count": 40,
@@ -81,16 +76,14 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     (folder / "scratch").mkdir()
     (folder / "results").symlink_to("scratch")
     made = prepared(folder)
-    done = made.run(SOLVES)
-    assert done.returncode == 0, done.stdout
+    made.printed(SOLVES)
     return made
 
 
 @pytest.fixture
 def again(solved: Workflow, tmp_path: Path) -> Workflow:
     """Return a copy of the solved study, for a test to damage."""
-    shutil.copytree(solved.folder, tmp_path / "copy")
-    return Workflow(tmp_path / "copy")
+    return solved.copied(tmp_path / "copy")
 
 
 def assert_same(actual: Workflow, expected: Workflow, *names: str) -> None:
@@ -128,8 +121,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, work
             parts=["zip: cannot be written (No space left on device). Make room on that disk"],
         )
         remount(results, "size=100m")
-        done = workflow.run(SOLVES)
-        assert done.returncode == 0, done.stdout
+        workflow.printed(SOLVES)
         assert_same(workflow, solved)
 
 
@@ -146,9 +138,7 @@ def test_a_folder_that_cannot_be_written_stops_the_run_before_any_work(workflow)
 def test_a_job_that_is_killed_once_is_tried_again_to_the_same_result(solved, workflow):
     # As the system does for lack of memory.
     (workflow.folder / "kills_its_job").write_text("once")
-    done = workflow.run(SOLVES, "--retries", "1")
-    assert done.returncode == 0, done.stdout
-    assert "Trying to restart job" in done.stdout
+    assert "Trying to restart job" in workflow.printed(SOLVES, "--retries", "1")
     assert not (workflow.folder / "kills_its_job").exists()
     assert_same(workflow, solved)
 
@@ -168,10 +158,9 @@ def test_a_chunk_that_always_fails_is_named_and_the_others_are_kept(solved, work
     )
     storage.load(workflow.folder / ROUND / "chunks/0.zarr.zip")
     flag.unlink()
-    done = workflow.run(SOLVES)
-    assert done.returncode == 0, done.stdout
-    assert "solving chunk 1" in done.stdout
-    assert "solving chunk 0" not in done.stdout
+    printed = workflow.printed(SOLVES)
+    assert "solving chunk 1" in printed
+    assert "solving chunk 0" not in printed
     assert_same(workflow, solved)
 
 
@@ -181,8 +170,7 @@ def test_nan_in_part_of_a_chunk_is_recorded_and_too_much_of_it_stops_the_study(w
     workflow.configure({"studies": {"own": study}})
     flag = workflow.folder / "returns_nan"
     flag.write_text("1.0")
-    done = workflow.run(SOLVES)
-    assert done.returncode == 0, done.stdout
+    workflow.printed(SOLVES)
     solves = storage.load(workflow.folder / SOLVES)
     failed = solves["z"].values[:, 0] > 1.0
     assert 0 < failed.sum() < 24
@@ -222,10 +210,9 @@ def test_damaged_stores_are_named_and_made_anew(solved, again):
     damage(chunks / "0.zarr.zip", "cut off")
     damage(chunks / "1.zarr.zip", "one bit")
     (again.folder / ROUND / "solves.zarr.zip").unlink()
-    done = again.run(SOLVES)
-    assert done.returncode == 0, done.stdout
+    printed = again.printed(SOLVES)
     for chunk in (0, 1):
-        assert f"{ROUND}/chunks/{chunk}.zarr.zip: changed since it was made" in done.stdout
+        assert f"{ROUND}/chunks/{chunk}.zarr.zip: changed since it was made" in printed
     assert_same(again, solved)
 
 
@@ -242,8 +229,7 @@ def test_a_surrogate_that_diverges_is_told_and_the_solves_are_kept(again):
     assert "Traceback" not in said
     assert np.isfinite(storage.load(again.folder / kept)["best_weights"].values).all()
     again.configure({"studies": {"own": STUDY}})
-    done = again.run(SURROGATE)
-    assert done.returncode == 0, done.stdout
-    assert "solving" not in done.stdout
-    assert "an old checkpoint is not used" in done.stdout
+    printed = again.printed(SURROGATE)
+    assert "solving" not in printed
+    assert "an old checkpoint is not used" in printed
     assert not (again.folder / kept).exists()

@@ -63,10 +63,8 @@ def test_a_disk_that_fails_for_a_time(untouched, tiny, tmp_path, fault):
         assert failed == ("Input/output error" in done.stdout), done.stdout
         control.write_text("")
         if failed:
-            with_locks = workflow.run("--unlock")
-            assert with_locks.returncode == 0, with_locks.stdout
-        done = workflow.run("--rerun-incomplete")
-        assert done.returncode == 0, done.stdout
+            workflow.printed("--unlock")
+        workflow.printed("--rerun-incomplete")
         assert_identical(tmp_path / "seen", untouched.folder)
     print(f"{fault}: {'failed' if failed else 'not reached'}")
 

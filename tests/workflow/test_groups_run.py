@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from linear_groups import LAW, NAMES, TRUTH, maximum, table
+from study_sections import long_table
 from tiny_study import Workflow
 
 pytestmark = pytest.mark.full
@@ -46,13 +47,7 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     made = Workflow(tmp_path_factory.mktemp("groups"))
     (made.folder / "lines.py").write_text(SIMULATOR)
     table(24, seed=6).to_csv(made.folder / "data.csv", index=False)
-    file = {
-        "file": "data.csv",
-        "layout": "long",
-        "system_column": "site",
-        "time_column": "t",
-        "value_column": "y",
-    }
+    file = long_table("data.csv", "site", "y", "t")
     synthetic = {
         "count": 16,
         "heldout": 8,
@@ -72,16 +67,8 @@ def workflow(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
         },
     }
     made.configure({"seed": 1, "studies": studies})
-    done = made.run("all", "results/report/index.html")
-    assert done.returncode == 0, done.stdout
+    made.printed("all", "results/report/index.html")
     return made
-
-
-def metrics_of(workflow: Workflow, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(
-        (workflow.folder / f"results/{name}/metrics.json").read_text()
-    )
-    return found
 
 
 def page_of(workflow: Workflow, name: str) -> str:
@@ -90,7 +77,7 @@ def page_of(workflow: Workflow, name: str) -> str:
 
 
 def test_the_answer_of_a_table_is_the_exact_maximum(workflow: Workflow) -> None:
-    metrics = metrics_of(workflow, "table")
+    metrics = workflow.metrics("table")
     values, _ = maximum(table(24, seed=6))
     for name, value in zip(NAMES[:6], values, strict=False):
         low, high = (metrics[f"alpha_{name}_{end}"] for end in ("lower", "upper"))
@@ -99,7 +86,7 @@ def test_the_answer_of_a_table_is_the_exact_maximum(workflow: Workflow) -> None:
 
 
 def test_synthetic_groups_are_recovered_and_repeated(workflow: Workflow) -> None:
-    metrics = metrics_of(workflow, "synthetic")
+    metrics = workflow.metrics("synthetic")
     assert metrics["systems"] == 16
     for name, value in zip(NAMES[:6], TRUTH, strict=False):
         low, high = (metrics[f"alpha_{name}_{end}"] for end in ("lower", "upper"))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from study_sections import function
 from tiny_study import ROOT, Workflow
 
 from popinv.forward.datasets import reasons_of
@@ -34,12 +35,7 @@ def solve(z):
 """
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "parameters": ["a", "b"],
-        "observations": {"count": 3},
-    },
+    "forward": function("simulator:solve", "a", "b", observations={"count": 3}),
     "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
     "observations": {"file": "y.csv"},
     "active_learning": {"first_design": 60, "chunk_size": 30, "failure_budget": 0.9},
@@ -57,8 +53,7 @@ def workflow(tmp_path: Path) -> Workflow:
 
 
 def test_failures_are_recorded_and_a_changed_simulator_repeats_the_solves(workflow: Workflow):
-    done = workflow.run(SOLVES)
-    assert done.returncode == 0, done.stdout
+    printed = workflow.printed(SOLVES)
     solves = storage.load(workflow.folder / SOLVES)
     a, reasons = solves["z"].values[:, 0], reasons_of(solves)
     np.testing.assert_array_equal(reasons != "", a > 1.0)
@@ -88,8 +83,7 @@ def test_wrong_derivatives_stop_the_run_at_the_first_solves(workflow: Workflow):
     assert "the derivative of observation" in done.stdout
     assert "Correct the Jacobian" in done.stdout
     module.write_text(WITH_JACOBIAN)
-    done = workflow.run(SOLVES)
-    assert done.returncode == 0, done.stdout
+    workflow.printed(SOLVES)
 
 
 def test_a_simulator_has_no_states_to_draw(workflow: Workflow):
@@ -97,10 +91,9 @@ def test_a_simulator_has_no_states_to_draw(workflow: Workflow):
     assert done.returncode == 1
     assert "own: its forward model is of kind 'python'" in done.stdout
     assert "It has no states to draw" in done.stdout
-    done = workflow.run("gallery", "--dry-run")
-    assert done.returncode == 0, done.stdout
-    assert "own: drawing the noise before and after" in done.stdout
-    assert "drawing a few systems whole" not in done.stdout
+    printed = workflow.printed("gallery", "--dry-run")
+    assert "own: drawing the noise before and after" in printed
+    assert "drawing a few systems whole" not in printed
 
 
 def test_a_simulator_that_is_not_there_stops_before_any_work(workflow: Workflow):
@@ -122,8 +115,7 @@ def test_the_example_recovers_its_truth(tmp_path: Path):
     )
     workflow = Workflow(tmp_path)
     workflow.configure(yaml.safe_load((ROOT / "config/examples/own_simulator.yaml").read_text()))
-    done = workflow.run()
-    assert done.returncode == 0, done.stdout
+    workflow.printed()
     metrics = json.loads((tmp_path / "results/pharmacokinetics/metrics.json").read_text())
     sys.path.insert(0, str(folder / "own_simulator"))
     try:

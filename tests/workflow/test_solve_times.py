@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
-from click.testing import CliRunner
+from commands import ran
+from study_sections import function
 from tiny_study import Workflow
 
-from popinv.cli.commands import popinv
 from popinv.config.loading import load
 from popinv.config.study import Study
 from popinv.forward.section import forward_section
@@ -42,14 +42,9 @@ def solve(z):
 ONE = {"mean": 0.0, "standard_deviation": 1.0}
 LIMIT = 3600.0
 STUDY: dict[str, Any] = {
-    "forward": {
-        "kind": "python",
-        "function": "simulator:solve",
-        "time_limit": LIMIT,
-        "rows_per_call": 5,
-        "parameters": ["a", "b"],
-        "observations": {"count": 3},
-    },
+    "forward": function(
+        "simulator:solve", "a", "b", time_limit=LIMIT, rows_per_call=5, observations={"count": 3}
+    ),
     "law": {"kind": "normal", "start": {"a": ONE, "b": ONE}, "spread": 0.3},
     "observations": {"file": "y.csv"},
     "active_learning": {"first_design": 20, "chunk_size": 10, "failure_budget": 0.9},
@@ -169,9 +164,7 @@ def test_what_is_known_of_a_solver_is_not_measured():
 
 def test_the_plan_says_what_is_known():
     def told(command: str) -> str:
-        done = CliRunner().invoke(popinv, [command, "config.yaml"])
-        assert done.exit_code == 0, done.output
-        return done.output
+        return ran(command, "config.yaml")
 
     assumed = "own: a solve is assumed to take 36 s"
     assert assumed in told("plan")
@@ -211,8 +204,7 @@ def test_a_killed_chunk_asks_by_what_it_has_measured_and_no_result_is_made_again
     workflow = Workflow(tmp_path)
     workflow.configure(config)
     target = "results/own/rounds/0/chunks/0.zarr.zip"
-    done = workflow.run(target, "--retries", "1", "--benchmark-extended")
-    assert done.returncode == 0, done.stdout
+    workflow.printed(target, "--retries", "1", "--benchmark-extended")
     own = load(config).studies["own"]
     # Five solves of the first attempt, which were kept, and five of the second.
     assert measured_times("results", own.forward).solves >= 7

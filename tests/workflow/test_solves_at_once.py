@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import re
-import shutil
 from typing import Any
 
 import pytest
@@ -80,19 +79,17 @@ def test_solves_of_which_nothing_is_known_are_jobs_of_their_own():
 
 def made(workflow: Workflow, target: str) -> set[str]:
     """Make a store, and return the rules that ran."""
-    done = workflow.run(target)
-    assert done.returncode == 0, done.stdout
+    printed = workflow.printed(target)
     again = workflow.run("--dry-run", target)
     assert "Nothing to be done" in again.stdout
     assert f"{target}:" not in again.stdout
-    return set(re.findall(r"\(Rule: (\w+)\)", done.stdout))
+    return set(re.findall(r"\(Rule: (\w+)\)", printed))
 
 
 def planned(workflow: Workflow, target: str) -> set[str]:
     """Return the rules that would run for a target."""
-    done = workflow.run("--dry-run", target)
-    assert done.returncode == 0, done.stdout
-    return set(re.findall(r"^(\w+) +\d+$", done.stdout, re.MULTILINE)) - {"total"}
+    printed = workflow.printed("--dry-run", target)
+    return set(re.findall(r"^(\w+) +\d+$", printed, re.MULTILINE)) - {"total"}
 
 
 @pytest.mark.parametrize(
@@ -115,8 +112,7 @@ KEPT = (FIRST, JUDGED, TRAINED, ESTIMATED)
 @pytest.fixture(scope="module")
 def at_once(untouched, tmp_path_factory) -> tuple[Workflow, set[str]]:
     """Return a study that was made in parts and then at once, and the rules that ran."""
-    workflow = Workflow(tmp_path_factory.mktemp("at_once") / "copy")
-    shutil.copytree(untouched.folder, workflow.folder)
+    workflow = untouched.copied(tmp_path_factory.mktemp("at_once") / "copy")
     # What a part has left is not taken for a record of these rounds.
     (workflow.folder / "results/tiny/made/collect_solves.0.json").write_text("{")
     workflow.configure(with_chunks(1000))
@@ -151,8 +147,7 @@ def test_what_is_made_in_parts_is_not_what_was_made_at_once(
     untouched, at_once, tmp_path, target, parts
 ):
     # What was made at once is still there.
-    workflow = Workflow(tmp_path / "copy")
-    shutil.copytree(at_once[0].folder, workflow.folder)
+    workflow = at_once[0].copied(tmp_path / "copy")
     workflow.configure(TINY)
     rules = made(workflow, target)
     assert rules >= {"collect_solves", *parts}

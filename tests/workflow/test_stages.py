@@ -48,7 +48,6 @@ RULES = rules()
 def named_in(rule: str, block: str) -> list[str]:
     """Return the names of a rule's inputs or outputs, those of functions left out."""
     found = re.search(rf"^( *){block}:\n((?:\1 +.*\n)+)", RULES[rule], re.MULTILINE)
-    assert found is not None
     indent = re.match(" *", found[2])[0]
     return re.findall(rf"^{indent}(\w+)=", found[2], re.MULTILINE)
 

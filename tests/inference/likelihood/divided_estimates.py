@@ -176,18 +176,21 @@ def known_curves() -> Arrays:
     return of_estimate(own, fit_marginal_likelihood(own, start, settings, rough=True))
 
 
+def lacking_some(problem: Problem) -> Problem:
+    """Return a problem with limits of which the last systems lack an observation."""
+    present = np.ones(problem.data.shape, dtype=bool)
+    present[-20:, 2] = False
+    conditions = Conditions.stated(
+        present.shape, present=present, fill=np.ones(5), limits=problem.conditions.limits
+    )
+    return replace(problem, data=np.where(present, problem.data, 1.0), conditions=conditions)
+
+
 def limits(noise: str) -> Callable[[], Arrays]:
     """Observations below a limit of quantification, some of which the last systems lack."""
 
     def found() -> Arrays:
-        problem = test_censored.problem_of(test_censored.NOISES[noise], COUNT)
-        present = np.ones(problem.data.shape, dtype=bool)
-        present[-20:, 2] = False
-        conditions = Conditions.stated(
-            present.shape, present=present, fill=np.ones(5), limits=problem.conditions.limits
-        )
-        data = np.where(present, problem.data, 1.0)
-        problem = replace(problem, data=data, conditions=conditions)
+        problem = lacking_some(test_censored.problem_of(test_censored.NOISES[noise], COUNT))
         return both_fits(problem, test_censored.truth(problem) + 0.05, 16)
 
     return found
@@ -196,16 +199,8 @@ def limits(noise: str) -> Callable[[], Arrays]:
 def correlated() -> Arrays:
     """The same with correlated noise, at one place: factors differ by what a system lacks."""
     noise = censorable(KernelNoise(test_censored.TIMES[:, None], "exponential", nugget=False))
-    problem = test_censored.problem_of(test_censored.NOISES["isotropic"], COUNT)
-    present = np.ones(problem.data.shape, dtype=bool)
-    present[-20:, 2] = False
-    conditions = Conditions.stated(
-        present.shape, present=present, fill=np.ones(5), limits=problem.conditions.limits
-    )
-    data = np.where(present, problem.data, 1.0)
-    own = parts_of(
-        replace(problem, data=data, conditions=conditions, noise=noise, scale=np.full(4, 0.5))
-    )
+    problem = lacking_some(test_censored.problem_of(test_censored.NOISES["isotropic"], COUNT))
+    own = parts_of(replace(problem, noise=noise, scale=np.full(4, 0.5)))
     p = np.concatenate([test_censored.ALPHA, np.log([0.25, 0.5])])
     return of_evaluation(own, evaluate(own, p, MarginalSettings(draws=16)))
 
@@ -284,7 +279,6 @@ def polished(model: test_polish.Curve | None) -> Callable[[], Arrays]:
         problem, start, fresh = test_polish.given()
         problem = problem.of_systems(np.arange(COUNT))
         answers = test_polish.polished(problem, start, fresh, model, divided=True)
-        assert answers.likelihood is not None
         rows, comm = len(answers.likelihood.influence), communicator()
         # The first rank has collected those of all.
         assert (rows == COUNT) is (comm is None or comm.rank == 0 or comm.size == 1)

@@ -148,7 +148,6 @@ def test_observations_side_by_side_are_a_product(grows):
 def test_a_louder_density_has_larger_deviations():
     problem = problem_of(VaryingNoise(NOISES["diagonal"], "combined"), "scales")
     gamma = gamma_of(problem.noise)
-    assert problem.conditions is not None
     doubled = replace(problem.conditions, scale=2 * problem.conditions.scale)
     g = drawn(COUNT, ENTRIES)
     louder = density_of(problem, gamma).louder(2.0).at(g)

@@ -87,7 +87,6 @@ def test_a_rank_reads_its_own_systems_and_few_others(tmp_path, monkeypatch) -> N
         with ranks(Alone()):
             own = given.divided()
         rows = np.arange(26, 65)
-        assert own.part is not None
         assert (own.count, own.part.first, len(own.data)) == (100, 26, 39)
         assert isinstance(own.data, type(given.data))
         np.testing.assert_array_equal(own.numbers, rows)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_problem
 from scipy.optimize import minimize
+from slopes import curvature
 
 from popinv.inference.likelihood.closed_form import is_linear
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -18,16 +19,6 @@ from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
 from popinv.population.laws.mixture import MixtureLaw
 from popinv.population.noise.unstructured import IsotropicNoise
-
-
-def curvature(problem: Problem, p: np.ndarray, h: float = 1e-4) -> np.ndarray:
-    """Return the negative Hessian of the exact log likelihood by differences, error O(h**2)."""
-    rows = [
-        (exact_scores(problem, p - s, h).sum(axis=0) - exact_scores(problem, p + s, h).sum(axis=0))
-        / (2 * h)
-        for s in h * np.eye(len(p))
-    ]
-    return (np.array(rows) + np.array(rows).T) / 2
 
 
 @pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, True)])
@@ -58,7 +49,8 @@ def test_the_estimate_is_the_exact_maximum_without_an_error_of_draws(scales, gap
 def test_both_kinds_of_errors_are_those_of_the_closed_form(count):
     problem = linear_problem(count, seed=1)
     estimate = fit_marginal_likelihood(problem, TRUTH)
-    model = np.linalg.inv(curvature(problem, estimate.p))
+    exact = curvature(lambda p: exact_log_likelihood(problem, p).sum(), estimate.p, 1e-4)
+    model = np.linalg.inv(-exact)
     scores = exact_scores(problem, estimate.p)
     robust = model @ scores.T @ scores @ model
     assert estimate.model_covariance is not None
@@ -103,12 +95,7 @@ def test_growing_trees_have_the_errors_that_are_exact():
         squares = (residual * np.linalg.solve(covariance, residual.T).T).sum()
         return 0.5 * (14 * np.linalg.slogdet(covariance)[1] + squares)
 
-    steps = np.diag([0.05, 0.01, 1e-3, 1e-2, 1e-2])
-    at, second = estimate.p, np.zeros((5, 5))
-    for i, a in enumerate(steps):
-        for j, b in enumerate(steps):
-            ends = lost(at + a + b) - lost(at + a - b) - lost(at - a + b) + lost(at - a - b)
-            second[i, j] = ends / (4 * a[i] * b[j])
+    second = curvature(lost, estimate.p, np.array([0.05, 0.01, 1e-3, 1e-2, 1e-2]))
     exact = np.sqrt(np.diag(np.linalg.inv(second)))
     np.testing.assert_allclose(estimate.standard_errors, exact, rtol=0.03)
 

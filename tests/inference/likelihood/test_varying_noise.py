@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from linear_population import TRUTH, exact_scores, linear_problem
+from problems import pseudo_likelihood
 from scipy import integrate, optimize, stats
+from slopes import slopes
 
 from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import marginal, pseudo
+from popinv.inference.likelihood import marginal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -146,16 +148,9 @@ def test_the_score_of_a_correlation_of_zero_is_its_slope():
 @pytest.mark.parametrize("name", NOISES)
 def test_the_scores_of_the_pseudo_likelihood_are_its_slopes(name):
     problem = problem_of(NOISES[name], 50)
-    omega, p = matched_draws(problem), truth(problem)
-
-    def at(q: np.ndarray) -> pseudo.PseudoEvaluation:
-        alpha, gamma = problem.tensors(q)
-        return pseudo.evaluate(problem, moments_of_systems(problem, alpha, gamma, omega))
-
-    ends = [(at(p + h), at(p - h)) for h in 1e-3 * np.eye(len(p))]
-    slopes = [(u.log_likelihood.sum() - d.log_likelihood.sum()) / 2e-3 for u, d in ends]
-    scores = at(p).scores.sum(axis=0)
-    np.testing.assert_allclose(scores, slopes, rtol=1e-3, atol=0.02)
+    p, at = truth(problem), pseudo_likelihood(problem, matched_draws(problem))
+    exact = slopes(lambda q: at(q).log_likelihood.sum(), p, 1e-3)
+    np.testing.assert_allclose(at(p).scores.sum(axis=0), exact, rtol=1e-3, atol=0.02)
 
 
 def test_a_covariate_scales_the_noise_of_its_systems():
