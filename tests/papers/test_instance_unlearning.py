@@ -26,7 +26,7 @@ from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch,
 from popinv_papers.kit.images import ImageSet, read_folder
 
 TINY = replace(
-    SIZES["workstation"], width=8, pooled=1, points=160, tested=80, steps=30,
+    SIZES["workstation"], width=8, pooled=1, points=120, tested=60, steps=14,
     tuning=8, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
     every=20,
 )  # fmt: skip
@@ -248,7 +248,7 @@ def test_images_are_standardised_and_must_be_enough(experiment):
     assert float(experiment.train.images.std()) == pytest.approx(1, rel=1e-3)
     rng = np.random.default_rng(0)
     few = ImageSet(*clusters(100, rng), *clusters(100, rng))
-    with pytest.raises(ValueError, match="160 images requested, but the train set has 100"):
+    with pytest.raises(ValueError, match="120 images requested, but the train set has 100"):
         datasets(few, TINY, 1)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
 
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
@@ -32,8 +31,11 @@ BENT = np.array([0.3, 0.5, np.log(0.6), np.log(0.5), 0.0])
 def by_sum(data: np.ndarray, g: np.ndarray, log_weights: np.ndarray, sigma: float) -> np.ndarray:
     """Return log sum_k w_k N(y_n; g_k, sigma^2 I) of observations (N, d), for signals (K, d)."""
     constant = -data.shape[1] * (np.log(sigma) + 0.5 * np.log(2 * np.pi))
-    misfits = (-0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2 for y in data)
-    return np.array([logsumexp(log_weights + misfit) for misfit in misfits]) + constant
+    logs = (log_weights - 0.5 * ((y - g) ** 2).sum(axis=1) / sigma**2 for y in data)
+    # SciPy's function takes ten times as long as this for a few hundred numbers.
+    return (
+        np.array([each.max() + np.log(np.exp(each - each.max()).sum()) for each in logs]) + constant
+    )
 
 
 def by_quadrature(problem: Problem, p: np.ndarray, side: int = 601) -> np.ndarray:

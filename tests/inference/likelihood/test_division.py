@@ -117,13 +117,13 @@ def test_sums_of_blocks_are_added_in_the_order_of_the_ranks() -> None:
 
 
 @parameters("size", [5], full=[20])
-def test_the_sums_hardly_depend_on_the_blocks(monkeypatch, size: int) -> None:
+def test_the_sums_hardly_depend_on_the_blocks(size: int) -> None:
     problem, alpha, gamma = curve_problem(count=FEW)
     start = np.concatenate([alpha, gamma]) + 0.1
-    with fixed_threads(), small_blocks(few=True):
-        monkeypatch.setattr(division, "BLOCK", FEW)
+    with fixed_threads(), small_blocks(few=True), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(division, "BLOCK", FEW)
         whole = both_fits(problem, start, 16)
-        monkeypatch.setattr(division, "BLOCK", size)
+        patch.setattr(division, "BLOCK", size)
         parts = both_fits(problem, start, 16)
     for name in ("p", "covariance", "log_likelihood", "pseudo p", "pseudo covariance"):
         np.testing.assert_allclose(parts[name], whole[name], rtol=1e-6, atol=1e-8)
