@@ -26,7 +26,7 @@ from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch,
 from popinv_papers.kit.images import ImageSet, read_folder
 
 TINY = replace(
-    SIZES["workstation"], width=8, pooled=1, points=120, tested=60, steps=14,
+    SIZES["workstation"], width=8, pooled=1, points=120, tested=60, steps=20,
     tuning=8, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
     every=20,
 )  # fmt: skip
