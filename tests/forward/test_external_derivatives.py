@@ -17,6 +17,8 @@ from umbridge_running import running_server
 
 from popinv.errors import SolverError
 from popinv.forward.base import ClaimedDerivatives, DifferentiableModel
+from popinv.forward.python.autograd import from_torch
+from popinv.forward.python.derivatives import NotNumbers
 from popinv.inference.solver import SolverSimulator
 
 # y = (a b, a^2, sin b). b chooses what happens to a row: 7 raises, 8 has no end.
@@ -382,11 +384,11 @@ def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
 
 @parameters(
     "name, parts",
-    [
-        ("cut_off", ["is given as 0,", "computed by torch"]),
+    [("cut_off", ["is given as 0,", "computed by torch"])],
+    full=[
+        ("cut", ["observation 2", "in 'b' is given as 0,", "without detach()"]),
         ("arrays", ["returned a ndarray", "a real tensor is expected"]),
     ],
-    full=[("cut", ["observation 2", "in 'b' is given as 0,", "without detach()"])],
 )
 def test_derivatives_that_torch_does_not_see_are_refused(name: str, parts: list[str]) -> None:
     own = function(name, "torch")
@@ -398,6 +400,11 @@ def test_derivatives_that_torch_does_not_see_are_refused(name: str, parts: list[
         if name == "cut_off":
             with pytest.raises(SolverError, match="a tensor without derivatives"):
                 own.vjp(Z, np.ones((5, 3)))
+
+
+def test_an_array_in_the_place_of_a_tensor_is_refused() -> None:
+    with pytest.raises(NotNumbers, match=r"returned a ndarray, .* a real tensor is expected"):
+        from_torch(lambda z: z.numpy(), Z, "values", None)
 
 
 def test_a_server_whose_derivatives_err_is_refused(url: str) -> None:
