@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from answers import write
-from browsing import Visit, visit
+from browsing import Visit, visit, with_few_charts
 from small_results import (
     CLAIMS,
     COMPARISON,
@@ -88,7 +88,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 @pytest.fixture(scope="session")
 def pages(results: Results) -> dict[str, Path]:
-    """Return the files of the three sorts of pages, and that of the charts' library."""
+    """Return the files of the sorts of pages, of one with few charts, and of the library."""
     folder = results.folder / "report"
     study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     method = gather_method(
@@ -111,10 +111,13 @@ def pages(results: Results) -> dict[str, Path]:
             index_page([gather_listed(results.folder, "tiny", results.section)], [method]),
         ),
     }
+    path, text = written["study"]
+    # Beside the others, so that it is no study of the report.
+    written["short"] = (folder / "few" / path.name, with_few_charts(text))
     written["library"] = (folder / ASSETS / library_name(), library())
-    for path, text in written.values():
+    for path, content in written.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(content)
     return {name: path for name, (path, _) in written.items()}
 
 

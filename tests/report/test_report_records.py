@@ -276,7 +276,7 @@ def test_a_name_that_law_and_noise_share_is_told_with_whose_it_is(results):
 def test_a_study_is_described_in_words(results):
     terms = dict(described(results.section))
     assert "Steady flow in a porous medium" in terms["Forward model"]
-    assert terms["Parameters of a system"] == "5: mean, mode 1, mode 2, mode 3, mode 4."
+    assert terms["Parameters of a system"] == "3: mean, mode 1, mode 2."
     assert "200 systems drawn from the truth" in terms["Observations"]
     assert terms["Unknowns of the law"].startswith(
         "*mean*: Mean of the field. *standard deviation*"
