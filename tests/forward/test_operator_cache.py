@@ -7,6 +7,7 @@ import numpy as np
 import preloaded
 import pytest
 from forward_models import elastodynamics, porous_flow
+from tiers import parameters
 
 from popinv.forward import operator_cache
 from popinv.forward.porous_flow import operators
@@ -68,8 +69,10 @@ print("firedrake" in sys.modules, model.solve(z).observations.tolist())
     assert second.stdout == f"False {values}\n", second.stderr
 
 
-@pytest.mark.parametrize(
-    "change", [{"elements": 21}, {"source": 9.0}, {"dimension": 2}, {"sensors": SENSORS + 0.01}]
+@parameters(
+    "change",
+    [{"elements": 21}, {"source": 9.0}, {"sensors": SENSORS + 0.01}],
+    full=[{"dimension": 2}],
 )
 def test_other_arguments_are_assembled_anew(own_cache, change):
     porous_flow(SENSORS, elements=20)
