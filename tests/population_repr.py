@@ -36,6 +36,8 @@ from popinv.store import storage
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "population_repr.txt"
 WIDTH = 100
+# As many as in config/config.yaml.
+SYSTEMS = 1000
 
 
 class StandIn:
@@ -54,7 +56,7 @@ class StandIn:
         return nullcontext()
 
 
-def default_problem() -> tuple[Problem, np.ndarray, Study]:
+def default_problem(systems: int) -> tuple[Problem, np.ndarray, Study]:
     """Return the default study's problem through the stand-in, its truth and its section."""
     study = load_file(ROOT / "config" / "config.yaml").studies["porous_flow"]
     observation_layout, given = study.forward.observed(1), study.observations
@@ -62,7 +64,7 @@ def default_problem() -> tuple[Problem, np.ndarray, Study]:
     alpha = law_values(study.law, given.truth.law, study.forward)
     gamma = noise_model.from_natural(given.truth.noise)
     simulate, rng = StandIn(model.d_z, len(observation_layout)), np.random.default_rng(1)
-    count = given.count + given.heldout
+    count = systems + given.heldout
     omega, e = (
         torch.from_numpy(rng.standard_normal((count, d)))
         for d in (model.d_omega, len(observation_layout))
@@ -75,16 +77,16 @@ def default_problem() -> tuple[Problem, np.ndarray, Study]:
     return problem, np.concatenate([alpha, gamma]), study
 
 
-def default_answer() -> xr.Dataset:
+def default_answer(systems: int) -> xr.Dataset:
     """Return the answer of that study."""
-    problem, truth, study = default_problem()
+    problem, truth, study = default_problem(systems)
     z = torch.from_numpy(np.random.default_rng(2).standard_normal((100, problem.law.d_z)))
     fresh = FreshSolves(z.numpy(), problem.simulate(z).numpy())
     polished = polish(
         problem, PolishSettings(draws=16), [truth], fresh,
         solver=problem.simulate, seconds_per_solve=0.0, say=lambda text: None,
     )  # fmt: skip
-    asked = study.descent.replace(model_samples=200, directions=20, legs=1)
+    asked = study.descent.replace(model_samples=50, directions=8, legs=1)
     fit = fit_distance(problem, asked, [truth], progress=False)
     losses = {"loss": fit.loss, "fixed_loss": fit.fixed_loss}
     loaded = {
@@ -95,11 +97,11 @@ def default_answer() -> xr.Dataset:
     return population_dataset(problem, loaded, study.estimator)
 
 
-def text() -> str:
+def text(systems: int = SYSTEMS) -> str:
     """Return the answer as xarray shows its store, and the names of its attributes."""
     with tempfile.TemporaryDirectory() as folder:
         store = Path(folder, "population.zarr.zip")
-        storage.save(default_answer(), store, config={}, seed=1, created_by="gather_answer")
+        storage.save(default_answer(systems), store, config={}, seed=1, created_by="gather_answer")
         opened = xr.open_zarr(f"zip:///::{store}", consolidated=False, chunks=None)
         # A store gives its variables in no particular order.
         data, coords = (

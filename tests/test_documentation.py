@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ import pytest
 import xarray as xr
 import yaml
 from click.testing import CliRunner
+from few_draws import few_draws, short_searches
 from packaging.requirements import Requirement
 from snakemake.cli import parse_args
 from tiers import parameters
@@ -28,6 +31,8 @@ from popinv.store import storage
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+__all__ = ["few_draws", "short_searches"]
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
@@ -84,21 +89,36 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("docs"), "-D", "nb_execution_mode=off")
 
 
+def sources() -> list[Path]:
+    return [page for page in (ROOT / "docs").rglob("*") if page.suffix in (".md", ".ipynb")]
+
+
+def test_every_page_stands_in_one_table_of_contents():
+    known = {page.relative_to(ROOT / "docs").with_suffix("") for page in sources()}
+    listed = Counter[Path]()
+    for page in (ROOT / "docs").rglob("*.md"):
+        folder = page.parent.relative_to(ROOT / "docs")
+        for table in re.findall(r"^```{toctree}\n(.*?)^```$", page.read_text(), re.M | re.S):
+            lines = [line for line in table.split("\n") if line and not line.startswith(":")]
+            for name in (re.sub(r".*<(.*)>$", r"\1", line) for line in lines):
+                if "://" not in name:
+                    listed.update(each for each in known if fnmatch(str(each), str(folder / name)))
+    assert set(listed) == known - {Path("index")}
+    assert set(listed.values()) == {1}
+
+
+@pytest.mark.full
 def test_the_site_has_a_page_for_each_source(site):
-    sources = [page for page in (ROOT / "docs").rglob("*") if page.suffix in (".md", ".ipynb")]
-    for page in sources:
+    for page in sources():
         built = site / page.relative_to(ROOT / "docs").with_suffix(".html")
         assert built.is_file(), built
 
 
-def pages_fit(browser: Browser, site: Path, name: str, each: int = 1) -> None:
-    """Check that pages fit screens, set formulas without a network, and let code be copied.
-
-    Some of many pages are every third or so.
-    """
+def pages_fit(browser: Browser, site: Path, name: str) -> None:
+    """Check that pages fit screens, set formulas without a network, and let code be copied."""
     page = browser.new_page()
     page.on("pageerror", lambda error: pytest.fail(str(error)))
-    for file in sorted(site.glob(name))[::each]:
+    for file in sorted(site.glob(name)):
         page.goto(file.as_uri())
         page.wait_for_function(SET)
         page.wait_for_function(COPIED)
@@ -111,9 +131,9 @@ def pages_fit(browser: Browser, site: Path, name: str, each: int = 1) -> None:
     page.close()
 
 
-@parameters("each", [4], full=[1])
-def test_pages_fit_their_screens(site, browser, each):
-    pages_fit(browser, site, "**/*.html", each)
+@pytest.mark.full
+def test_pages_fit_their_screens(site, browser):
+    pages_fit(browser, site, "**/*.html")
 
 
 @pytest.mark.full
@@ -192,10 +212,17 @@ def test_the_tutorial_states_the_default_study():
         assert f"\n| {name.replace('_', ' ')} | {value:g} |" in text, name
 
 
-def test_the_answer_is_shown_as_it_is():
-    assert population_repr.PAGE.read_text() == population_repr.text(), (
-        "run: python tests/population_repr.py"
-    )
+@parameters("systems", [250], full=[population_repr.SYSTEMS])
+def test_the_answer_is_shown_as_it_is(systems, monkeypatch):
+    # No number is shown, so that none need be accurate. Of fewer systems, sizes are smaller.
+    monkeypatch.setattr("popinv.inference.likelihood.fit_marginal._OF_EACH", 1e9)
+    shown, expected = population_repr.PAGE.read_text(), population_repr.text(systems)
+    if systems < population_repr.SYSTEMS:
+        shown, expected = (
+            re.sub(r"fitted_system: \d+|(Size: |float64 )\d+k?B", r"\1", each)
+            for each in (shown, expected)
+        )
+    assert shown == expected, "run: python tests/population_repr.py"
 
 
 @pytest.mark.parametrize(

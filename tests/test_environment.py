@@ -162,6 +162,10 @@ def run_doctor(*arguments: str, **environment: str) -> subprocess.CompletedProce
     )
 
 
+TOPICS = "Python", "numpy", "C compiler", "PETSc options", "cores", "memory", "GPU"
+
+
+@pytest.mark.full
 @pytest.mark.firedrake
 def test_doctor_reports_and_finds_nothing_wrong() -> None:
     # Its import reads pytest's command line and sets PyOP2 up for the whole process.
@@ -169,7 +173,7 @@ def test_doctor_reports_and_finds_nothing_wrong() -> None:
         pytest.skip("Firedrake is not installed")
     done = run_doctor()
     assert done.returncode == 0, done.stdout + done.stderr
-    for topic in ("Python", "numpy", "C compiler", "PETSc options", "cores", "memory", "GPU"):
+    for topic in TOPICS:
         assert re.search(rf"^  {re.escape(topic)}:", done.stdout, re.MULTILINE), topic
     assert re.search(r"^  Poisson solve: +OK", done.stdout, re.MULTILINE)
 
@@ -177,8 +181,10 @@ def test_doctor_reports_and_finds_nothing_wrong() -> None:
 def test_doctor_explains_an_environment_without_firedrake(tmp_path: Path) -> None:
     # A module that fails like one whose library has gone stands before the real one.
     (tmp_path / "firedrake.py").write_text("raise ImportError('libpetsc.so is gone')\n")
-    done = run_doctor("--quiet", PYTHONPATH=str(tmp_path))
+    done = run_doctor(PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
+    for topic in TOPICS:
+        assert re.search(rf"^[ !] {re.escape(topic)}:", done.stdout, re.MULTILINE), topic
     assert re.search(
         r"^! Poisson solve: .*libpetsc\.so is gone", done.stdout, re.MULTILINE | re.DOTALL
     )

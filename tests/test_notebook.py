@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,7 @@ def results() -> dict:
     return space
 
 
+@pytest.mark.full
 def test_the_page_shows_a_study_from_the_truth_to_its_assessment(results):
     population, metrics = results["population"], results["answer"].metrics()
     assert metrics["systems"] == results["study"].observations.count
@@ -52,6 +55,7 @@ def test_the_page_shows_a_study_from_the_truth_to_its_assessment(results):
     assert np.abs(error).max() < 0.5
 
 
+@pytest.mark.full
 def test_a_stage_of_the_page_gives_the_same_again(results):
     again = results["deconvolve"](
         results["model"],
@@ -76,6 +80,18 @@ def test_the_words_of_the_page_are_rules():
     words = {name: module for name, module in imported(example()).items() if ".stages." in module}
     assert len(words) >= 10
     assert all(module.endswith(f".stages.{name}") for name, module in words.items())
+
+
+def test_the_code_of_the_page_takes_names_that_exist():
+    given = {name: getattr(import_module(at), name) for name, at in imported(example()).items()}
+    calls = [each for each in ast.walk(ast.parse(example())) if isinstance(each, ast.Call)]
+    calls = [each for each in calls if getattr(each.func, "id", None) in given]
+    assert len(calls) >= 10
+    for call in calls:
+        # What a star stands for is not counted.
+        if not any(isinstance(argument, ast.Starred) for argument in call.args):
+            words = {word.arg: None for word in call.keywords if word.arg}
+            signature(given[call.func.id]).bind(*call.args, **words)
 
 
 def test_a_section_answers_only_with_values_that_pass_its_checks():

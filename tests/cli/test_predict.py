@@ -54,7 +54,13 @@ def ran(*arguments: object):
     return CliRunner().invoke(popinv, ["predict", *map(str, arguments)])
 
 
-def test_tables_pictures_and_the_report(study, tmp_path):
+def test_tables_pictures_and_the_report(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("popinv.charts.saving._DPI", 30)
+    # As many as are kept, whatever their effective number.
+    sampling = "popinv.methods.posterior.sampling"
+    for name, value in {"WARMUP": 5, "_FIRST_CHECK": 30, "LARGEST_R_HAT": 1e9}.items():
+        monkeypatch.setattr(f"{sampling}.{name}", value)
+    monkeypatch.setattr(f"{sampling}.effective_sample_size", lambda own: np.full(2, 1e3))
     table = tmp_path / "new.csv"
     table.write_text(NEW)
     done = ran(study, table, "--fixed", "--draws", "100")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 from own_kinds import MODULES, STUDY, write_modules
 
@@ -81,9 +83,7 @@ def test_a_section_is_unpickled_by_a_process_that_starts_elsewhere(
     script.write_text(
         "import pickle, sys\nprint(repr(pickle.load(open(sys.argv[1], 'rb'))['law']))\n"
     )
-    done = subprocess.run(
-        [sys.executable, str(script), str(stored)], capture_output=True, text=True, cwd=folder
-    )
+    done = preloaded.run([str(script), str(stored)], folder, dict(os.environ))
     assert done.stdout.strip() == repr(law), done.stderr
 
 
@@ -284,27 +284,26 @@ def test_the_code_of_the_modules_counts_and_that_of_others_does_not(
     )
     mapping = as_mapping(load({"studies": {"mine": study}}))
 
+    (folder / "prints.py").write_text(
+        "import json, sys; from popinv.config.loading import load; "
+        "from popinv.workflow.fingerprint import fingerprint, kind_modules; "
+        "before = 'torch' in sys.modules; "
+        "study = load(json.loads(sys.argv[1])).studies['mine']; "
+        "print(json.dumps({use: fingerprint("
+        "'popinv.seeds', *kind_modules(study, use)) for use in "
+        "('forward', 'solver', 'law', 'noise', 'true_noise')})); "
+        "assert before or 'torch' not in sys.modules or 'my_laws' in sys.modules"
+    )
+
     def prints() -> dict[str, str]:
         # A new process, as each start of the workflow is.
-        code = (
-            "import json, sys; from popinv.config.loading import load; "
-            "from popinv.workflow.fingerprint import fingerprint, kind_modules; "
-            "study = load(json.loads(sys.argv[1])).studies['mine']; "
-            "print(json.dumps({use: fingerprint("
-            "'popinv.seeds', *kind_modules(study, use)) for use in "
-            "('forward', 'solver', 'law', 'noise', 'true_noise')})); "
-            "assert 'torch' not in sys.modules or 'my_laws' in sys.modules"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code, json.dumps(mapping)],
-            capture_output=True,
-            text=True,
-            cwd=folder,
-        )
+        done = preloaded.run(["prints.py", json.dumps(mapping)], folder, dict(os.environ))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    before = prints()
+    command = [sys.executable, "prints.py", json.dumps(mapping)]
+    before = json.loads(subprocess.check_output(command, cwd=folder))
+    assert prints() == before
     (folder / "my_laws.py").write_text("# a comment\n" + (folder / "my_laws.py").read_text())
     assert prints() == before
     (folder / "mathematics.py").write_text("FACTOR = 2\n")

@@ -135,7 +135,7 @@ MAPPINGS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(MAPPINGS)
 def test_any_valid_mapping_round_trips(mapping):
     assume(

@@ -323,8 +323,8 @@ def further_data_sets(study: Study, count: int) -> Iterator[np.ndarray]:
         yield y if gaps is None else np.where(gaps, np.nan, y)
 
 
-def full_study(d_y: int = 50) -> Study:
-    """Return a study with noise of any covariance, and so more than a thousand parameters."""
+def full_study(d_y: int = 25) -> Study:
+    """Return a study with noise of any covariance, and so hundreds of parameters."""
     places = np.linspace(0, 1, d_y + 2)[1:-1, None]
     noise = FullNoise(d_y, shrinkage=0.0)
     natural = dict.fromkeys(noise.names, 0.2)

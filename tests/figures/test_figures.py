@@ -25,6 +25,7 @@ from studies import (
     titled,
     vector_study,
 )
+from tiers import parameters
 
 from popinv.charts.description import Axis, Grid, Line, Panel, Sheet
 from popinv.charts.matplotlib_writer import drawn
@@ -61,24 +62,28 @@ def digests(folder) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
 
 
-def test_every_figure_is_written_and_the_same_twice(line: Study, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("popinv.charts.saving._DPI", 50)
+# The default tier writes those that draw random numbers.
+@parameters("names", [("observations", "law")], full=[FIGURES], ids=len)
+def test_every_figure_is_written_and_the_same_twice(
+    names: tuple[str, ...], line: Study, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr("popinv.charts.saving._DPI", 30)
+    monkeypatch.setattr("popinv.figures.study.FIGURES", names)
     draw_all(line.problem, line.loaded, tmp_path / "all")
     first = digests(tmp_path / "all")
-    assert set(first) == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "csv")}
-    # Those that draw random numbers.
-    for name in ("observations", "law", "solver_calls"):
-        save(line.chart(name), tmp_path / f"again/{name}.png")
-    again = digests(tmp_path / "again")
-    assert again == {file: first[file] for file in again}
-    assert len(again) == 2 * 3
+    assert set(first) == {f"{name}.{kind}" for name in names for kind in ("png", "csv")}
+    for name in {*names} & {"observations", "law", "solver_calls"}:
+        save(line.chart(name), tmp_path / "again.png")
+        again = hashlib.sha256((tmp_path / "again.png").read_bytes()).hexdigest()
+        assert again == first[f"{name}.png"]
 
 
-def test_settings_neither_leak_out_nor_in(line: Study, tmp_path) -> None:
-    save(line.chart("descent"), tmp_path / "a.png")
+def test_settings_neither_leak_out_nor_in(tmp_path) -> None:
+    sheet = Sheet("A title", 2, 2, Grid([Panel(Axis("x"), Axis("y"), [Line([0, 1], [0, 1])])]))
+    save(sheet, tmp_path / "a.png")
     with matplotlib.rc_context({"font.size": 30, "axes.grid": False, "savefig.bbox": "tight"}):
         before = dict(matplotlib.rcParams)
-        save(line.chart("descent"), tmp_path / "b.png")
+        save(sheet, tmp_path / "b.png")
         assert dict(matplotlib.rcParams) == before
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
 
@@ -90,25 +95,34 @@ def test_style_is_undone_after_an_error() -> None:
     assert dict(matplotlib.rcParams) == before
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize(("kind", "absent"), [("line", ABSENT), ("square", ()), ("vector", ())])
+# On a line with a truth, all are written above; of other studies, those that depend on the kind.
+@parameters(
+    "kind, absent, names",
+    [
+        ("line", ABSENT, ("law", "noise_covariance", "descent")),
+        ("square", (), ("law",)),
+        ("vector", (), ("law",)),
+    ],
+    full=[("line", ABSENT, FIGURES), ("square", (), FIGURES), ("vector", (), FIGURES)],
+)
 def test_every_figure_of_every_study(
-    name: str, absent: tuple[str, ...], kind: str, request: pytest.FixtureRequest
+    kind: str, absent: tuple[str, ...], names: tuple[str, ...], request: pytest.FixtureRequest
 ) -> None:
     study: Study = request.getfixturevalue(kind).without(*absent)
-    figure = study.draw(name)
-    assert figure.get_suptitle()
-    # Laying out finds what only drawing shows. The figures on a line are written elsewhere.
-    if kind != "line":
-        figure.draw_without_rendering()
-    shown = [ax for ax in all_axes(figure) if ax.axison and ax.has_data()]
-    assert shown
-    colours = {line.get_color() for ax in shown for line in ax.get_lines()}
-    truthful = name in ("law", "noise_covariance", "descent")
-    assert not (absent and truthful and TRUTH in colours)
+    for name in names:
+        figure = study.draw(name)
+        assert figure.get_suptitle()
+        # Laying out finds what only drawing shows. The figures on a line are written elsewhere.
+        if kind != "line":
+            figure.draw_without_rendering()
+        shown = [ax for ax in all_axes(figure) if ax.axison and ax.has_data()]
+        assert shown, name
+        colours = {line.get_color() for ax in shown for line in ax.get_lines()}
+        truthful = name in ("law", "noise_covariance", "descent")
+        assert not (absent and truthful and TRUTH in colours), name
 
 
-@pytest.mark.parametrize("units", [r"$\frac$", "$", "$/kg$", r"\$_^{", "%"])
+@parameters("units", [r"$\frac$"], full=["$", "$/kg$", r"\$_^{", "%"])
 def test_a_unit_is_drawn_as_it_is_written(line: Study, units: str) -> None:
     observations, check = (line.loaded[name].copy() for name in ("observations", "check"))
     for data in (observations, check):
@@ -124,7 +138,7 @@ def test_a_unit_is_drawn_as_it_is_written(line: Study, units: str) -> None:
         assert not any(text.get_parse_math() for text in drawn)
 
 
-@pytest.mark.parametrize("absent", [(), ABSENT])
+@parameters("absent", [ABSENT], full=[()])
 def test_a_single_sensor_and_a_single_parameter(absent: tuple[str, ...]) -> None:
     noise = KernelNoise(LINE[:1], "exponential", nugget=False)
     alpha, gamma = np.array([0.0, 0.0]), np.log([0.2, 0.3])

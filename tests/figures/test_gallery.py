@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiers
 import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
@@ -142,7 +143,7 @@ def panels(figure: Figure) -> list[list]:
     return [axes[k : k + COUNT] for k in range(0, len(axes), COUNT)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@tiers.parameters("kind", *tiers.thinned(KINDS, 3))
 def test_every_system_has_a_column_and_nothing_is_left_outside(kind):
     figure = picture(kind)
     assert figure.get_suptitle() == "3 of 20 systems"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from studies import Study, line_study, square_study
+from tiers import parameters
 
 from popinv.figures.names import FIGURES
 from popinv.inference.conditions import fitted_observations
 
 
-@pytest.fixture(scope="module", params=[line_study, square_study])
-def gapped(request: pytest.FixtureRequest) -> Study:
+def gapped(study: Study) -> Study:
     """Return a study with gaps; two sensors were never seen together, and one never."""
-    study = request.param().without("truth", "noise_known", "intervals")
+    study = study.without("truth", "noise_known", "intervals")
     observations = study.loaded["observations"].copy(deep=True)
     y = observations["y"].values
     y[np.random.default_rng(0).random(y.shape) < 0.2] = np.nan
@@ -31,12 +31,15 @@ def gapped(request: pytest.FixtureRequest) -> Study:
     )
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_is_drawn_where_there_are_gaps(gapped: Study, name: str) -> None:
-    figure = gapped.draw(name)
-    figure.canvas.draw()
-    for axes in figure.axes:
-        for limits in (axes.get_xlim(), axes.get_ylim()):
-            assert np.isfinite(limits).all(), axes.get_title()
-        for image in axes.images:
-            assert np.isfinite(image.get_clim()).all(), axes.get_title()
+@parameters("make", [line_study], full=[square_study])
+def test_every_figure_is_drawn_where_there_are_gaps(make: Callable[[], Study]) -> None:
+    study = gapped(make())
+    for name in FIGURES:
+        figure = study.draw(name)
+        figure.set_dpi(20)
+        figure.canvas.draw()
+        for axes in figure.axes:
+            for limits in (axes.get_xlim(), axes.get_ylim()):
+                assert np.isfinite(limits).all(), axes.get_title()
+            for image in axes.images:
+                assert np.isfinite(image.get_clim()).all(), axes.get_title()

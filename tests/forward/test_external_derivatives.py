@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import refused, section
+from tiers import parameters
 from umbridge_running import running_server
 
 from popinv.errors import SolverError
 from popinv.forward.base import ClaimedDerivatives, DifferentiableModel
+from popinv.forward.python.autograd import from_torch
+from popinv.forward.python.derivatives import NotNumbers
 from popinv.inference.solver import SolverSimulator
 
 # y = (a b, a^2, sin b). b chooses what happens to a row: 7 raises, 8 has no end.
@@ -165,30 +168,30 @@ def server(url: str, model: str, **keys: Any) -> Any:
     return section(kind="umbridge", url=url, model=model, **keys).model(seed=1)
 
 
-WAYS = [
-    ("pair", "jacobian"),
-    ("asked", "jacobian"),
-    ("seeded", "jacobian"),
-    ("solve", "torch"),
-    ("backwards", "torch"),
-    ("both", "server"),
-    ("gradient", "server"),
-    ("apply_jacobian", "server"),
-]
+each_way = parameters(
+    "model",
+    [("pair", "jacobian"), ("asked", "jacobian"), ("backwards", "torch"), ("gradient", "server")],
+    full=[
+        ("seeded", "jacobian"), ("solve", "torch"), ("both", "server"), ("apply_jacobian", "server")
+    ],
+    indirect=True,
+    ids="-".join,
+)  # fmt: skip
 
 
-@pytest.fixture(params=WAYS, ids=[f"{source}-{name}" for name, source in WAYS])
+@pytest.fixture
 def model(request: pytest.FixtureRequest) -> Iterator[Any]:
     name, source = request.param
     if source == "server":
         yield server(request.getfixturevalue("url"), name)
         return
     made = function(name, source)
-    # An import of torch takes longer than all else. Functions of NumPy have a process for a call.
-    with made.session() if source == "torch" else nullcontext():
+    # A start takes longer than all else.
+    with made.session():
         yield made
 
 
+@each_way
 def test_the_remainder_of_taylor_is_of_second_order(model: Any) -> None:
     assert isinstance(model, DifferentiableModel)
     assert SolverSimulator(model).differentiable
@@ -203,6 +206,7 @@ def test_the_remainder_of_taylor_is_of_second_order(model: Any) -> None:
     assert np.all(np.abs(orders - 2) < 0.1), orders
 
 
+@each_way
 def test_the_adjoint_is_that_of_the_tangents(model: Any) -> None:
     rng = np.random.default_rng(2)
     tangents, cotangents = rng.standard_normal((2, *Z.shape)), rng.standard_normal((len(Z), 3))
@@ -213,6 +217,7 @@ def test_the_adjoint_is_that_of_the_tangents(model: Any) -> None:
     np.testing.assert_allclose(forwards, backwards, rtol=1e-12, atol=1e-14)
 
 
+@each_way
 def test_what_is_right_passes_the_check(model: Any) -> None:
     assert isinstance(model, ClaimedDerivatives)
     assert model.check_derivatives(Z)
@@ -247,7 +252,7 @@ def test_directions_that_are_not_finite_are_not_passed_on(url: str) -> None:
     assert np.isnan(server(url, "both").vjp(z, cotangents)).all()
 
 
-@pytest.mark.parametrize(("name", "kind"), [("pair", "jacobian"), ("solve", "torch")])
+@parameters("name, kind", [("pair", "jacobian")], full=[("solve", "torch")])
 def test_a_derivative_without_end_is_stopped(name: str, kind: str) -> None:
     z = Z[:3].copy()
     z[1, 1] = 8
@@ -360,8 +365,9 @@ def test_where_nothing_can_be_solved_nothing_is_compared() -> None:
     ],
 )
 def test_a_wrong_jacobian_is_refused(name: str, parts: list[str]) -> None:
-    with refused(SolverError, *parts):
-        function(name).check_derivatives(Z)
+    own = function(name)
+    with own.session(), refused(SolverError, *parts):
+        own.check_derivatives(Z)
 
 
 def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
@@ -372,20 +378,27 @@ def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
         function("one_entry").check_derivatives(Z[:1])
 
 
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
+@parameters(
+    "name, parts",
+    [("cut_off", ["is given as 0,", "computed by torch"])],
+    full=[
         ("cut", ["observation 2", "in 'b' is given as 0,", "without detach()"]),
-        ("cut_off", ["is given as 0,", "computed by torch"]),
         ("arrays", ["returned a ndarray", "a real tensor is expected"]),
     ],
 )
 def test_derivatives_that_torch_does_not_see_are_refused(name: str, parts: list[str]) -> None:
-    with refused(SolverError, *parts):
-        function(name, "torch").check_derivatives(Z)
-    if name == "cut_off":
-        with pytest.raises(SolverError, match="a tensor without derivatives"):
-            function(name, "torch").vjp(Z, np.ones((5, 3)))
+    own = function(name, "torch")
+    with own.session():
+        with refused(SolverError, *parts):
+            own.check_derivatives(Z)
+        if name == "cut_off":
+            with pytest.raises(SolverError, match="a tensor without derivatives"):
+                own.vjp(Z, np.ones((5, 3)))
+
+
+def test_an_array_in_the_place_of_a_tensor_is_refused() -> None:
+    with pytest.raises(NotNumbers, match=r"returned a ndarray, .* a real tensor is expected"):
+        from_torch(lambda z: z.numpy(), Z, "values", None)
 
 
 def test_a_server_whose_derivatives_err_is_refused(url: str) -> None:

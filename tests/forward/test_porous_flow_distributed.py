@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 from test_forward_section import refused
+from tiers import patient
 from tiny_study import TINY, Workflow
 
 from popinv.config.loading import load
 from popinv.forward.base import Solutions
+from popinv.forward.porous_flow.distributed import DistributedPorousFlow
 from popinv.forward.porous_flow.section import PorousFlow
 from popinv.sections.base import plain
 from popinv.store import storage
@@ -109,13 +111,24 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=300,
+        timeout=patient(300),
     )
     assert done.returncode == 0, done.stdout
     return {
         name: [dict(np.load(folder / name / f"answers.{rank}.npz")) for rank in (0, 1)]
         for name in CASES
     }
+
+
+@pytest.mark.parametrize("case", ["square", "loaded line"])
+def test_the_solver_of_several_processes_agrees_in_one(case):
+    mpi = pytest.importorskip("mpi4py.MPI")
+    forward, rows = CASES[case]
+    expected = forward.model(3).solve(rows(forward))
+    found = DistributedPorousFlow(forward, 3, mpi.COMM_SELF).solve(rows(forward))
+    np.testing.assert_array_equal(found.failed, expected.failed)
+    gap = np.abs(found.observations - expected.observations)[~expected.failed].max()
+    assert gap < TOLERANCE * np.abs(expected.observations[~expected.failed]).max()
 
 
 def agreed(case: str, by_two, expected: Solutions) -> dict[str, np.ndarray]:
@@ -132,6 +145,7 @@ def agreed(case: str, by_two, expected: Solutions) -> dict[str, np.ndarray]:
     return first
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", FIELDS)
 def test_two_processes_agree_with_one(case, by_two):
     expected = FIELDS[case].model(3).solve(uneven(FIELDS[case]))
@@ -140,6 +154,7 @@ def test_two_processes_agree_with_one(case, by_two):
     assert (~expected.failed).sum() >= 5
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("case", LOADS)
 def test_two_processes_agree_with_one_for_loads_and_sensors_of_each_systems_own(case, by_two):
     expected = LOADS[case].model(3).solve(loaded(LOADS[case]))
@@ -161,6 +176,7 @@ def test_other_forward_models_are_solved_by_one_process(kind):
     assert "only porous_flow can share a solve" in message
 
 
+@pytest.mark.full
 def test_the_ranks_of_a_job_solve_a_chunk_and_write_one_store_and_one_record(tmp_path, monkeypatch):
     for name, value in AS_ROOT.items():
         monkeypatch.setenv(name, value)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import HealthCheck, given, settings
+from tiers import parameters
 from xarray.backends.plugins import list_engines
 
 from popinv.errors import DataError
@@ -335,8 +336,8 @@ def test_systems_are_not_taken_for_places(values: np.ndarray) -> None:
     assert len(read_file(write(text(values))).values) == len(values)
 
 
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 50])
-@pytest.mark.parametrize("decimals", [0, 2, 15])
+@parameters("width", [1, 3], full=[2, 4, 5, 50])
+@parameters("decimals", [0, 2], full=[15])
 def test_few_files_without_names_are_asked_about(width: int, decimals: int) -> None:
     # Each of the traits singles out a line by chance in fewer than one of fifty files.
     rng, asked = np.random.default_rng(3), 0

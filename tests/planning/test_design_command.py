@@ -59,6 +59,7 @@ STUDY = {
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("popinv.charts.saving._DPI", 30)
     Path("decay.py").write_text(CODE)
     Path("mine.yaml").write_text(yaml.safe_dump({"studies": {"mine": STUDY}}))
     return tmp_path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,16 @@ def visit(browser: Browser, file: Path, width: int, scheme: Any) -> Visit:
     visit.page.goto(file.as_uri())
     visit.page.wait_for_selector(DRAWN)
     return visit
+
+
+# Lines, and one that changes behind a fold.
+FEW = ("densities", "solves")
+
+
+def with_few_charts(text: str, kept: Collection[str] = FEW) -> str:
+    """Return a study's page without the other charts, whose drawing takes the browser seconds."""
+    chart = re.compile(r'<figure class="chart[^>]*id="chart-([^"]+)".*?</figure>', re.DOTALL)
+    return chart.sub(lambda found: found[0] if found[1] in kept else "", text)
 
 
 # Words and figures that are seen before anything is opened, without the writing in charts.

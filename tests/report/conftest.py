@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import small_results
 from answers import write
-from browsing import Visit, visit
+from browsing import Visit, visit, with_few_charts
 
 from popinv.inference.assessment import answer_tests, assess
 from popinv.methods.metrics import write_metrics
@@ -73,7 +73,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> small_results.Results:
 
 @pytest.fixture(scope="session")
 def pages(results: small_results.Results) -> dict[str, Path]:
-    """Return the files of the three sorts of pages, and that of the charts' library."""
+    """Return the files of the sorts of pages, of one with few charts, and of the library."""
     folder = results.folder / "report"
     study = gather_study(results.tiny / "answer.json", results.section, results.stores())
     method = gather_method(
@@ -93,10 +93,13 @@ def pages(results: small_results.Results) -> dict[str, Path]:
             index_page([gather_listed(results.folder, "tiny", results.section)], [method]),
         ),
     }
+    path, text = written["study"]
+    # Beside the others, so that it is no study of the report.
+    written["short"] = (folder / "few" / path.name, with_few_charts(text))
     written["library"] = (folder / ASSETS / library_name(), library())
-    for path, text in written.values():
+    for path, content in written.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(content)
     return {name: path for name, (path, _) in written.items()}
 
 

@@ -10,6 +10,7 @@ import shutil
 import pytest
 from PIL import Image
 from small_results import numbers_of
+from tiers import parameters
 
 from popinv.report.records import Picture
 
@@ -37,15 +38,10 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "scheme"),
-    [
-        ("study", 1440, "light"),
-        ("study", 390, "dark"),
-        ("method", 390, "light"),
-        ("method", 1440, "dark"),
-        ("index", 390, "dark"),
-    ],
+@parameters(
+    "name, width, scheme",
+    [("short", 390, "dark"), ("method", 390, "light"), ("index", 390, "dark")],
+    full=[("study", 1440, "light"), ("study", 390, "dark"), ("method", 1440, "dark")],
 )
 def test_a_page_is_quiet_fits_and_can_be_read(open_page, pages, name, width, scheme):
     from axe_playwright_python.sync_playwright import Axe
@@ -57,12 +53,14 @@ def test_a_page_is_quiet_fits_and_can_be_read(open_page, pages, name, width, sch
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert opened.said == []
     sent = [url for url in opened.asked if not url.startswith(("data:", "blob:"))]
-    assert sent == [pages[name].as_uri()] + [pages["library"].as_uri()] * (name == "study")
+    assert sent == [pages[name].as_uri()] + [pages["library"].as_uri()] * (
+        name in ("study", "short")
+    )
     violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert not violations, json.dumps(
         [(v["id"], v["nodes"][0]["html"][:200]) for v in violations], indent=1
     )
-    if name == "study":
+    if name in ("study", "short"):
         contrast = page.evaluate(CONTRAST)
         assert contrast["text"] >= 4.5
         assert contrast["lines"] >= 3.0
@@ -208,7 +206,7 @@ def test_a_method_page_has_its_claims(open_page, pages):
 
 
 def test_a_keyboard_reaches_and_works_everything(open_page, pages):
-    opened = open_page(pages["study"], 1440, "light")
+    opened = open_page(pages["short"], 1440, "light")
     page = opened.page
     focused = "document.activeElement"
     page.keyboard.press("Tab")
@@ -236,17 +234,17 @@ def test_a_keyboard_reaches_and_works_everything(open_page, pages):
     assert set(shown) == {1}
 
     # The buttons of a chart are one stop, arrows lead from one to the next, and they zoom.
-    reach = "document.querySelector('#chart-observations .modebar-btn').focus()"
+    reach = "document.querySelector('#chart-densities .modebar-btn').focus()"
     page.evaluate(reach)
     assert page.evaluate(f"getComputedStyle({focused}.closest('.modebar')).opacity") != "0"
     first = page.evaluate(f"{focused}.getAttribute('aria-label')")
-    span = "all('#chart-observations .plot')[0].layout.xaxis.range.reduce((a, b) => b - a)"
+    span = "all('#chart-densities .plot')[0].layout.xaxis.range.reduce((a, b) => b - a)"
     before = page.evaluate(span)
     page.keyboard.press("Enter")
     assert page.evaluate(span) < before
     page.keyboard.press("ArrowRight")
     assert page.evaluate(f"{focused}.getAttribute('aria-label')") != first
-    stops = "all('#chart-observations .modebar-btn').filter((b) => b.tabIndex === 0).length"
+    stops = "all('#chart-densities .modebar-btn').filter((b) => b.tabIndex === 0).length"
     assert page.evaluate(stops) == 1
     assert opened.said == []
 

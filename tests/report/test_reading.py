@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import yaml
-from browsing import DRAWN, counts_of
+from browsing import DRAWN, counts_of, with_few_charts
 
 from popinv.report.gathering import PROBLEM, gather_listed, gather_study
 from popinv.report.pages import index_page, method_page, study_page, write_index_of
@@ -80,6 +80,8 @@ def test_no_page_says_that_it_can_be_sent_alone(pages):
 def test_with_one_study_the_report_begins_with_its_page(open_page, results, pages, tmp_path):
     folder = tmp_path / "results"
     shutil.copytree(results.folder, folder)
+    study = folder / "report/studies/tiny.html"
+    study.write_text(with_few_charts(study.read_text(), ()))
     (folder / "report/index.html").unlink()
     page = open_page(write_index_of(folder), 1440, "light").page
     assert page.url.endswith("/report/studies/tiny.html")
@@ -122,7 +124,7 @@ def test_charts_side_by_side_begin_at_the_same_height(wide):
 
 
 def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(open_page, pages):
-    page = open_page(pages["study"], 1440, "dark").page
+    page = open_page(pages["short"], 1440, "dark").page
     page.evaluate("""() => addEventListener('beforeprint', () => { window.printed = {
         closed: all('details:not([open])').length,
         widths: all('.plot svg.main-svg').map((s) => s.clientWidth || s.width.baseVal.value),
@@ -142,6 +144,8 @@ def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(open_page, pages):
 def test_pages_open_from_anywhere_and_lead_to_each_other(open_page, pages, tmp_path):
     folder = tmp_path / "sent by a colleague #1 (50 %)"
     shutil.copytree(pages["index"].parent, folder)
+    study = folder / "studies/tiny.html"
+    study.write_text(with_few_charts(study.read_text(), ()))
     opened = open_page(folder / "index.html", 1440, "light")
     page = opened.page
     for link, heading in (

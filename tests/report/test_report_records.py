@@ -17,6 +17,7 @@ import pytest
 import yaml
 from answers import TRUE, estimate, told
 from small_results import CLAIMS, PIXEL, configuration, numbers_of, studies
+from tiers import parameters
 
 from popinv.charts.description import Axis, Grid, Panel, Sheet
 from popinv.charts.page_chart import DARK, DATA, MODEL, ORACLE, PAPER, SOLVES, TRUTH
@@ -337,11 +338,11 @@ def test_numbers_are_rounded_for_people_and_whole_for_programs():
     )
 
 
-@pytest.mark.parametrize(
-    ("make", "known"),
-    [
+@parameters(
+    "make, known",
+    [(studies.series_study, False)],
+    full=[
         (studies.square_study, True),
-        (studies.series_study, False),
         (studies.quantities_study, True),
         (studies.numbers_study, False),
     ],

@@ -5,23 +5,30 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from browsing import DRAWN, visit
+from browsing import DRAWN, visit, with_few_charts
 from PIL import Image
+from tiers import parameters
 
 from popinv.report.pages import _environment
 from popinv.report.records import Picture
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 Table = list[list[str]]
+SAVED = (
+    "fits-worst", "observations", "noise-covariance", "coverage", "estimators", "estimate-pairs"
+)  # fmt: skip
 SIDES = ("above", "below")
 
 
-@pytest.fixture(scope="module")
-def saved(browser, pages) -> dict[str, Table]:
-    """Return the tables of all charts and pictures of the study's page, by the name of the file."""
-    opened = visit(browser, pages["study"], 1440, "light")
+def saved_from(browser: Browser, file: Path) -> dict[str, Table]:
+    """Return the tables of all charts and pictures of a page, by the name of the file."""
+    opened = visit(browser, file, 1440, "light")
     page = opened.page
     tables = {}
     for i in range(page.locator("button.save").count()):
@@ -42,6 +49,14 @@ def saved(browser, pages) -> dict[str, Table]:
     return tables
 
 
+@pytest.fixture(scope="module")
+def saved(browser, pages) -> dict[str, Table]:
+    """Return the tables of a study's page with the charts that are looked at here."""
+    file = pages["short"].with_name("saved.html")
+    file.write_text(with_few_charts(pages["study"].read_text(), SAVED))
+    return saved_from(browser, file)
+
+
 def column(table: Table, name: str, **where: str) -> np.ndarray:
     """Return a column of the rows that have these entries."""
     header, *rows = table
@@ -49,8 +64,10 @@ def column(table: Table, name: str, **where: str) -> np.ndarray:
     return np.array([float(row[header.index(name)] or "nan") for row in kept])
 
 
-def test_tables_are_rectangular_and_every_series_has_a_name(saved):
-    for name, (header, *rows) in saved.items():
+@parameters("page", ["short"], full=["study"])
+def test_tables_are_rectangular_and_every_series_has_a_name(page, browser, pages, saved):
+    tables = saved if page == "short" else saved_from(browser, pages[page])
+    for name, (header, *rows) in tables.items():
         assert header[0] == "series", name
         assert rows, name
         assert {len(row) for row in rows} == {len(header)}, name
@@ -126,7 +143,7 @@ def test_of_thousands_of_metrics_all_can_be_saved(open_page, pages):
     metrics = {f"entry_{i}": i / 7 for i in range(1500)} | {"text": "a, b"}
     macros = _environment().get_template("parts.html").module
     page = (
-        pages["study"].read_text().replace("<footer>", f"{macros.numbers(metrics, 'Many')}<footer>")
+        pages["short"].read_text().replace("<footer>", f"{macros.numbers(metrics, 'Many')}<footer>")
     )
     file = pages["study"].with_name("with_metrics.html")
     file.write_text(page)
@@ -146,7 +163,7 @@ def test_a_picture_has_the_numbers_of_the_file_beside_it(open_page, pages, tmp_p
     table = 'panel,series,x,y\n"a, b",ü,1,2\n'
     (tmp_path / "law.csv").write_text(table)
     macro = _environment().get_template("parts.html").module.picture(picture)
-    page = pages["study"].read_text().replace("<footer>", f"{macro}<footer>")
+    page = pages["short"].read_text().replace("<footer>", f"{macro}<footer>")
     file = pages["study"].with_name("with_picture.html")
     file.write_text(page)
     opened = open_page(file, 390, "light")

@@ -23,8 +23,8 @@ from mounting import mounted
 
 from popinv.store import storage
 
-MEGABYTES = 48
-CUTS = 12
+MEGABYTES = 24
+CUTS = 5
 
 WRITER = """
     import itertools, sys

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from pretended_gpu import pretended_gpu
+from tiers import parameters
 
 from popinv import workers
 from popinv.errors import ConfigError
@@ -157,7 +158,7 @@ def test_a_network_trained_on_a_gpu_is_that_of_the_processor(elsewhere, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+@parameters("devices", [("cpu", "cuda")], full=[("cuda", "cpu")])
 def test_an_interrupted_training_goes_on_on_another_device(elsewhere, kind, devices):
     states: list[TrainingState] = []
     first, second = (settings(kind, device=device) for device in devices)
@@ -169,7 +170,7 @@ def test_an_interrupted_training_goes_on_on_another_device(elsewhere, kind, devi
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("devices", [("cpu", "cuda"), ("cuda", "cpu")])
+@parameters("devices", [("cuda", "cpu")], full=[("cpu", "cuda")])
 def test_a_training_starts_from_a_surrogate_of_another_device(elsewhere, kind, devices):
     before, _ = train(data(), settings(kind, max_epochs=1), progress=False)
     initial = moved(before, elsewhere.device) if devices[0] == "cuda" else before
