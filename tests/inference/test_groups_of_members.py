@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 from scipy.stats import multivariate_normal, norm
 from slopes import slopes
+from tiers import parameters
 
 from popinv.errors import DataError
 from popinv.evidence.stages.replicate_study import _Truth
@@ -427,7 +428,7 @@ def test_large_groups_have_the_draws_of_small_ones(scores):
 LIMIT = 0.2
 
 
-@pytest.mark.parametrize("members", [3, 20])
+@parameters("members", [6], full=[3, 20])
 def test_observations_of_members_may_be_censored(members):
     problem, p = many_decays(3, members)
     data = np.maximum(problem.data, LIMIT)
@@ -439,8 +440,8 @@ def test_observations_of_members_may_be_censored(members):
         noise=replicated_noise(censorable(IsotropicNoise(3)), members),
     )
     assert 0.05 < np.mean(data <= LIMIT) < 0.3
-    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
-    omega = np.linspace(-5, 5, 801)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    omega = np.linspace(-5, 5, 401)
 
     def exact(p: np.ndarray) -> np.ndarray:
         """Return log likelihoods by quadrature over members, and over a grid of the batch."""

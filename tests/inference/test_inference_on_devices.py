@@ -164,8 +164,8 @@ def resampled(problem: Problem, start: Any) -> Any:
 
 @parameters(
     "compute",
-    [resampled, likelihood, predicted, energy],
-    full=[known("law"), known("noise"), judged, pseudo, pooled],
+    [resampled, likelihood, energy],
+    full=[known("law"), known("noise"), judged, pseudo, predicted, pooled],
 )
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # by torch, for forward-mode derivatives
 def test_what_uses_the_surrogate_does_not_depend_on_its_device(elsewhere, fitted, compute):

@@ -134,12 +134,12 @@ def test_a_normal_density_is_sampled():
         return float(np.sum((q / deviation) ** 2) / 2), q / deviation**2
 
     # The sampler of the test below, which is compiled once.
-    chain = sample(energy, np.zeros(3), seed=1, warmup=FEW.warmup, samples=400, tree_depth=8)
-    assert chain.positions.shape == (400, 3)
+    chain = sample(energy, np.zeros(3), seed=1, warmup=FEW.warmup, samples=250, tree_depth=8)
+    assert chain.positions.shape == (250, 3)
     assert chain.divergences == 0
-    # With some 240 effective draws a deviation is good to 5 %, a mean to 6 % of it.
-    np.testing.assert_allclose(chain.positions.std(axis=0), deviation, rtol=0.16)
-    np.testing.assert_allclose(chain.positions.mean(axis=0) / deviation, 0.0, atol=0.24)
+    # With some 150 effective draws a deviation is good to 6 %, a mean to 8 % of it.
+    np.testing.assert_allclose(chain.positions.std(axis=0), deviation, rtol=0.2)
+    np.testing.assert_allclose(chain.positions.mean(axis=0) / deviation, 0.0, atol=0.3)
     assert np.all(np.abs(chain.split_r_hat - 1) < 0.05)
 
 

@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from linear_population import TRUTH, linear_problem
 from problems import curve_problem
+from tiers import parameters
 
 from popinv.inference import settings as inference_settings
 from popinv.inference.conditions import fitted_observations, heldout_observations
@@ -59,8 +60,11 @@ def test_stored_observations_are_those_in_memory(tmp_path, monkeypatch, gaps):
     np.testing.assert_allclose(heldout, whole[:50], rtol=1e-14)
 
 
-@pytest.mark.parametrize(("scales", "gaps"), [(False, False), (True, False), (True, True)])
-@pytest.mark.parametrize("size", [1, 7])
+@parameters(
+    "scales, gaps, size",
+    [(True, False, 7), (True, True, 1)],
+    full=[(False, False, 1), (False, False, 7), (True, False, 1), (True, True, 7)],
+)
 def test_the_likelihood_does_not_depend_on_blocks(tmp_path, monkeypatch, scales, gaps, size):
     problem = linear_problem(30, scales=scales, gaps=gaps)
     streams = replace(problem, data=fitted_observations(stored(problem.data, tmp_path))[0])

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from problems import silent
+from tiers import parameters, thinned
 
 from popinv.inference.descent import run
 from popinv.inference.problem import Problem, begin
@@ -36,7 +36,7 @@ FAMILIES = {
 }
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@parameters("name", *thinned(FAMILIES, 2))
 def test_it_is_found_from_afar(name):
     noise, values = FAMILIES[name]
     truth = noise.from_natural(values)

@@ -56,9 +56,9 @@ class Curve:
         return np.einsum("nij,ni->nj", self._jacobian(z), cotangents)
 
     def _jacobian(self, z: np.ndarray) -> np.ndarray:
-        return torch.func.vmap(torch.func.jacfwd(lambda row: curve(row[None])[0]))(
-            torch.from_numpy(z)
-        ).numpy()
+        x = PLACES[:, 0]
+        by_decay = -x * np.exp(-z[:, :1] * x)
+        return np.stack([by_decay, np.broadcast_to(0.5 * np.sin(np.pi * x), by_decay.shape)], 2)
 
 
 def surrogate(z: torch.Tensor) -> torch.Tensor:

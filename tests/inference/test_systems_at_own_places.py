@@ -107,7 +107,7 @@ def point_of(problem: Problem) -> np.ndarray:
     return np.concatenate([alpha, rng.normal(-0.7, 0.3, len(problem.noise.names))])
 
 
-@parameters("name, replicates", *thinned(CASES, 2))
+@parameters("name, replicates", *thinned(CASES, 3))
 def test_likelihood_and_scores_are_those_of_the_union(name, replicates):
     union = union_of(name, replicates)
     own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
@@ -133,7 +133,7 @@ def test_likelihood_and_scores_are_those_of_the_union(name, replicates):
     np.testing.assert_allclose(one.scores, other.scores, rtol=1e-8, atol=1e-8)
 
 
-@parameters("name, replicates", *thinned(CASES, 2))
+@parameters("name, replicates", *thinned(CASES, 3))
 def test_pseudo_likelihood_and_scores_are_those_of_the_union(name, replicates):
     union = union_of(name, replicates)
     own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import pytest
 import torch
+from tiers import parameters
 
 from popinv.config.loading import load
 from popinv.inference.build import descent_problem
@@ -63,7 +63,7 @@ def answers(scale: float) -> tuple[np.ndarray, np.ndarray]:
     return np.array([in_centimetres(e.p, scale) for e in (first, best, distance)]), errors
 
 
-@pytest.mark.parametrize("unit", [10.0, 0.01])
+@parameters("unit", [0.01], full=[10.0])
 def test_millimetres_and_metres_give_the_same_boys(unit):
     there, _ = answers(1.0)
     here, errors = answers(unit)

@@ -63,14 +63,14 @@ def by_itself(problem: Problem) -> Estimate:
 def after_the_moments(problem: Problem) -> Estimate:
     """Return the likelihood's estimate by the path that a study takes."""
     fresh = FreshSolves(np.zeros((1, 1)), np.zeros((1, 3)))
-    answers = polish(problem, PolishSettings(draws=64), [START], fresh, say=lambda _: None)
+    answers = polish(problem, PolishSettings(draws=32), [START], fresh, say=lambda _: None)
     assert answers.likelihood is not None
     return answers.likelihood
 
 
 @parameters("way", [after_the_moments], full=[by_itself])
 def test_the_estimate_is_at_the_maximum_of_quadrature(way):
-    problem = two_kinds(60)
+    problem = two_kinds(40)
     estimate = way(problem)
     assert estimate.passes, estimate.reason
     exact = minimize(lambda p: -by_quadrature(problem, p).sum(), estimate.p, options={"gtol": 1e-3})
@@ -80,7 +80,7 @@ def test_the_estimate_is_at_the_maximum_of_quadrature(way):
     # and holds none of them.
     errors = estimate.standard_errors
     assert np.all(errors[:-1] > 0.03)
-    assert np.all(errors < 0.5)
+    assert np.all(errors < 1.0)
     assert not any(ends.boundary for ends in estimate.ends.values())
     assert np.max(np.abs(estimate.p - exact.x) / errors) < 0.05
     # Errors are those of the curvature by quadrature.

@@ -100,7 +100,7 @@ def likelihood(problem, start):
 
 @parameters(
     "fit, data_sets",
-    [pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 20, id="pseudo_likelihood")],
+    [pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 12, id="pseudo_likelihood")],
     full=[pytest.param(likelihood, 6, id="likelihood")],
 )
 def test_intervals_hold_where_law_and_noise_trade_variance(fit, data_sets):

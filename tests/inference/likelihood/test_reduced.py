@@ -10,6 +10,7 @@ import pytest
 import torch
 from linear_population import normal_log_density
 from slopes import slopes
+from tiers import parameters
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import marginal, reduced
@@ -107,8 +108,7 @@ def test_what_all_signals_have_in_common_takes_no_direction():
     assert found.directions.shape == (D_Y, 2)
 
 
-@pytest.mark.parametrize("scales", [False, True])
-@pytest.mark.parametrize("near", [False, True])
+@parameters("near, scales", [(False, True), (True, False)], full=[(False, False), (True, True)])
 def test_it_is_that_of_whole_signals_to_the_stated_error(scales, near):
     problem = many(bent, 60, scales, sd=0.05)
     p = truth(0.05) + 0.05
