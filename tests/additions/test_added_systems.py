@@ -11,6 +11,7 @@ import pytest
 import torch
 import xarray as xr
 from test_added_through_surrogates import LAW, QUICK
+from tiers import parameters
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "api"))
 
@@ -93,9 +94,10 @@ def lines() -> popinv.Result:
     return fit_of_lines(straight(300, 0.7, 150.0, 1))
 
 
-@pytest.mark.parametrize(
-    ("noise", "intercept", "differs"),
-    [(0.7, 150.0, []), (1.4, 150.0, ["noise"]), (0.7, 162.0, ["law"])],
+@parameters(
+    "noise, intercept, differs",
+    [(1.4, 150.0, ["noise"]), (0.7, 162.0, ["law"])],
+    full=[(0.7, 150.0, [])],
 )
 def test_the_part_that_differs_is_named(lines, noise, intercept, differs):
     both = lines.add(straight(12, noise, intercept, 4), tests=False)
@@ -172,7 +174,7 @@ def test_what_is_known_of_systems_in_another_unit_is_refused():
         first.predict(grams)
     known = {"w": xr.DataArray(w, dims="system", attrs={"units": "kg"})}
     data = xr.Dataset({"y": (("system", "time"), y), **known}, coords={"time": TIMES})
-    first.predict(data.isel(system=slice(36, None)))
+    first.predict(data.isel(system=slice(36, None)), effective=20, kept_draws=20)
     data["w"].attrs["units"] = "g"
     with pytest.raises(DataError, match=words):
         first.predict(data.isel(system=slice(36, None)))

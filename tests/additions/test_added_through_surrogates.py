@@ -49,7 +49,7 @@ def test_the_surrogate_is_judged_at_the_added_systems():
         law=LAW,
         times=TIMES,
         polish={"solver_seconds": 0},
-        active_learning={"rounds": 1, "first_design": 300},
+        active_learning={"rounds": 1, "first_design": 200},
         surrogate={"width": 16, "depth": 2, "max_epochs": 60},
         descent={"iterations": 20},
         **QUICK,

@@ -8,11 +8,13 @@ import re
 from pathlib import Path
 
 import boys
+import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "predict.md").read_text()
 
 
+@pytest.mark.full
 def test_the_example_of_predictions(tmp_path, monkeypatch):
     data = Path("config/examples/real_data/Oxboys.csv")
     (tmp_path / data).parent.mkdir(parents=True)
