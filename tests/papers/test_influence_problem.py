@@ -31,13 +31,13 @@ from popinv_papers.kit.text import CATEGORIES, GROUPS
 TINY = problem.InfluenceSize(
     5,
     5,
-    20,
+    12,
     Mixture(
         pool=200, rare=(0.1, 0.1), target=8, test=50, selected=20, landmarks=(8, 16),
         landmarks_used=8, warm_epochs=1, epochs=1, full_epochs=1, loss_tangents=4, features=6,
     ),
     Language(
-        pretraining.LanguageModel(length=8, width=8, heads=2, layers=2, steps=60, batch_size=8),
+        pretraining.LanguageModel(length=8, width=8, heads=2, layers=2, steps=20, batch_size=8),
         pool=60, rare=0.1, target=6, test=20, selected=10, landmarks=(8, 16),
         landmarks_used=8, warm_steps=2, steps=2, batch_size=8,
     ),
