@@ -27,12 +27,12 @@ from popinv_papers.instance_unlearning.training import Data, Rule, Steps, batch,
 from popinv_papers.kit.images import ImageSet, read_folder
 
 TINY = replace(
-    SIZES["workstation"], width=8, pooled=1, points=120, tested=60, steps=20,
-    tuning=4, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
-    every=20,
+    SIZES["workstation"], width=8, pooled=1, points=120, tested=30, steps=18,
+    tuning=2, group=10, quantiles=4, runs=5, subsets=4, batch=32.0, rate=0.1, sigma=0.0105,
+    every=18,
 )  # fmt: skip
 TINY_CONVEX = Convex(
-    points=160, steps=10, tuning=4, paths=2, lowest=0.01, highest=20.0, levels=4, strong=0.02,
+    points=160, steps=10, tuning=4, paths=2, lowest=0.01, highest=20.0, levels=3, strong=0.02,
     every=5,
 )  # fmt: skip
 
