@@ -142,11 +142,14 @@ TENSORS = """
 Z = np.random.default_rng(0).uniform(0.5, 1.5, (5, 2))
 
 
-@pytest.fixture(autouse=True)
-def _files(in_folder: Path) -> None:
-    Path("own").mkdir()
-    Path("own/simulator.py").write_text(textwrap.dedent(MODULE))
-    Path("own/tensors.py").write_text(textwrap.dedent(TENSORS))
+@pytest.fixture(scope="module", autouse=True)
+def _files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("files"))
+        Path("own").mkdir()
+        Path("own/simulator.py").write_text(textwrap.dedent(MODULE))
+        Path("own/tensors.py").write_text(textwrap.dedent(TENSORS))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +182,7 @@ each_way = parameters(
 )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(request: pytest.FixtureRequest) -> Iterator[Any]:
     name, source = request.param
     if source == "server":

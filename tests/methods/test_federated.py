@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from linear_population import TRUTH, linear_problem
+from tiers import parameters
 
 from popinv.inference.problem import Problem
 from popinv.methods.federated.channel import Channel
@@ -48,8 +49,11 @@ def with_own_laws() -> dict[str, Problem]:
     return {name: replace(p, data=p.data + 0.5 * i) for i, (name, p) in enumerate(parts.items())}
 
 
-@pytest.mark.parametrize("estimator", ["pseudo_likelihood", "likelihood"])
-@pytest.mark.parametrize("secure", [False, True])
+@parameters(
+    "estimator, secure",
+    [("pseudo_likelihood", False), ("likelihood", True)],
+    full=[("pseudo_likelihood", True), ("likelihood", False)],
+)
 def test_sites_with_one_law_find_the_pooled_answer(estimator, secure):
     problem = pooled_problem()
     channel = Channel(3, secure, seed=1)

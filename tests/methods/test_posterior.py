@@ -63,8 +63,8 @@ def test_the_error_of_law_and_noise_is_that_of_the_mixture():
     problem, estimate, _ = linear_problem(6)
     rng = np.random.default_rng(4)
     # The law moves by more than the posteriors are wide.
-    laws = np.concatenate(estimate) + rng.standard_normal((15, 6)) * [0.8, 0.8, 0.1, 0.1, 0.1, 0.1]
-    posteriors = sampled(problem, estimate, 80, laws=laws)
+    laws = np.concatenate(estimate) + rng.standard_normal((8, 6)) * [0.8, 0.8, 0.1, 0.1, 0.1, 0.1]
+    posteriors = sampled(problem, estimate, 50, laws=laws)
     for n in range(6):
         parts = []
         for law in laws:
@@ -275,8 +275,8 @@ def test_moves_leave_the_target_invariant_whatever_their_reference(move):
 
 def test_a_systems_draws_depend_neither_on_repetition_nor_on_when_others_finish():
     problem, estimate, _ = linear_problem(5)
-    first, again = (sampled(problem, estimate, effective=60) for _ in range(2))
-    longer = sampled(problem, estimate, effective=150)
+    first, again = (sampled(problem, estimate, effective=30) for _ in range(2))
+    longer = sampled(problem, estimate, effective=80)
     assert first.evaluations == again.evaluations
     for one, same, more in zip(first.draws, again.draws, longer.draws, strict=True):
         np.testing.assert_array_equal(one, same)
@@ -284,10 +284,10 @@ def test_a_systems_draws_depend_neither_on_repetition_nor_on_when_others_finish(
 
 
 def test_surprise_is_that_of_the_distance_from_the_population():
-    present = np.ones((300, 5), dtype=bool)
+    present = np.ones((150, 5), dtype=bool)
     present[::3, 1:3] = False
-    conditions = Conditions.stated((300, 5), np.linspace(0.5, 2, 300), present, np.zeros(5))
-    problem, (alpha, gamma), _ = linear_problem(300, conditions)
+    conditions = Conditions.stated((150, 5), np.linspace(0.5, 2, 150), present, np.zeros(5))
+    problem, (alpha, gamma), _ = linear_problem(150, conditions)
     data = problem.data.copy()
     data[7] += 50.0
     problem = replace(problem, data=data)
@@ -297,7 +297,7 @@ def test_surprise_is_that_of_the_distance_from_the_population():
     noise = problem.noise.covariance(torch.from_numpy(gamma)).numpy()
     spread = MATRIX @ np.diag(np.exp(2 * alpha[2:])) @ MATRIX.T
     exact = []
-    for n in range(300):
+    for n in range(150):
         seen = present[n]
         covariance = (spread + conditions.scale[n] ** 2 * noise)[np.ix_(seen, seen)]
         centred = (data[n] - MATRIX @ alpha[:2])[seen]

@@ -35,9 +35,9 @@ def test_errors_of_the_surrogate_widen_the_posterior_by_what_they_move_it(known)
     problem, p, gamma = known
     rng = np.random.default_rng(6)
     size = np.array([1.2, 0.8, 1.2, 0.4, 0.8])
-    errors = size * rng.standard_normal((100, 5))
+    errors = size * rng.standard_normal((40, 5))
     laws = np.repeat(p[None], len(errors), axis=0)
-    found = sample_posteriors(problem, p, 4, 200, 8000, laws, errors)
+    found = sample_posteriors(problem, p, 4, 120, 8000, laws, errors)
     for n in range(SYSTEMS):
         mean, posterior = closed_form(problem, gamma, n)
         seen = problem.conditions.present[n]
@@ -48,16 +48,16 @@ def test_errors_of_the_surrogate_widen_the_posterior_by_what_they_move_it(known)
         z = found.draws[n].reshape(-1, 2)
         deviation = np.sqrt(np.diag(exact))
         off = z.mean(axis=0) - (mean - shift.mean(axis=1))
-        # Of 200 effective draws, a mean has an error of 0.07 and a deviation of 0.05.
-        assert np.all(np.abs(off) < 0.3 * deviation)
-        np.testing.assert_allclose(z.std(axis=0), deviation, rtol=0.2)
+        # Of 120 effective draws, a mean has an error of 0.09 and a deviation of 0.065.
+        assert np.all(np.abs(off) < 0.35 * deviation)
+        np.testing.assert_allclose(z.std(axis=0), deviation, rtol=0.25)
 
 
 def test_each_draw_knows_its_law_and_error(known):
     """The observation less the error, and not the observation, has the draw's residual."""
     problem, p, _ = known
     errors = np.array([[0.0] * 5, [3.0] * 5])
-    found = sample_posteriors(problem, p, 2, 100, 2000, np.repeat(p[None], 2, axis=0), errors)
+    found = sample_posteriors(problem, p, 2, 50, 2000, np.repeat(p[None], 2, axis=0), errors)
     for n in range(SYSTEMS):
         z, places = found.draws[n].reshape(-1, 2), found.places[n].ravel()
         assert set(places) == {0, 1}
@@ -70,8 +70,8 @@ def test_through_the_solver_a_wrong_surrogate_gives_the_right_posterior(known):
     problem, p, gamma = known
     wrong = torch.from_numpy(MATRIX * 1.15)
     off = replace(problem, simulate=lambda z: z @ wrong.T)
-    found = sample_posteriors(off, p, 4, 600, 20_000)
-    solved = _Draws(off, p[None], None).through(Solver(problem.simulate), found, 1200)
+    found = sample_posteriors(off, p, 4, 400, 20_000)
+    solved = _Draws(off, p[None], None).through(Solver(problem.simulate), found, 800)
     for n in range(SYSTEMS):
         mean, posterior = closed_form(problem, gamma, n)
         deviation = np.sqrt(np.diag(posterior))

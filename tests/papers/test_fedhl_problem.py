@@ -24,13 +24,13 @@ from popinv_papers.kit.claims import write_claims
 from popinv_papers.kit.encoder import Block, Encoder
 from popinv_papers.kit.images import ImageSet
 
-TRAINING = Training((Division(10, 0.5), Division(10, np.inf), Division(100, 0.5)), 2, 2, 3)
+TRAINING = Training((Division(10, 0.5), Division(10, np.inf), Division(100, 0.5)), 2, 1, 3)
 TINY = problem.FedhlSize(
-    problem.ImagesSize(Training((Division(10, 0.5),), 3, 2, 10), 200, 40, 12, 5),
+    problem.ImagesSize(Training((Division(10, 0.5),), 2, 1, 10), 200, 40, 12, 2),
     (texts.Passages(6, 9, 80), TRAINING),
-    (texts.Passages(6, 9, 80), Training((Division(10, 0.5),), 2, 2, 3)),
+    (texts.Passages(6, 9, 80), Training((Division(10, 0.5),), 2, 1, 3)),
     5,
-    4,
+    2,
     (1, 2),
     8,
 )
@@ -53,6 +53,7 @@ def small():
         for name, size in sizes.items():
             patch.setattr(encoders, name, size)
         patch.setattr(texts, "_HEADS", 3)
+        patch.setattr(accuracies, "LEARNING_RATES", (6e-3, 2e-2))
         torch.manual_seed(0)
         drawn = Encoder().requires_grad_(False)
         # Words of a kind share one number, so that kinds can be told apart.

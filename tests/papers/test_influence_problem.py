@@ -31,19 +31,19 @@ from popinv_papers.kit.text import CATEGORIES, GROUPS
 TINY = problem.InfluenceSize(
     5,
     5,
-    20,
+    12,
     Mixture(
-        pool=200, rare=(0.1, 0.1), target=8, test=50, selected=20, landmarks=(8, 16),
+        pool=100, rare=(0.1, 0.1), target=8, test=50, selected=10, landmarks=(8, 16),
         landmarks_used=8, warm_epochs=1, epochs=1, full_epochs=1, loss_tangents=4, features=6,
     ),
     Language(
-        pretraining.LanguageModel(length=8, width=8, heads=2, layers=2, steps=60, batch_size=8),
+        pretraining.LanguageModel(length=8, width=8, heads=2, layers=2, steps=20, batch_size=8),
         pool=60, rare=0.1, target=6, test=20, selected=10, landmarks=(8, 16),
-        landmarks_used=8, warm_steps=2, steps=2, batch_size=8,
+        landmarks_used=8, warm_steps=1, steps=1, batch_size=8,
     ),
     FineTuning(
         words=6, length=8, bank_of_target=90, bank_of_others=80, pool=60, rare=0.1, target=4,
-        test=9, selected=10, landmarks=(8, 16), landmarks_used=8, warm_steps=2, steps=2,
+        test=9, selected=10, landmarks=(8, 16), landmarks_used=8, warm_steps=1, steps=1,
         batch_size=8,
     ),
     Timing(
@@ -299,7 +299,7 @@ def test_a_corpus_that_is_too_small_is_refused(corpus):
 
 def test_fine_tuning_learns_its_pool_and_keeps_texts_apart(small_encoder):
     size = replace(
-        TINY.fine_tuning, bank_of_target=150, pool=140, rare=0.25, full_epochs=40, rate=1e-2
+        TINY.fine_tuning, bank_of_target=150, pool=140, rare=0.25, full_epochs=20, rate=1e-2
     )
     texts = fine_tuning.texts_of(Path(), Path(), size, 1)
     rows = fine_tuning._rows(texts, size, np.random.default_rng(0))

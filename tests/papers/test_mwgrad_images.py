@@ -222,7 +222,7 @@ SIZE = EnsembleSize(
     tested=60,
     authors_methods=("gfsd",),
     split_kinds=("multi_mnist",),
-    authors_trained=512,
+    authors_trained=256,
     authors_epochs=2,
 )
 
