@@ -1,6 +1,6 @@
 r"""The density of an observation given the noise-free one, for any noise.
 
-With ``xi = s D(g) L u`` (:mod:`popinv.population.noise.varying`) and ``R = L L^T``,
+With ``xi = s D(g) L u`` and ``R = L L^T`` (:mod:`popinv.population.noise.varying` says which L),
 
 .. math:: \log p(y \mid g) = \sum_j \log f(r_j) - \sum_j \log(s d_j(g_j)) - \log\det L, \qquad
     r = L^{-1} D(g)^{-1} (y - g) / s,
@@ -309,7 +309,8 @@ def _density(
             # The standard deviations contain the scales, and censored entries are no residuals.
             whole = (seen if noise.independent else seen & ~censored).numpy()
             gaps = (None, None) if whole.all() else (whole, np.zeros(y.shape[1]))
-            roots = whitening(correlation, Conditions.stated(y.shape, None, *gaps))
+            stated = Conditions.stated(y.shape, None, *gaps)
+            roots = whitening(correlation, stated, noise.heavy_tails and not noise.is_series)
             if not noise.independent and censored.any():
                 joint = CensoredEntries.of(correlation, roots, seen, censored)
     ends = torch.from_numpy(low), torch.from_numpy(high)
