@@ -419,7 +419,7 @@ def test_a_number_that_is_not_finite_stops_the_descent():
     assert "System" not in str(plain.value)
     data = bad.data.copy()
     data[17] *= 1000
-    with pytest.raises(DivergenceError, match="System 17 .* in the units of the others"):
+    with pytest.raises(DivergenceError, match=r"System 17 .* in the units of the others"):
         run(begin(np.zeros(2), np.zeros(1), SMALL), replace(bad, data=data), SMALL, progress=False)
 
 
