@@ -262,15 +262,23 @@ def log_density(cell: Cell, problem: Problem, p: np.ndarray, n: int, g: np.ndarr
             rest = correlation[np.ix_(censored, censored)] - gain @ cross.T
             total += probability(a - mean, b - mean, rest)
         seen = seen & ~censored
-        factor = np.linalg.cholesky(correlation[np.ix_(seen, seen)])
+        factor = root(cell, correlation[np.ix_(seen, seen)])
         r = np.linalg.solve(factor, ((y - g) / d)[:, seen].T).T
         if cell.errors == "student":
             each = stats.t.logpdf(r, freedom, scale=width)
         else:
             each = stats.norm.logpdf(r)
         total += each.sum(axis=1) - np.log(d[:, seen]).sum(axis=1)
-        total -= np.log(np.diag(factor)).sum()
+        total -= np.linalg.slogdet(factor)[1]
     return total
+
+
+def root(cell: Cell, correlation: np.ndarray) -> np.ndarray:
+    """Return R^(1/2): the symmetric root where tails are heavy, but for a series."""
+    if cell.errors == "student" and cell.noise != "autoregressive":
+        values, vectors = np.linalg.eigh(correlation)
+        return (vectors * np.sqrt(values)) @ vectors.T
+    return np.linalg.cholesky(correlation)
 
 
 def signals(problem: Problem, p: np.ndarray, n: int, omega: np.ndarray) -> np.ndarray:
@@ -315,7 +323,7 @@ def observed(
     if cell.errors == "student":
         freedom = 2 + np.exp(p[-1])
         u = np.sqrt((freedom - 2) / freedom) * stats.t.ppf(stats.norm.cdf(u), freedom)
-    noise = d[:, None] * (u @ np.linalg.cholesky(correlation).T)
+    noise = d[:, None] * (u @ root(cell, correlation).T)
     conditions = problem.conditions
     y = (g[:, None] + conditions.scale[:, None, None] * noise).reshape(e.shape)
     y = held(y, conditions.limits.arrays)

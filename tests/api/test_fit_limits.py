@@ -85,9 +85,13 @@ def test_limits_of_logarithms_are_told_as_they_were_stated():
 
 
 def ends(given: Any) -> dict[str, np.ndarray]:
+    return read(given).limits
+
+
+def read(given: Any) -> Any:
     section = FileObservations.model_validate(given.section)
-    described = SimulatorObservations(count=6, name="c")
-    return read_fitting(section, described.described(), given=given.given).limits
+    described = SimulatorObservations.model_validate({"name": "c", **given.described})
+    return read_fitting(section, described.described(), given=given.given)
 
 
 def test_limits_of_arrays_tables_and_datasets():
@@ -108,3 +112,17 @@ def test_limits_of_arrays_tables_and_datasets():
         assert (found["censored_above"] == 9).all()
     with pytest.raises(DataError, match=r"shape \(5, 5\), and the observations \(5, 6\)"):
         given_data(y, {"censored_below": lower[:, 1:]})
+
+
+def test_marked_cells_of_a_long_table_are_limits():
+    y = observed(4)
+    cells = [f"<{0.5}" if v < 0.5 else f">{2}" if v > 2 else repr(v) for v in y.ravel().tolist()]
+    ids = np.repeat(np.arange(4), 6)
+    table = pd.DataFrame({"id": ids, "time": np.tile(TIMES, 4), "level [mg/L]": cells})
+    columns = {"system_column": "id", "time_column": "time", "value_column": "level"}
+    given = given_data(table, columns)
+    # The limits are those of all values; a value beyond one is held at it.
+    found = ends(given)
+    assert (found["censored_below"] == 0.5).all()
+    assert (found["censored_above"] == 2.0).all()
+    np.testing.assert_allclose(read(given).values, np.clip(y, 0.5, 2.0))

@@ -110,3 +110,67 @@ def test_both_kinds_of_standard_errors_and_the_value_are_shown(result):
     assert f"{value:.2f}" in result.check().loc["Log likelihood", "result"]
     # The model is linear in what varies.
     assert metrics["log_likelihood_error"] == 0.0
+
+
+def summed(deviations: tuple[float, float], slope: float = 1.0) -> popinv.Result:
+    """Return a fit of u + v seen four times, from these deviations; v may grow with the place."""
+    rng = np.random.default_rng(4)
+    u, v = rng.normal([1.0, 2.0], [0.6, 0.0 if slope != 1 else 0.8], (100, 2)).T
+    ways = torch.tensor([1.0, slope, slope**2, slope**3], dtype=torch.float64)
+    data = u[:, None] + v[:, None] * ways.numpy() + 0.3 * rng.standard_normal((100, 4))
+    start = {
+        name: {"mean": mean, "standard_deviation": deviation}
+        for name, mean, deviation in zip("uv", (1.0, 2.0), deviations, strict=True)
+    }
+    return popinv.fit(
+        data,
+        lambda z: z[:, :1] + z[:, 1:] * ways,
+        law={"kind": "normal", "start": start},
+        noise="isotropic",
+        descent=SHORT,
+        tests=False,
+        progress=False,
+    )
+
+
+def test_two_variances_of_which_the_data_show_the_sum_are_not_determined():
+    name = "u_standard_deviation^2 + v_standard_deviation^2"
+    tables = [summed(start).summary() for start in ((0.3, 0.5), (1.5, 0.5))]
+    for table in tables:
+        deviations = ["u_standard_deviation", "v_standard_deviation"]
+        unknown = [*deviations, "u_mean", "v_mean"]
+        assert table.loc[unknown, ["lower", "upper", "standard_error"]].isna().all(axis=None)
+        assert np.isfinite(table.loc[["noise_standard_deviation", name], "upper"]).all()
+    one, other = (table.loc[name] for table in tables)
+    # The variance of a mean of four over the systems, less that of the noise.
+    assert one["estimate"] == pytest.approx(other["estimate"], rel=0.01)
+    assert one["lower"] < 1.0 < one["upper"]
+    # The error of the logarithm of a variance from 100 systems.
+    error = one["standard_error"] / one["estimate"]
+    assert error == pytest.approx(np.sqrt(2 / 100), rel=0.1)
+
+
+def test_a_variance_of_zero_that_the_data_show_keeps_its_interval():
+    result = summed((0.5, 0.5), slope=0.5)
+    table = result.summary()
+    assert table.loc["v_standard_deviation", "lower"] == 0
+    assert table.loc["v_standard_deviation", "upper"] < 0.3
+    assert "undetermined" not in result.metrics or result.metrics["undetermined"] == "none"
+    assert not [name for name in table.index if "^2" in name]
+
+
+def test_law_and_noise_of_one_observation_are_told_apart_by_nobody():
+    rng = np.random.default_rng(2)
+    table = popinv.fit(
+        rng.normal(1.0, 0.8, (80, 1)),
+        lambda z: 1.0 * z,
+        law={"kind": "normal", "start": {"a": {"mean": 1.0, "standard_deviation": 0.1}}},
+        noise={"kind": "isotropic", "start": {"standard_deviation": 0.3}},
+        descent=SHORT,
+        tests=False,
+        progress=False,
+    ).summary()
+    both = ["a_standard_deviation", "noise_standard_deviation"]
+    assert table.loc[both, "upper"].isna().all()
+    together = table.loc["a_standard_deviation^2 + noise_standard_deviation^2"]
+    assert together["lower"] < 0.64 < together["upper"]

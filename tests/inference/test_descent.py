@@ -416,8 +416,13 @@ def test_a_deviation_on_its_way_to_zero_does_not_hold_up_the_others():
 def test_a_number_that_is_not_finite_stops_the_descent():
     problem = noise_problem()
     bad = replace(problem, simulate=lambda z: torch.full((len(z), 4), torch.nan))
-    with pytest.raises(DivergenceError, match="step 0 of the descent"):
+    with pytest.raises(DivergenceError, match="step 0 of the descent") as plain:
         run(begin(np.zeros(2), np.zeros(1), SMALL), bad, SMALL, progress=False)
+    assert "System" not in str(plain.value)
+    data = bad.data.copy()
+    data[17] *= 1000
+    with pytest.raises(DivergenceError, match=r"System 17 .* in the units of the others"):
+        run(begin(np.zeros(2), np.zeros(1), SMALL), replace(bad, data=data), SMALL, progress=False)
 
 
 def test_a_checkpoint_of_another_descent_is_refused():

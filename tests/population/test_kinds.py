@@ -6,12 +6,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
+import numpy as np
 import pytest
+import xarray as xr
 
 import popinv.population
 from popinv.forward.section import forward_section
+from popinv.inference.intervals import intervals
+from popinv.population.constraints import entrywise
 from popinv.population.contract import check_law, check_noise
 from popinv.population.kinds import Law, Noise, law_section, noise_section
 from popinv.population.noise.kernel import KERNELS
@@ -101,6 +106,43 @@ def test_noise_that_pools_observations_has_no_parameter_more_for_one_more(name):
     assert section.pools_observations == (few == many and section.kind != "blocks")
 
 
+@pytest.mark.parametrize("size", [0.05, 1.0, 6.0])
+@pytest.mark.parametrize("of_ends", [None, (-1.0, 0.7), (-np.inf, 0.4), (-0.6, np.inf)])
+def test_intervals_hold_their_estimates_within_the_domain(size, of_ends):
+    """The ends of all kinds: by the covariance, and by a profile with or without a boundary."""
+    observed, rng = forward_section(RING).observed(1), np.random.default_rng(2)
+    noises = [noise_section(section).model(observed) for section in NOISES.values()]
+    laws = [law_section(own).law(forward_section(model)) for model, own in LAWS.values()]
+    pairs = [(laws[3], noise) for noise in noises] + [(law, noises[0]) for law in laws]
+    for law, noise in pairs:
+        entries = len(law.names) + len(noise.names)
+        p = 0.3 * rng.standard_normal(entries)
+        root = size * rng.standard_normal((entries, entries)) / np.sqrt(entries)
+        alpha, gamma = np.split(p, [len(law.names)])
+        estimate = xr.Dataset(
+            {
+                "alpha": ("law_parameter", alpha),
+                "gamma": ("noise_parameter", gamma),
+                "covariance": (("estimated", "estimated_other"), root @ root.T),
+            }
+        )
+        constraints = (*law.constraints, *noise.constraints)
+        natural = np.concatenate([law.to_natural(alpha), noise.to_natural(gamma)])
+        if of_ends:
+            # Only numbers with one finite end have a profile, if they are coordinates themselves.
+            positive = np.array([each.scale == "log" for each in constraints])
+            positive &= np.isclose(entrywise(constraints, p), natural)
+            ends = np.where(positive[:, None], p[:, None] + of_ends, np.nan)
+            estimate["ends"] = (("estimated", "end"), ends)
+        problem = SimpleNamespace(law=law, noise=noise, d_alpha=len(alpha), units=20)
+        found = intervals(problem, estimate)
+        low, high = (np.concatenate([found[part][end] for part in found]) for end in (0, 1))
+        names = (*law.names, *noise.names)
+        for name, constraint, *values in zip(names, constraints, low, natural, high, strict=True):
+            least, largest = constraint.ends
+            assert least <= values[0] <= values[1] <= values[2] <= largest, (name, values)
+
+
 SELECTED = {
     "matern_field beside": ("law", LAWS["matern_field beside"]),
     **{name: ("noise", noise) for name, noise in NOISES.items()},
@@ -112,6 +154,7 @@ LOADED = """
 import json, os, sys
 import numba, scipy.stats, torch
 from popinv.forward.section import forward_section
+from popinv.inference.intervals import intervals
 from popinv.population.kinds import law_section, noise_section
 
 ring, selected = json.loads(sys.argv[1])

@@ -20,7 +20,14 @@ from popinv.errors import DataError
 from popinv.observation_files.fit import InMemory
 from popinv.observation_files.known_columns import source_columns
 from popinv.observation_files.limit_keys import VARIABLES
-from popinv.sections.tables import Seen, different_times, is_number, named_column, text_frame
+from popinv.sections.tables import (
+    Seen,
+    different_times,
+    is_number,
+    limit_of,
+    named_column,
+    text_frame,
+)
 from popinv.sections.units import name_and_unit
 
 _SYSTEM, _TIME = "system", "time"
@@ -275,6 +282,9 @@ def _of_long(
 ) -> GivenData:
     section = {"layout": "long", **section}
     value = named_column(frame, section["value_column"], "value_column")
+    if any(limit_of(cell) for cell in frame[value].unique()):
+        # Cells such as <0.4 or >7 are limits.
+        section = {"censoring_column": section["value_column"], **section}
     name, units = name_and_unit(value)
     described: dict[str, Any] = {"name": _identifier(name)}
     if units:

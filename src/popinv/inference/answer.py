@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -32,6 +32,7 @@ from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.simulator import is_exact
 
+_TWICE = float(np.log(2.0))
 # Draws from the estimate's normal law, for pictures and for null distributions with its error.
 _DRAWS = 200
 # Covariances of an estimate.
@@ -146,7 +147,7 @@ def _with_undetermined(
     problem: Problem, chosen: xr.Dataset, estimator: str
 ) -> tuple[xr.Dataset, _Found]:
     """Return the chosen estimate with covariances of the determined part, and this part."""
-    held = {*boundaries(chosen), *settled(chosen)}
+    held = sorted({*boundaries(chosen), *settled(chosen)})
     free = problem.held(held)
     known = moments = identifiability(free, *parameters_of(chosen))
     bread, likelihood = chosen["bread"].values, None
@@ -157,6 +158,13 @@ def _with_undetermined(
     through = chosen.attrs.get("through") if likelihood else None
     surrogate = (through or _simulator(problem)) == "surrogate"
     undetermined = Undetermined.of(moments, likelihood, information, surrogate)
+    if held:
+        # At the boundary, an entry seems to move nothing, and hides what others share with it.
+        inside = _inside(problem, chosen, held)
+        everywhere = identifiability(problem, *problem.split(inside))
+        undetermined = undetermined.sharing(everywhere, held, inside)
+        known = known if undetermined.inside is None else everywhere
+    told = undetermined.combinations(problem, estimate_of(chosen), chosen["covariance"].values)
     within = {
         name: (chosen[name].dims, undetermined.within(chosen[name].values), chosen[name].attrs)
         for name in _COVARIANCES
@@ -164,12 +172,20 @@ def _with_undetermined(
     }
     chosen = chosen.assign(within)
     every = np.array([*read_names(problem.law), *problem.noise.names])
-    told = undetermined.combinations(problem, estimate_of(chosen), chosen["covariance"].values)
     chosen = chosen.assign_attrs(
         undetermined=json.dumps(every[undetermined.entries].tolist()),
         determined_combinations=json.dumps([asdict(each) for each in told]),
     )
     return chosen, _Found(known, undetermined, parameter_names(problem))
+
+
+def _inside(problem: Problem, chosen: xr.Dataset, held: Sequence[int]) -> np.ndarray:
+    """Return p (n_p,) with entries at a boundary, or near it, moved into their interval."""
+    p, (lower, upper) = estimate_of(chosen), chosen["ends"].values.T
+    for i in held:
+        # Half of the largest natural value, or twice the smallest.
+        p[i] = max(p[i], upper[i] - _TWICE) if np.isfinite(upper[i]) else lower[i] + _TWICE
+    return p
 
 
 def _ends(

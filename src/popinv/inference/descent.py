@@ -61,7 +61,7 @@ from popinv.inference.covariance_step import (
 )
 from popinv.inference.problem import DescentState, Problem
 from popinv.inference.settings import CurvatureSettings, DescentSettings
-from popinv.inference.stated_values import in_words
+from popinv.inference.stated_values import farthest_system, in_words
 from popinv.inference.trust_region import longest_steps
 from popinv.late import torch
 from popinv.optimisation.bounded import bounded_step
@@ -181,7 +181,7 @@ def step(
     if not (torch.isfinite(loss) and torch.isfinite(gradient).all()):
         raise DivergenceError(
             f"step {k} of the descent: the loss or its gradient is not finite at "
-            f"{in_words(problem, state.parameters)}"
+            f"{in_words(problem, state.parameters)}. {farthest_system(problem)}".removesuffix(". ")
         )
 
     fixed_loss = np.nan

@@ -28,6 +28,7 @@ from scipy.special import gammaincinv, stdtrit
 
 from popinv.inference.problem import Problem
 from popinv.inference.result import parameters_of
+from popinv.population.constraints import entrywise
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 
@@ -144,7 +145,7 @@ def law_interval(
 def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return the ends of the 95 % intervals of ``law`` and ``noise``, in natural values.
 
-    An end that the data do not determine is 0 or infinite.
+    An end that the data do not determine is that of the parameter's domain, such as 0 or infinity.
 
     Parameters
     ----------
@@ -157,12 +158,12 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
     law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], units, lost))
     noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], units, lost)
     if "ends" in estimate:
-        # Only positive parameters have their own ends, and exp maps these to natural values.
-        for ends, first in ((law, 0), (noise, d_alpha)):
-            own = estimate["ends"].values[first : first + len(ends[0])]
-            for side in range(2):
-                known = ~np.isnan(own[:, side])
-                ends[side][known] = np.exp(own[known, side])
+        parts = (law, problem.law, slice(d_alpha)), (noise, problem.noise, slice(d_alpha, None))
+        for ends, family, part in parts:
+            own = estimate["ends"].values[part]
+            for end, values in zip(ends, own.T, strict=True):
+                known = ~np.isnan(values)
+                end[known] = entrywise(family.constraints, values)[known]
     return {"law": (law[0], law[1]), "noise": (noise[0], noise[1])}
 
 

@@ -9,6 +9,8 @@ Entries without a meaning of their own are left out
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import xarray as xr
 
@@ -18,6 +20,10 @@ from popinv.population.laws.base import Law
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.units import Described, law_parameters, noise_parameters
+
+# A system at more scaled median deviations than this is far from all others; and the number of
+# systems that are looked at.
+_FAR, _LOOKED_AT = 50.0, 20_000
 
 
 def stated_entries(law: Law) -> np.ndarray:
@@ -85,6 +91,31 @@ def in_words(problem: Problem, p: np.ndarray, most: int = 6) -> str:
     pairs += [(f"noise {name}", v) for name, v in zip(problem.noise.names, noise, strict=True)]
     shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in pairs]
     return ", ".join(shown[:most]) + (", ..." if len(shown) > most else "")
+
+
+def farthest_system(problem: Problem) -> str:
+    """Return a sentence that names a system far from all others, or an empty string.
+
+    With the median m_j of the observations at entry j and their scaled median deviation s_j, the
+    distance of a system is the median of ``|y_j - m_j| / s_j`` over its entries. Data in other
+    units lie hundreds of deviations away.
+    """
+    rows = slice(0, _LOOKED_AT)
+    y = np.where(problem.conditions.present[rows], problem.data[rows], np.nan)
+    with warnings.catch_warnings():
+        # An entry that nobody has, or a system without entries.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        off = np.abs(y - np.nanmedian(y, axis=0))
+        spread = 1.4826 * np.nanmedian(off, axis=0)
+        distance = np.nanmedian(np.where(spread > 0, off / spread, np.nan), axis=1)
+    if not (distance > _FAR).any():
+        return ""
+    worst = int(np.nanargmax(distance))
+    return (
+        f"System {problem.numbers[worst]} (counted from 0) lies {distance[worst]:.3g} median "
+        "deviations from the others: are its values in the units of the others? Correct it, or "
+        "leave it out"
+    )
 
 
 def as_read(law: Law, dataset: xr.Dataset) -> xr.Dataset:

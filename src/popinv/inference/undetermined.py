@@ -15,6 +15,7 @@ direction of the forward model itself the intervals are right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,11 +73,15 @@ class Undetermined:
     weak : ndarray of shape (m, n_p), optional
         The other directions of which identifiability warns through a surrogate, each over the
         standard errors by which the observations move along it.
+    inside : tuple of ndarray of shape (n_p,) and (n_p, n_p), optional
+        The point at which directions hold nothing, if it is not the estimate, and the covariance
+        that the moments allow there along the other directions.
     """
 
     directions: np.ndarray
     scales: np.ndarray
     weak: np.ndarray | None = None
+    inside: tuple[np.ndarray, np.ndarray] | None = None
 
     @classmethod
     def of(
@@ -106,12 +111,34 @@ class Undetermined:
         along = np.einsum("ki,ij,kj->k", plain, information, plain)
         found = found[along < _LEAST_INFORMATION * (plain**2) @ np.diag(information)]
         own = likelihood.directions[likelihood.singular_values < _NOTHING]
-        own = scipy.linalg.orth((own * likelihood.scales / scales).T).T.reshape(-1, len(scales))
-        for direction in found:
-            rest = direction - own.T @ (own @ direction)
-            if (length := float(np.linalg.norm(rest))) > _ANOTHER:
-                own = np.concatenate([own, rest[None] / length])
+        own = _joined(own * likelihood.scales / scales, found)
         return cls(own, scales, _weak(likelihood, scales) if surrogate else None)
+
+    def sharing(
+        self, known: Identifiability, held: Sequence[int], inside: np.ndarray
+    ) -> Undetermined:
+        """Return this with the directions that hold nothing once entries leave their boundary.
+
+        If the data show the sum of two variances alone, one of the deviations may end at zero. The
+        other one is then no better determined.
+
+        Parameters
+        ----------
+        known : Identifiability
+            At a point where no entry is at its boundary.
+        held : sequence of int
+            The entries that are at their boundary, or near it, at the estimate.
+        inside : ndarray of shape (n_p,)
+            That point.
+        """
+        scales = np.where(known.scales > 0, known.scales, 1.0)
+        found = known.directions[known.singular_values < _NOTHING]
+        if not np.any(np.abs(found[:, list(held)]) > _PART):
+            return self
+        directions = _joined(self.directions * self.scales / scales, found)
+        shown = known.singular_values >= _NOTHING
+        root = known.directions[shown] * known.scales / known.singular_values[shown, None]
+        return Undetermined(directions, scales, self.weak, (inside, root.T @ root))
 
     @property
     def entries(self) -> np.ndarray:
@@ -151,21 +178,59 @@ class Undetermined:
         rows = _simplest(scipy.linalg.null_space(along).T, near)
         names, logs = _names(problem)
         t, found = float(stdtrit(problem.units - 1, 0.975)), []
+        within, whole = self.within(covariance), np.zeros(len(p))
         for row in rows:
-            value = float(row @ p[among])
-            error = float(np.sqrt(row @ covariance[np.ix_(among, among)] @ row))
-            half = t * error
-            each = zip(row.tolist(), among.tolist(), strict=True)
-            used = [(c, names[i], bool(logs[i])) for c, i in each if c]
-            ends = np.array([value, value - half, value + half])
-            product = all(log for _, _, log in used)
-            ends = np.exp(ends) if product else ends
-            name = _product(used) if product else _sum(used)
-            value, lower, upper = map(float, ends)
-            found.append(
-                Combination(name, value, lower, upper, error * value if product else error)
-            )
+            used = among[row != 0]
+            terms = [(c, names[i], bool(logs[i])) for c, i in zip(row, among, strict=True) if c]
+            whole[:], whole[among] = 0.0, row
+            if self.inside is not None and logs[used].all():
+                point, allowed = self.inside
+                weights = _squares(whole[used] / np.exp(2 * point[used]), near)
+                if weights is not None:
+                    each = zip(weights, used, strict=True)
+                    name = _sum([(float(c), f"{names[i]}^2", False) for c, i in each])
+                    value = float(np.log(weights @ np.exp(2 * p[used])))
+                    parts = weights * np.exp(2 * point[used])
+                    slope = 2 * parts / parts.sum()
+                    error = float(np.sqrt(slope @ allowed[np.ix_(used, used)] @ slope))
+                    found.append(_combination(name, value, error, t, True))
+                    continue
+            error = float(np.sqrt(whole @ within @ whole))
+            product = all(log for _, _, log in terms)
+            name = _product(terms) if product else _sum(terms)
+            found.append(_combination(name, float(whole @ p), error, t, product))
         return found
+
+
+def _joined(own: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return orthonormal directions (k, n_p): those of a set, and what others have beyond it."""
+    own = scipy.linalg.orth(own.T).T.reshape(-1, others.shape[1])
+    for direction in others:
+        rest = direction - own.T @ (own @ direction)
+        if (length := float(np.linalg.norm(rest))) > _ANOTHER:
+            own = np.concatenate([own, rest[None] / length])
+    return own
+
+
+def _combination(name: str, value: float, error: float, t: float, of_logs: bool) -> Combination:
+    """Return a combination with this value and standard error, or with these of its logarithm."""
+    ends = np.array([value, value - t * error, value + t * error])
+    ends = np.exp(ends) if of_logs else ends
+    value, low, high = map(float, ends)
+    return Combination(name, value, low, high, error * value if of_logs else error)
+
+
+def _squares(weights: np.ndarray, near: float) -> np.ndarray | None:
+    """Return weights of squares, of which the first is 1, or None if they are no sum of squares.
+
+    A direction of logarithms along which ``sum w_i s_i^2`` is constant is orthogonal to
+    ``(w_i s_i^2)``.
+    """
+    if len(weights) < 2 or np.any(weights <= 0):
+        return None
+    weights = weights / weights[0]
+    whole = np.maximum(np.round(weights), 1.0)
+    return np.where(np.abs(weights / whole - 1) < near, whole, weights)
 
 
 def _weak(known: Identifiability, scales: np.ndarray) -> np.ndarray:

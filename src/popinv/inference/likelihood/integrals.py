@@ -140,20 +140,28 @@ class Integrals:
         """Return the modes, searched from a given start or from draws of the law."""
         steps = settings.first_mode_steps
         if start is not None:
-            return self._search(start, settings.mode_steps if self.near_normal else steps)
+            modes = self._search(start, settings.mode_steps if self.near_normal else steps)
+            if self.density.is_normal:
+                return modes
+            # Signals that the law has moved across zero do not come back where noise grows.
+            return self._escaped(modes, start, steps)
         modes = self._search(self._best_draws("mode_starts")[0], steps)
+        zero = torch.zeros_like(modes.omega)
         if not self.density.is_normal:
-            everyone, zero = torch.arange(len(modes.omega)), torch.zeros_like(modes.omega)
-            modes = _better(modes, everyone, self._search(zero, steps))
+            modes = _better(modes, torch.arange(len(zero)), self._search(zero, steps))
+        return self._escaped(modes, zero, steps)
+
+    def _escaped(self, modes: Modes, start: torch.Tensor, steps: int) -> Modes:
+        """Return modes of which suspicious ones are replaced by better ones, if there are any."""
         misfit = (self.density.at(modes.signal).residual ** 2).sum(dim=1)
         suspects = suspicious(misfit, modes.omega, self.density.seen)
-        if len(suspects):
-            block, start = self.of(suspects), torch.zeros_like(modes.omega[suspects])
-            for factor in LOUDER:
-                louder = replace(block, density=block.density.louder(factor))
-                start = louder._search(start, steps).omega
-            modes = _better(modes, suspects, block._search(start, steps))
-        return modes
+        if not len(suspects):
+            return modes
+        block, point = self.of(suspects), start[suspects]
+        for factor in LOUDER:
+            louder = replace(block, density=block.density.louder(factor))
+            point = louder._search(point, steps).omega
+        return _better(modes, suspects, block._search(point, steps))
 
     def all_modes(self, settings: MarginalSettings, starts: str) -> list[Modes]:
         """Return the modes at which searches from separate draws of the law end.

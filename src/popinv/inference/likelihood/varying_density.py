@@ -1,6 +1,6 @@
 r"""The density of an observation given the noise-free one, for any noise.
 
-With ``xi = s D(g) L u`` (:mod:`popinv.population.noise.varying`) and ``R = L L^T``,
+With ``xi = s D(g) L u`` and ``R = L L^T`` (:mod:`popinv.population.noise.varying` says which L),
 
 .. math:: \log p(y \mid g) = \sum_j \log f(r_j) - \sum_j \log(s d_j(g_j)) - \log\det L, \qquad
     r = L^{-1} D(g)^{-1} (y - g) / s,
@@ -48,6 +48,8 @@ from popinv.population.noise.intervals import (
 from popinv.population.noise.student import location_information, scale_information
 from popinv.population.noise.varying import VaryingNoise
 
+# Size of an observation of zero, as a share of the largest of its system.
+_LEAST_SIZE = 1e-3
 # Steps of gamma, for derivatives by central differences.
 _STEP = 1e-4
 
@@ -73,6 +75,8 @@ class VaryingDensity(Density):
         The censored entries, if the noise is correlated.
     moved : tuple of (VaryingDensity, VaryingDensity)
         The densities at gamma moved up and down by a step in each free entry.
+    sized : Tensor of shape (n, d_y), optional
+        Standard deviations d that replace those of the signal.
     """
 
     noise: VaryingNoise
@@ -85,6 +89,7 @@ class VaryingDensity(Density):
     whitening: Whitening
     joint: CensoredEntries | None = None
     moved: tuple[tuple[VaryingDensity, VaryingDensity], ...] = ()
+    sized: torch.Tensor | None = None
 
     @cached_property
     def exact(self) -> torch.Tensor:
@@ -113,6 +118,7 @@ class VaryingDensity(Density):
             whitening=self.whitening.rows(index),
             joint=None if self.joint is None else self.joint.rows(index),
             moved=tuple((up.rows(index), down.rows(index)) for up, down in self.moved),
+            sized=None if self.sized is None else self.sized[index],
         )
 
     def residual(self, g: torch.Tensor) -> torch.Tensor:
@@ -145,8 +151,18 @@ class VaryingDensity(Density):
         return total + inside.sum(dim=-1)
 
     def louder(self, factor: float) -> VaryingDensity:
-        """Return the density with all deviations times a factor, without its derivatives."""
-        return replace(self, scale=self.scale * factor, moved=())
+        """Return the density with all deviations times a factor, without its derivatives.
+
+        Noise that grows has the size that belongs to the observations. Its own density vanishes
+        where a signal is zero, so that no search crosses from one sign to the other.
+        """
+        sized = self.sized
+        if sized is None and self.noise.grows != "constant":
+            seen = torch.where(self.there, torch.where(self.low.isfinite(), self.low, self.high), 0)
+            most = seen.abs().max(dim=1, keepdim=True).values
+            seen = torch.where(seen == 0, _LEAST_SIZE * most, seen)
+            sized = self.noise.deviations(self.gamma, seen, self.covariates)
+        return replace(self, scale=self.scale * factor, moved=(), sized=sized)
 
     def at(self, g: torch.Tensor) -> AtSignal:
         """Return the density at signals of shape (n, ..., d_y)."""
@@ -184,7 +200,7 @@ class VaryingDensity(Density):
         """Return W for g of shape (n, d_y), shape (n, d_y, d_y)."""
         at = g.detach().clone().requires_grad_(True)
         with torch.enable_grad():
-            d = self.scale[:, None] * self.noise.deviations(self.gamma, at, self.covariates)
+            d = self.scale[:, None] * self._deviations(at)
             logs = torch.log(d).sum()
             rate = torch.zeros_like(at)
             if logs.requires_grad:
@@ -211,10 +227,16 @@ class VaryingDensity(Density):
         grown = 0.5 * of_scale * rate[:, :, None] * rate[:, None, :] * both
         return location * precision * moves[:, :, None] * moves[:, None, :] + grown
 
+    def _deviations(self, g: torch.Tensor) -> torch.Tensor:
+        """Return d for signals (n, ..., d_y)."""
+        if self.sized is not None:
+            return self._along(self.sized, g).expand(g.shape)
+        return self.noise.deviations(self.gamma, g, self.covariates)
+
     def _standardised(self, g: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return s d and r, each of the shape of g."""
         exact, y, scale = (self._along(x, g) for x in (self.exact, self.low, self.scale[:, None]))
-        d = scale * self.noise.deviations(self.gamma, g, self.covariates)
+        d = scale * self._deviations(g)
         # Infinite limits are left out before the division.
         y = torch.where(exact, y, 0.0)
         return d, self.whitening.apply(torch.where(exact, (y - g) / d, 0.0))
@@ -309,7 +331,8 @@ def _density(
             # The standard deviations contain the scales, and censored entries are no residuals.
             whole = (seen if noise.independent else seen & ~censored).numpy()
             gaps = (None, None) if whole.all() else (whole, np.zeros(y.shape[1]))
-            roots = whitening(correlation, Conditions.stated(y.shape, None, *gaps))
+            stated = Conditions.stated(y.shape, None, *gaps)
+            roots = whitening(correlation, stated, noise.heavy_tails and not noise.is_series)
             if not noise.independent and censored.any():
                 joint = CensoredEntries.of(correlation, roots, seen, censored)
     ends = torch.from_numpy(low), torch.from_numpy(high)

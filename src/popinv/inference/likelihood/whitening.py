@@ -172,7 +172,9 @@ class Whitening:
         return 0.5 * (square - change.trace[self.pattern, None])
 
 
-def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
+def whitening(
+    covariance: torch.Tensor, conditions: Conditions, symmetric: bool = False
+) -> Whitening:
     """Return the whitening of systems with these scales and gaps.
 
     Parameters
@@ -181,6 +183,9 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
         Gamma, the noise of scale 1, of all systems or of each.
     conditions : Conditions
         Conditions of the n systems.
+    symmetric : bool
+        Whether L is the symmetric root of the observed part of Gamma. It has no order of the
+        entries, which matters if the residuals are not normal.
 
     Raises
     ------
@@ -198,10 +203,16 @@ def whitening(covariance: torch.Tensor, conditions: Conditions) -> Whitening:
     both = seen[:, :, None] & seen[:, None, :]
     # Missing entries become independent with variance 1, and are removed from the inverse.
     eye = torch.eye(d_y, dtype=dtype)
-    factor, failed = torch.linalg.cholesky_ex(torch.where(both, covariance, eye))
+    matrices = torch.where(both, covariance, eye)
+    factor, failed = torch.linalg.cholesky_ex(matrices)
     if failed.any():
         raise DivergenceError("the noise covariance is not positive definite")
-    inverse = torch.linalg.solve_triangular(factor, eye.expand(len(factor), d_y, d_y), upper=False)
+    if symmetric:
+        values, vectors = torch.linalg.eigh(matrices)
+        inverse = (vectors * values[:, None] ** -0.5) @ vectors.mT
+    else:
+        identity = eye.expand(len(factor), d_y, d_y)
+        inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
     logdet = torch.log(factor.diagonal(dim1=1, dim2=2)).sum(dim=1)
     index = torch.from_numpy(pattern.reshape(-1))
     entries = seen.sum(dim=1)

@@ -1,16 +1,18 @@
 r"""Noise that grows with the signal, has heavy tails, or depends on covariates.
 
 A family of constant Gaussian covariances, the base, gives standard deviations sigma_j and a
-correlation matrix R = L L^T. The noise of a system with signal g and covariates x is
+correlation matrix R. The noise of a system with signal g and covariates x is
 
-.. math:: \xi = D(g, x)\, L\, u, \qquad D = \operatorname{diag}(d_j), \qquad
+.. math:: \xi = D(g, x)\, R^{1/2}\, u, \qquad D = \operatorname{diag}(d_j), \qquad
     d_j = e^{c^T x} \cdot
     \begin{cases} \sigma_j & \text{constant} \\ \sigma_j |g_j| & \text{proportional} \\
     \sqrt{\sigma_j^2 + b^2 g_j^2} & \text{combined,} \end{cases}
 
 with u independent of mean 0 and variance 1: standard normal, or of Student's t distribution with
 nu > 2 degrees of freedom, divided by its standard deviation. d_j is thus the standard deviation
-for either. With an autoregressive base, L u is an autoregression with innovations u.
+for either. The root is the symmetric one, so that the noise does not depend on the order of the
+observations. An autoregressive base has an order, that of time: its root is the Cholesky factor,
+with which R^{1/2} u is an autoregression with innovations u. For normal u all roots are equal.
 
 A system may be observed at m of the base's places. Its noise then has the sigma and the R of these
 places (:mod:`popinv.population.places`).
@@ -27,6 +29,7 @@ from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.student import student_of_normal
+from popinv.population.noise.time_series import AutoregressiveNoise
 
 # Value of ``grows`` for noise that equals its base.
 _AS_IT_IS = "constant"
@@ -171,13 +174,26 @@ class VaryingNoise(WrappedNoise):
         """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows."""
         tails = self.tails(gamma)
         u = e if tails is None else student_of_normal(e, tails)
-        if self._own_places:
-            factor = torch.linalg.cholesky(self.correlation(gamma, covariates))
-            correlated = (factor @ u[..., None])[..., 0]
+        if self._own_places or (tails is not None and not self.is_series):
+            root = self.root(gamma, covariates)
+            correlated = (root @ u[..., None])[..., 0]
         else:
             sigma = torch.sqrt(torch.diagonal(self._base_covariance(gamma)))
             correlated = self.base.sample(self.within(gamma), u) / sigma
         return self.deviations(gamma, signal, covariates) * correlated
+
+    @property
+    def is_series(self) -> bool:
+        """Whether the noise is an autoregression, from each time to the next."""
+        return isinstance(self.family, AutoregressiveNoise)
+
+    def root(self, gamma: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
+        """Return R^{1/2}, of the shape of R."""
+        correlation = self.correlation(gamma, covariates)
+        if self.is_series or not self.heavy_tails:
+            return torch.linalg.cholesky(correlation)
+        values, vectors = torch.linalg.eigh(correlation)
+        return (vectors * torch.sqrt(values)[..., None, :]) @ vectors.mT
 
     def mean_covariance(
         self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
