@@ -51,13 +51,13 @@ def kept(name: str, make: Callable[[Path], object], *given: object) -> Path:
     *given
         What the result depends on besides the code; its ``repr`` says all.
     """
-    digest = hashlib.sha256(f"{code()}{given!r}".encode()).hexdigest()[:16]
+    # What a test enters through it is recorded in each process.
+    own = os.environ.get(reach.FOLDER) and f"{os.environ[reach.FOLDER]} {os.getpid()}"
+    digest = hashlib.sha256(f"{code()}{given!r}{own}".encode()).hexdigest()[:16]
     path = cache_folder("tests") / f"{name}-{digest}"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path.parent / name}.lock"):
-        # What a test enters through it is recorded anew.
-        if not path.exists() or os.environ.get(reach.FOLDER):
-            shutil.rmtree(path, ignore_errors=True)
+        if not path.exists():
             # One that was killed leaves a part, which nobody takes for the whole.
             part = path.with_name(f"{name}.part")
             shutil.rmtree(part, ignore_errors=True)

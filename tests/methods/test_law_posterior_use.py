@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
-from tiers import parameters
 
 import popinv
-from benchmarks.few_systems import Grid, LayoutLikelihood
+from benchmarks.few_systems import Grid
 from popinv.charts.csv_writer import numbers_of_sheet
 from popinv.inference.build import descent_problem
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -52,15 +51,10 @@ def study_input(asked):
     return StudyInput(asked, 1, stores, model.forward, model.law, model.noise)
 
 
-# By default, the same likelihood is computed by a formula that is quicker.
-@parameters("draws, warmup, quick", [(100, 50, True)], full=[(250, 200, False)])
-def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(
-    draws, warmup, quick, tmp_path, monkeypatch
-):
+@pytest.mark.full
+def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(tmp_path):
     pytest.importorskip("numpyro")
-    likelihood = LayoutLikelihood(observations())
-    if quick:
-        monkeypatch.setattr("popinv.inference.law_posterior.ClosedForm", lambda _: likelihood)
+    draws, warmup = 250, 200
     outcome = use(study_input(PosteriorOfLaw(draws=draws, warmup=warmup, predicted=40)))
     assert outcome.metrics["reliable"] == 1
     assert outcome.metrics["surrogate_error"] == "there is no surrogate"
@@ -74,9 +68,8 @@ def test_a_use_has_the_posterior_of_a_grid_and_writes_its_groups(
     width = exact[:, 2] - exact[:, 0]
     found = table[["2.5 %", "median", "97.5 %"]].to_numpy()
     # With 500 effective draws an end is good to about a fourteenth of the width.
-    times = (250 / draws) ** 0.5
-    assert np.all(np.abs(found - exact) < 0.2 * times * width[:, None])
-    assert np.all(np.abs(found[:, 1] - exact[:, 1]) < 0.06 * times * width)
+    assert np.all(np.abs(found - exact) < 0.2 * width[:, None])
+    assert np.all(np.abs(found[:, 1] - exact[:, 1]) < 0.06 * width)
     assert np.isnan(table.loc["a_mean", "prior 2.5 %"])
     # A half-Student-t of 4 degrees of freedom with the scale 2.5 times 0.8.
     assert table.loc["a_standard_deviation", "prior 97.5 %"] == pytest.approx(2 * 3.495, rel=0.15)

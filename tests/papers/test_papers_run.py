@@ -58,6 +58,7 @@ def test_papers_are_used_on_a_finished_study(finished, tiny):
         assert (folder / f"downstream/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_the_test_problems_are_one_target(finished, tiny):
     finished.configure(tiny)
     done = finished.run("--dry-run", "downstream")
