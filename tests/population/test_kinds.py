@@ -154,7 +154,6 @@ LOADED = """
 import json, os, sys
 import numba, scipy.stats, torch
 from popinv.forward.section import forward_section
-from popinv.inference.intervals import intervals
 from popinv.population.kinds import law_section, noise_section
 
 ring, selected = json.loads(sys.argv[1])

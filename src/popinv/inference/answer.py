@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import xarray as xr
 
+from popinv.errors import DivergenceError
 from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.choice import ESTIMATORS, choose, words
 from popinv.inference.discrepancy_bands import discrepancy_dataset, size_ends
@@ -28,6 +30,7 @@ from popinv.inference.standard_errors import FEW_SYSTEMS
 from popinv.inference.stated_values import read_names
 from popinv.inference.undetermined import Undetermined
 from popinv.judgement.hausman import describe, hausman
+from popinv.late import torch
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.simulator import is_exact
@@ -161,9 +164,11 @@ def _with_undetermined(
     if held:
         # At the boundary, an entry seems to move nothing, and hides what others share with it.
         inside = _inside(problem, chosen, held)
-        everywhere = identifiability(problem, *problem.split(inside))
-        undetermined = undetermined.sharing(everywhere, held, inside)
-        known = known if undetermined.inside is None else everywhere
+        # With noise of no size, there are no moments away from the boundary either.
+        with suppress(torch.linalg.LinAlgError, DivergenceError):
+            everywhere = identifiability(problem, *problem.split(inside))
+            undetermined = undetermined.sharing(everywhere, held, inside)
+            known = known if undetermined.inside is None else everywhere
     told = undetermined.combinations(problem, estimate_of(chosen), chosen["covariance"].values)
     within = {
         name: (chosen[name].dims, undetermined.within(chosen[name].values), chosen[name].attrs)

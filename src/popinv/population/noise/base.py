@@ -63,6 +63,8 @@ class NoiseModel(Parameterised, ABC):
         :class:`popinv.population.noise.discrepancy.SharedDiscrepancy`.
     joins_replicates : bool
         True if the noise of the replicates of a system is correlated.
+    is_series : bool
+        True if the noise is an autoregression, from each time to the next.
     hyperparameters : tuple of int
         Entries of gamma that estimates hold, since they only set the prior of other entries.
     """
@@ -77,6 +79,7 @@ class NoiseModel(Parameterised, ABC):
     discrepant = False
     shifts = False
     joins_replicates = False
+    is_series = False
     hyperparameters: tuple[int, ...] = ()
 
     def _flagged(self) -> tuple[Constraint, ...]:

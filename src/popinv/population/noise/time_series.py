@@ -126,6 +126,8 @@ class AutoregressiveNoise(NoiseModel):
         If the order does not fit the number of times.
     """
 
+    is_series = True
+
     def __init__(self, places: int, times: int, order: int) -> None:
         self.places, self.times, self.d_y = places, times, places * times
         self._lags = correlation_names(order, times)

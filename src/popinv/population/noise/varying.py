@@ -29,7 +29,6 @@ from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
 from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.student import student_of_normal
-from popinv.population.noise.time_series import AutoregressiveNoise
 
 # Value of ``grows`` for noise that equals its base.
 _AS_IT_IS = "constant"
@@ -174,7 +173,7 @@ class VaryingNoise(WrappedNoise):
         """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows."""
         tails = self.tails(gamma)
         u = e if tails is None else student_of_normal(e, tails)
-        if self._own_places or (tails is not None and not self.is_series):
+        if self._own_places or (tails is not None and not self.family.is_series):
             root = self.root(gamma, covariates)
             correlated = (root @ u[..., None])[..., 0]
         else:
@@ -182,15 +181,10 @@ class VaryingNoise(WrappedNoise):
             correlated = self.base.sample(self.within(gamma), u) / sigma
         return self.deviations(gamma, signal, covariates) * correlated
 
-    @property
-    def is_series(self) -> bool:
-        """Whether the noise is an autoregression, from each time to the next."""
-        return isinstance(self.family, AutoregressiveNoise)
-
     def root(self, gamma: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         """Return R^{1/2}, of the shape of R."""
         correlation = self.correlation(gamma, covariates)
-        if self.is_series or not self.heavy_tails:
+        if self.family.is_series or not self.heavy_tails:
             return torch.linalg.cholesky(correlation)
         values, vectors = torch.linalg.eigh(correlation)
         return (vectors * torch.sqrt(values)[..., None, :]) @ vectors.mT
