@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import section
+from tiers import parameters
 from umbridge_imitation import Imitation, serving
 
 from popinv.errors import SolverError
@@ -232,15 +233,13 @@ PROGRAM = {
 SERVER = {"kind": "umbridge", "model": "m"}
 
 
-@pytest.mark.parametrize(
-    ("keys", "systems"),
-    [
-        (PYTHON, 1),
+@parameters(
+    "keys, systems",
+    [(PYTHON, 1), (PROGRAM, 2), (SERVER, 5)],
+    full=[
         (PYTHON | {"rows_per_call": 1}, 2),
         (PYTHON | {"function": "chance:one", "vectorised": False}, 2),
-        (PROGRAM, 2),
         (SERVER, 1),
-        (SERVER, 5),
     ],
     ids=lambda given: given["kind"] if isinstance(given, dict) else str(given),
 )

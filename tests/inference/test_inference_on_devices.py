@@ -74,11 +74,9 @@ def gaps() -> Conditions:
 
 @parameters(
     "settings, changes",
-    [
-        ({"batch_size": 40}, {"conditions": gaps()}),
-        ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
-    ],
+    [({"batch_size": 40}, {"conditions": gaps()})],
     full=[
+        ({}, {"noise": FullNoise(8, shrinkage=2.0)}),
         ({}, {}),
         ({"policy": "full", "regularisation": 1.0}, {}),
         ({"policy": "plain", "optimiser": "adam", "debias": False}, {}),

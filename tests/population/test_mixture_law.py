@@ -203,7 +203,7 @@ def test_equal_means_are_moved_apart_by_less_than_the_narrowest_component(deviat
 
 
 def test_known_parameters_give_the_components_back():
-    z = draws(LAW, ALPHA, 4000).numpy()
+    z = draws(LAW, ALPHA, 1500).numpy()
     # The start is far away, and its first component has the means of none.
     start = ALPHA.numpy() + np.random.default_rng(0).normal(0, 1.0, len(ALPHA))
     estimate = LAW.most_likely(z, start)

@@ -89,9 +89,9 @@ def test_samples_follow_the_factor_and_are_differentiable(model):
 def test_sample_covariance_approaches_gamma(model):
     gamma = random_gamma(model, 3, 0.3)
     expected = model.covariance(torch.from_numpy(gamma)).numpy()
-    xi = noise_rows(model, gamma, seed=1, stage="test", clean=np.zeros((20_000, model.d_y)))
-    # Standard error of an entry: at most sqrt(2 / 20000) = 1 % of the largest variance.
-    np.testing.assert_allclose(np.cov(xi.T), expected, atol=0.045 * expected.max())
+    xi = noise_rows(model, gamma, seed=1, stage="test", clean=np.zeros((8000, model.d_y)))
+    # Standard error of an entry: at most sqrt(2 / 8000) = 1.6 % of the largest variance.
+    np.testing.assert_allclose(np.cov(xi.T), expected, atol=0.07 * expected.max())
 
 
 def test_first_order_is_the_geometric_sequence():

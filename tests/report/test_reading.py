@@ -6,9 +6,9 @@ import hashlib
 import shutil
 from dataclasses import replace
 
-import pytest
 import yaml
 from browsing import DRAWN, counts_of, with_few_charts
+from tiers import parameters
 
 from popinv.report.gathering import PROBLEM, gather_listed, gather_study
 from popinv.report.pages import index_page, method_page, study_page, write_index_of
@@ -98,7 +98,7 @@ def test_with_one_study_the_report_begins_with_its_page(open_page, results, page
     assert "All results" not in alone
 
 
-@pytest.mark.parametrize("name", ["study", "method", "index"])
+@parameters("name", ["short", "index"], full=["study", "method"])
 def test_nothing_need_be_scrolled_sideways_on_a_telephone(open_page, pages, name):
     opened = open_page(pages[name], 390, "light")
     wide_ones = opened.page.evaluate("""() => all('.table').filter((t) =>
