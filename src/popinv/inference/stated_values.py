@@ -111,8 +111,10 @@ def farthest_system(problem: Problem) -> str:
     if not (distance > _FAR).any():
         return ""
     worst = int(np.nanargmax(distance))
+    # Its number here is not that in the table, from which some systems were set aside.
+    values = ", ".join(f"{value:.4g}" for value in y[worst][np.isfinite(y[worst])][:3])
     return (
-        f"System {problem.numbers[worst]} (counted from 0) lies {distance[worst]:.3g} median "
+        f"The system with the observations {values}, ... lies {distance[worst]:.3g} median "
         "deviations from the others: are its values in the units of the others? Correct it, or "
         "leave it out"
     )
