@@ -332,7 +332,7 @@ def _density(
             whole = (seen if noise.independent else seen & ~censored).numpy()
             gaps = (None, None) if whole.all() else (whole, np.zeros(y.shape[1]))
             stated = Conditions.stated(y.shape, None, *gaps)
-            roots = whitening(correlation, stated, noise.heavy_tails and not noise.family.is_series)
+            roots = whitening(correlation, stated, noise.symmetric)
             if not noise.independent and censored.any():
                 joint = CensoredEntries.of(correlation, roots, seen, censored)
     ends = torch.from_numpy(low), torch.from_numpy(high)

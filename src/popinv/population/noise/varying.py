@@ -173,7 +173,7 @@ class VaryingNoise(WrappedNoise):
         """Map standard normal e (n, d_y) to noise (n, d_y) about the signal of the same rows."""
         tails = self.tails(gamma)
         u = e if tails is None else student_of_normal(e, tails)
-        if self._own_places or (tails is not None and not self.family.is_series):
+        if self._own_places or self.symmetric:
             root = self.root(gamma, covariates)
             correlated = (root @ u[..., None])[..., 0]
         else:
@@ -181,10 +181,18 @@ class VaryingNoise(WrappedNoise):
             correlated = self.base.sample(self.within(gamma), u) / sigma
         return self.deviations(gamma, signal, covariates) * correlated
 
+    @property
+    def symmetric(self) -> bool:
+        """Whether R^{1/2} is the symmetric root, which has no order of the observations.
+
+        Normal noise is the same with any root, and a series has an order of its own.
+        """
+        return self.heavy_tails and not self.family.is_series
+
     def root(self, gamma: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         """Return R^{1/2}, of the shape of R."""
         correlation = self.correlation(gamma, covariates)
-        if self.family.is_series or not self.heavy_tails:
+        if not self.symmetric:
             return torch.linalg.cholesky(correlation)
         values, vectors = torch.linalg.eigh(correlation)
         return (vectors * torch.sqrt(values)[..., None, :]) @ vectors.mT
