@@ -14,6 +14,7 @@ from slopes import slopes
 from popinv.inference.estimate import Ends
 from popinv.inference.intervals import (
     boundaries,
+    containment,
     deviation_interval,
     intervals,
     law_interval,
@@ -28,10 +29,12 @@ from popinv.population.noise.unstructured import FullNoise
 
 
 def test_normal_interval_has_its_width():
-    low, high = normal_interval(np.array([0.0, 1.0]), np.array([1.0, 2.0]), 4000)
+    low, high = normal_interval(
+        np.array([0.0, 1.0]), np.array([1.0, 2.0]), *containment(4000, np.ones(2))
+    )
     np.testing.assert_allclose(high - low, 2 * 1.9605 * np.array([1.0, 2.0]), rtol=1e-3)
     np.testing.assert_allclose((low + high) / 2, [0.0, 1.0])
-    few = normal_interval(np.zeros(1), np.ones(1), 11)
+    few = normal_interval(np.zeros(1), np.ones(1), *containment(11, np.ones(1)))
     # Student's quantile with ten degrees of freedom; the spread of eleven systems about their mean.
     assert few[1][0] == pytest.approx(2.228 * np.sqrt(11 / 10), abs=1e-3)
 
@@ -49,7 +52,7 @@ def test_a_deviation_has_the_interval_of_a_normal_sample_and_a_correlation_fishe
     noise = AutoregressiveNoise(2, 4, order=1)
     gamma, errors = np.array([-1.0, 0.8]), np.array([0.1, 0.2])
     found = noise_interval(noise, gamma, np.diag(errors**2), 500)
-    normal = normal_interval(gamma, errors, 500)
+    normal = normal_interval(gamma, errors, *containment(500, np.ones(2)))
     deviation = of_deviations(np.exp(gamma[0]), errors[0], 0)
     for natural, unconstrained, end in zip(found, normal, deviation, strict=True):
         assert natural[0] == pytest.approx(end, rel=1e-6)

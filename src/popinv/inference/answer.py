@@ -58,6 +58,7 @@ _KEPT = (
     "log_likelihood",
     "correction",
     "ends",
+    "small_sample",
 )
 
 

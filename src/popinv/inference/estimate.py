@@ -61,6 +61,9 @@ class Estimate:
     model_covariance, robust_covariance : ndarray of shape (n_p, n_p), optional
         The sampling covariance by the model, and the sandwich A^{-1} B A^{-1} of the curvature A
         and the sum B of the outer products of the scores (:mod:`popinv.inference.standard_errors`).
+    small_sample : ndarray of shape (2, n_p), optional
+        Degrees of freedom of the intervals of the coefficients of the law's mean, and the factors
+        by which their standard errors are too small; NaN for other entries.
     correction, correction_covariance : ndarray of shape (n_p,), (n_p, n_p), optional
         The part of p due to :mod:`popinv.inference.surrogate_bias`, and the covariance of its
         error.
@@ -81,6 +84,7 @@ class Estimate:
     ends: Mapping[int, Ends] = field(default_factory=dict)
     model_covariance: np.ndarray | None = None
     robust_covariance: np.ndarray | None = None
+    small_sample: np.ndarray | None = None
     correction: np.ndarray | None = None
     correction_covariance: np.ndarray | None = None
 

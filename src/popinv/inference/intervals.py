@@ -1,8 +1,12 @@
 r"""Confidence intervals of natural values from an estimate's covariance.
 
-Means, coefficients and correlations have intervals by Student's t with one degree of freedom less
-than systems, since their standard errors come from the systems too. Of groups with crossed levels,
-the labels of the level with the fewest take the place of the systems.
+Means, coefficients and correlations have intervals by Student's t, since their standard errors come
+from the systems too. In linear models, Satterthwaite's formula gives the degrees of freedom of the
+coefficients of the mean (:meth:`popinv.inference.likelihood.restricted.Restriction.degrees`).
+Elsewhere, the degrees of freedom are the systems less the q coefficients of the mean of the same
+parameter (containment; Pinheiro and Bates, Mixed-Effects Models in S and S-PLUS, Springer, 2000,
+section 2.4.2). Of groups with crossed levels, the labels of the level with the fewest take the
+place of the systems.
 
 A standard deviation has the interval that belongs to the sample variance of a normal sample. If s
 is the standard error of its logarithm, the estimate is as good as an estimate from
@@ -12,7 +16,7 @@ ends are
 .. math:: \hat\sigma \sqrt{n / \chi^2_{\nu, 0.975}}, \qquad
     \hat\sigma \sqrt{n / \chi^2_{\nu, 0.025}},
 
-with :math:`\nu = n - 1` for the law, whose mean is estimated too, and :math:`\nu = n` for the
+with :math:`\nu = n - q` for the law, whose mean is estimated too, and :math:`\nu = n` for the
 noise. Restricted maximum likelihood loses no degree of freedom: :math:`\nu = n` throughout. Where
 n is small, the profile of the likelihood gives the ends
 (:mod:`popinv.inference.likelihood.profile`).
@@ -38,22 +42,37 @@ _FEWEST, _MANY = 1.0, 1e6
 _NORMAL = 1.96
 
 
-def normal_interval(
-    centre: np.ndarray, errors: np.ndarray, systems: int, lost: int = 1
+def containment(
+    systems: int, lost: np.ndarray, restricted: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Return lower and upper 95 % ends in the unconstrained coordinates, each (n_p,).
+    r"""Return degrees of freedom and the factors by which standard errors are too small, each (n,).
+
+    The spread of N systems about a mean with q coefficients is too small by the factor
+    :math:`\sqrt{(N - q) / N}`. Restricted maximum likelihood has undone it already.
+
+    Parameters
+    ----------
+    lost : ndarray of shape (n,)
+        q.
+    """
+    degrees = np.maximum(systems - lost, _FEWEST)
+    return degrees, np.ones(len(lost)) if restricted else np.sqrt(systems / degrees)
+
+
+def normal_interval(
+    centre: np.ndarray, errors: np.ndarray, degrees: np.ndarray, widening: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return lower and upper 95 % ends in the unconstrained coordinates, each (n,).
 
     The standard errors come from finitely many systems and are uncertain themselves. The quantile
-    is therefore Student's, with one degree of freedom less than systems. The spread of N systems
-    about their own mean is too small by the factor :math:`\sqrt{(N - 1) / N}`, which is undone.
-    Restricted maximum likelihood has undone it already, and loses no degree of freedom.
+    is therefore Student's. ``widening`` undoes the bias of the standard errors.
     """
-    half = stdtrit(systems - 1, 0.975) * np.sqrt(systems / (systems - lost)) * errors
+    half = stdtrit(degrees, 0.975) * widening * errors
     return centre - half, centre + half
 
 
 def deviation_interval(
-    centre: np.ndarray, errors: np.ndarray, lost: int
+    centre: np.ndarray, errors: np.ndarray, lost: np.ndarray | int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends of the logarithms of standard deviations, each (n,).
 
@@ -61,7 +80,7 @@ def deviation_interval(
     ----------
     centre, errors : ndarray of shape (n,)
         Logarithms of the estimates, and their standard errors.
-    lost : int
+    lost : ndarray of shape (n,), or int
         Degrees of freedom lost by the estimate of the mean.
     """
     numbers = 1 / (2 * np.maximum(errors, 1 / np.sqrt(2 * _MANY)) ** 2)
@@ -76,7 +95,11 @@ def deviation_interval(
 
 
 def noise_interval(
-    noise: NoiseModel, gamma: np.ndarray, covariance: np.ndarray, systems: int, lost: int = 1
+    noise: NoiseModel,
+    gamma: np.ndarray,
+    covariance: np.ndarray,
+    systems: int,
+    restricted: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends for the noise's natural values, each (n,).
 
@@ -90,8 +113,8 @@ def noise_interval(
         The estimate.
     covariance : ndarray of shape (n, n)
         Covariance of gamma.
-    lost : int
-        Degrees of freedom lost by the estimate of the mean; 0 for restricted maximum likelihood.
+    restricted : bool
+        Whether the estimate is by restricted maximum likelihood.
     """
 
     def mapped(values: np.ndarray) -> np.ndarray:
@@ -101,14 +124,20 @@ def noise_interval(
     jacobian = (mapped(gamma + shifts) - mapped(gamma - shifts)).T / (2 * _STEP)
     errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
     centre = mapped(gamma)
-    low, high = normal_interval(centre, errors, systems, lost)
+    one = np.ones(len(gamma))
+    low, high = normal_interval(centre, errors, *containment(systems, one, restricted))
     sized = noise.sizes
     low[sized], high[sized] = deviation_interval(centre[sized], errors[sized], 0)
     return noise.bounded(low), noise.bounded(high)
 
 
 def law_interval(
-    law: Law, alpha: np.ndarray, covariance: np.ndarray, systems: int, lost: int = 1
+    law: Law,
+    alpha: np.ndarray,
+    covariance: np.ndarray,
+    systems: int,
+    restricted: bool = False,
+    small_sample: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return lower and upper 95 % ends for the law's natural values, each (d_alpha,).
 
@@ -121,13 +150,19 @@ def law_interval(
         The estimate.
     covariance : ndarray of shape (d_alpha, d_alpha)
         Covariance of alpha.
-    lost : int
-        Degrees of freedom lost by the estimate of the mean; 0 for restricted maximum likelihood.
+    restricted : bool
+        Whether the estimate is by restricted maximum likelihood.
+    small_sample : ndarray of shape (2, d_alpha), optional
+        Degrees of freedom and widening of the coefficients of the mean; NaN for containment.
     """
-    errors = np.sqrt(np.diag(covariance))
-    low, high = normal_interval(alpha, errors, systems, lost)
+    errors, lost = np.sqrt(np.diag(covariance)), law.mean_counts
+    small = np.stack(containment(systems, lost, restricted))
+    if small_sample is not None:
+        small = np.where(np.isnan(small_sample), small, small_sample)
+    low, high = normal_interval(alpha, errors, *small)
+    lost = np.zeros(len(alpha)) if restricted else lost
     sized = np.array(law.positive) & [name.endswith("standard_deviation") for name in law.names]
-    low[sized], high[sized] = deviation_interval(alpha[sized], errors[sized], lost)
+    low[sized], high[sized] = deviation_interval(alpha[sized], errors[sized], lost[sized])
     low, high = law.to_natural(low), law.to_natural(high)
     inside = law.correlations
     if inside.any():
@@ -137,7 +172,7 @@ def law_interval(
         own = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
         centre = np.arctanh(law.to_natural(alpha)[inside])
         low[inside], high[inside] = (
-            np.tanh(e) for e in normal_interval(centre, own, systems, lost)
+            np.tanh(e) for e in normal_interval(centre, own, *small[:, inside])
         )
     return low, high
 
@@ -154,9 +189,11 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
     """
     alpha, gamma = parameters_of(estimate)
     covariance, d_alpha = estimate["covariance"].values, problem.d_alpha
-    units, lost = problem.units, 0 if "restriction" in estimate.attrs else 1
-    law = list(law_interval(problem.law, alpha, covariance[:d_alpha, :d_alpha], units, lost))
-    noise = noise_interval(problem.noise, gamma, covariance[d_alpha:, d_alpha:], units, lost)
+    units, restricted = problem.units, "restriction" in estimate.attrs
+    small = estimate["small_sample"].values[:, :d_alpha] if "small_sample" in estimate else None
+    of_law, of_noise = covariance[:d_alpha, :d_alpha], covariance[d_alpha:, d_alpha:]
+    law = list(law_interval(problem.law, alpha, of_law, units, restricted, small))
+    noise = noise_interval(problem.noise, gamma, of_noise, units, restricted)
     if "ends" in estimate:
         parts = (law, problem.law, slice(d_alpha)), (noise, problem.noise, slice(d_alpha, None))
         for ends, family, part in parts:

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popinv.inference.intervals import normal_interval
+from popinv.inference.intervals import containment, normal_interval
 from popinv.inference.moments import matched_normals
 from popinv.late import torch
 from popinv.population.laws.base import Law
@@ -100,7 +100,7 @@ def law_summary(
         shift[i] = _STEP
         jacobian[:, i] = _derivative(x, order, places, unbounded(shift), unbounded(-shift))
     errors = np.sqrt(np.einsum("ij,jk,ik->i", jacobian, covariance, jacobian))
-    low, high = normal_interval(centre, errors, systems)
+    low, high = normal_interval(centre, errors, *containment(systems, np.ones(len(centre))))
     return LawSummary(summary_names(law), *(_natural(law, u) for u in (centre, low, high)))
 
 

@@ -195,6 +195,12 @@ def estimate_dataset(
         )
     if estimate.ends:
         dataset["ends"] = _ends(estimate)
+    if estimate.small_sample is not None:
+        dataset["small_sample"] = variable(
+            ("small_sample_of", "estimated"),
+            estimate.small_sample,
+            "degrees of freedom, and the factor by which the standard error is too small",
+        )
     dataset["influence"] = variable(
         ("fitted_system", "estimated"),
         estimate.influence,

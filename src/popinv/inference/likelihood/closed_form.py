@@ -25,11 +25,13 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal import Evaluation, integrals_at
 from popinv.inference.likelihood.marginal_estimate import estimate_at
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
+from popinv.inference.likelihood.newton import observed_information
 from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.restricted import restricted_state
+from popinv.inference.likelihood.restricted import Restriction, restricted_state, with_degrees
 from popinv.inference.likelihood.scoring import ScoringState
 from popinv.inference.member_blocks import is_large
 from popinv.inference.problem import Problem
+from popinv.inference.standard_errors import by_information
 from popinv.late import torch
 from popinv.seeds import generator
 
@@ -132,8 +134,15 @@ def fit_closed_form(
     likelihood = ClosedForm(problem)
     point = replace(state.point, memory=likelihood(state.point.p).memory)
     state, evaluate = replace(state, point=point), evaluator(problem, omega)
-    if not restricted:
+    if restricted:
+        state, restriction = restricted_state(problem, likelihood, state, start, progress)
+        profiled, added = restriction.of(evaluate), restriction.at(state.point)
+        estimate = estimate_at(
+            problem, 0, state, likelihood, lambda _: profiled, 0.0, restriction=added
+        )
+        return with_degrees(estimate, restriction, state.point)
+    if not by_information(problem):
         return estimate_at(problem, 0, state, likelihood, lambda _: evaluate, 0.0)
-    state, restriction = restricted_state(problem, likelihood, state, start, progress)
-    profiled, added = restriction.of(evaluate), restriction.at(state.point)
-    return estimate_at(problem, 0, state, likelihood, lambda _: profiled, 0.0, restriction=added)
+    information, curvature = observed_information(problem, likelihood, state.point)
+    estimate = estimate_at(problem, 0, state, likelihood, lambda _: evaluate, 0.0, curvature)
+    return with_degrees(estimate, Restriction(problem, likelihood, information), state.point)

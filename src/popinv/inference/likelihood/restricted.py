@@ -22,17 +22,30 @@ scores along the columns v_i of a root of J^{-1}:
     = -\tfrac12 \sum_i \partial_{v_i}^2\, \partial_k \ell .
 
 Both are exact for linear models, whose scores are quadratic in beta.
+
+The variance of a coefficient, :math:`C_i = (J^{-1})_{ii}`, is estimated too. If A is the covariance
+of theta and :math:`g = \nabla_\theta \log C_i`, then :math:`2 C_i^2 / \operatorname{Var} C_i`
+degrees of freedom belong to it (Satterthwaite, Biometrics Bulletin 2, 1946; Fai and Cornelius,
+Journal of Statistical Computation and Simulation 54, 1996),
+
+.. math:: \nu_i = (1 - b_i) \frac{2}{g^T A g}, \qquad b_i = -g^T A\, \nabla R .
+
+The share b_i of the variance is lost by the maximum likelihood estimate of theta to first order,
+since its step to the restricted maximum is :math:`-A \nabla R`. The estimated variance is
+:math:`C_i / (1 - b_i)`. Restricted maximum likelihood has lost nothing, and b_i is 0. In balanced
+designs, this is the analysis of variance: :math:`\nu = N - q`, and :math:`b = q / N`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import restricted_inverse
+from popinv.inference.estimate import Estimate, restricted_inverse
+from popinv.inference.intervals import containment
 from popinv.inference.likelihood.marginal_estimate import Likelihood
 from popinv.inference.likelihood.newton import informed, observed_information, point_at
 from popinv.inference.likelihood.penalty import Penalty
@@ -51,6 +64,8 @@ _TOLERANCE, _MOST_STEPS = 1e-6, 40
 # A logarithm with a larger standard error may belong to a number near zero. The restricted
 # likelihood may have its maximum at a positive number though the likelihood has it at zero.
 _VAGUE = 1.0
+# Largest share of a coefficient's variance that is lost, and smallest variance of its logarithm.
+_MOST_LOST, _LEAST_SPREAD = 0.9, 1e-6
 # Smallest share of its natural size by which an entry without information is moved.
 _NATURAL = 0.05
 
@@ -168,17 +183,59 @@ class Restriction:
         gradient[others] = half_trace[others] + half_trace[means] @ following
         return self._value(curvature), gradient
 
-    def curvature(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Return the second derivatives of R (n_p, n_p), zero for beta."""
-        problem, found = self.problem, np.zeros((len(p), len(p)))
+    def _shifts(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the entries of theta, each with the step (n_p,) of its differences."""
+        problem = self.problem
         errors = np.sqrt(np.diag(restricted_inverse(self.information, problem.free)))
         longest = np.where(problem.logarithmic, _LONGEST, problem.scale)
-        for i in self.others:
-            shift = np.zeros(len(p))
+        for i in self.others.tolist():
+            shift = np.zeros(len(errors))
             shift[i] = min(_STEP * errors[i], longest[i]) or _NATURAL * problem.scale[i]
+            yield i, shift
+
+    def curvature(self, p: np.ndarray, memory: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the second derivatives of R (n_p, n_p), zero for beta."""
+        found = np.zeros((len(p), len(p)))
+        for i, shift in self._shifts():
             up, down = (self.with_gradient(p + s, memory)[1] for s in (shift, -shift))
             found[i] = (up - down) / (2 * shift[i])
         return (found + found.T) / 2
+
+    def degrees(
+        self, point: Point, covariance: np.ndarray, of_restricted: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        r"""Return Satterthwaite's degrees of freedom and the share b of each coefficient, (q,).
+
+        J of a linear model does not depend on beta.
+
+        Parameters
+        ----------
+        point : Point
+            A maximum of the likelihood, or of the restricted likelihood.
+        covariance : ndarray of shape (n_p, n_p)
+            A, with zeros for other entries.
+        of_restricted : bool
+            Whether the point is the restricted likelihood's.
+
+        Raises
+        ------
+        DivergenceError
+            If the likelihood is not concave in beta near the point.
+        """
+
+        def at(p: np.ndarray) -> tuple[np.ndarray, float]:
+            curvature = self._curvature_of_means(p, point.memory)
+            return np.log(np.diag(np.linalg.inv(curvature))), self._value(curvature)
+
+        slopes, gradient = np.zeros((len(point.p), len(self.means))), np.zeros(len(point.p))
+        for i, shift in self._shifts():
+            (up, more), (down, less) = (at(point.p + s) for s in (shift, -shift))
+            slopes[i], gradient[i] = (up - down) / (2 * shift[i]), (more - less) / (2 * shift[i])
+        spread = np.einsum("iq,ij,jq->q", slopes, covariance, slopes)
+        lost = np.zeros(len(self.means))
+        if not of_restricted:
+            lost = np.clip(-(gradient @ covariance @ slopes), 0.0, _MOST_LOST)
+        return (1 - lost) * 2 / np.maximum(spread, _LEAST_SPREAD), lost
 
     def at(self, point: Point) -> Penalty:
         """Return R with its derivatives at the theta of a point."""
@@ -195,6 +252,45 @@ class Restriction:
             return replace(there, value=there.value - value, gradient=there.gradient - gradient)
 
         return restricted
+
+
+def with_degrees(estimate: Estimate, restriction: Restriction, point: Point) -> Estimate:
+    """Return the estimate of a linear model with degrees of freedom of the coefficients.
+
+    A deviation of the law at zero has no variance, so that Satterthwaite's formula would count all
+    observations as independent. Containment then limits the degrees of freedom.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        By the likelihood, or by the restricted likelihood.
+    restriction : Restriction
+        Near the estimate.
+    point : Point
+        The maximum.
+    """
+    problem, means = restriction.problem, restriction.means
+    if not len(means):
+        return estimate
+    of_restricted = "restriction" in estimate.diagnostics
+    covariance = np.zeros_like(estimate.bread)
+    inner = np.ix_(restriction.others, restriction.others)
+    covariance[inner] = estimate.bread[inner]
+    try:
+        degrees, lost = restriction.degrees(point, covariance, of_restricted)
+    except DivergenceError:
+        return estimate
+    widening = 1 / np.sqrt(1 - lost)
+    errors = np.sqrt(np.diag(covariance))[restriction.others]
+    vague = problem.logarithmic[restriction.others] & ((errors > _VAGUE) | (errors == 0))
+    if vague.any():
+        counts = problem.law.mean_counts[means]
+        limits = containment(problem.units, counts, of_restricted)
+        degrees = np.minimum(degrees, limits[0])
+        widening = np.maximum(widening, limits[1])
+    small = np.full((2, len(point.p)), np.nan)
+    small[:, means] = np.maximum(degrees, 1.0), widening
+    return replace(estimate, small_sample=small)
 
 
 def check_restricted(problem: Problem) -> None:

@@ -90,6 +90,11 @@ class Law(Parameterised, ABC):
         return tuple(each == POSITIVE for each in self.constraints)
 
     @property
+    def mean_counts(self) -> np.ndarray:
+        """Number of coefficients of the same parameter's mean, at least 1, for each entry."""
+        return np.ones(len(self.names))
+
+    @property
     def correlations(self) -> np.ndarray:
         """Boolean mask (d_alpha,): which entries of alpha are atanh of a correlation."""
         return self._are(CORRELATION)

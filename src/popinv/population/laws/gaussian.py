@@ -130,6 +130,18 @@ class GaussianLaw(Law):
         return torch.tensor(self._fixed, dtype=torch.float64)
 
     @property
+    def mean_counts(self) -> np.ndarray:
+        """Number of coefficients of the same parameter's mean, at least 1, for each entry."""
+        of_effects = np.zeros(0, dtype=int)
+        if len(self._effects):
+            of_effects = self._effects.sum(dim=1).argmax(dim=1).numpy()
+        each = 1.0 + np.bincount(of_effects, minlength=len(self._free))
+        entries = [*range(len(self._free)), *self._moving, *of_effects]
+        counts = super().mean_counts
+        counts[: len(entries)] = each[entries]
+        return counts
+
+    @property
     def varying(self) -> np.ndarray:
         """True for the parameters that are neither common to all systems nor held."""
         return np.isin(np.arange(self.d_z), self._random)

@@ -171,6 +171,14 @@ class LevelLaw(Law):
         self.joint = any(level.law.joint for level in self._levels)
 
     @property
+    def mean_counts(self) -> np.ndarray:
+        """Number of coefficients of the same parameter's mean, at least 1, for each entry."""
+        counts = super().mean_counts
+        own = self._means.mean_counts
+        counts[: len(own)] = own
+        return counts
+
+    @property
     def width(self) -> int:
         """d, the number of parameters of one member."""
         return len(self._bounds)
