@@ -180,6 +180,7 @@ def inefficient(systems: int) -> dict[str, Any]:
         ({"solves": replace(GOOD.solves, failures=3)}, "Solver"),
         ({"descent": DescentArrival(False, 0.5)}, None),
         ({"choice": replace(LIKELIHOOD, arrived=False)}, "Convergence"),
+        ({"choice": replace(LIKELIHOOD, doubt="it is not concave at its end")}, "Maximum"),
         # The descent's own convergence is judged by its remaining distance.
         ({"choice": DISTANCE, "descent": DescentArrival(False, 0.5)}, "Descent"),
         ({"choice": replace(DISTANCE, arrived=False)}, None),

@@ -327,6 +327,7 @@ def _choice(problem: Problem, population: xr.Dataset) -> EstimatorChoice:
         None if p_value is None else float(p_value),
         ("model" if by_information(problem) else "robust") if both else "",
         tuple(json.loads(attrs["undetermined"])),
+        str(attrs.get("doubt", "")),
     )
 
 

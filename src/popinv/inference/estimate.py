@@ -46,6 +46,8 @@ class Estimate:
         Whether the estimator's own diagnostics allow its use.
     reason : str
         The reason if it does not pass, or "".
+    doubt : str
+        What an estimate that passes leaves open, and what it does to the numbers, or "".
     bread : ndarray of shape (n_p, n_p)
         A^{-1}; zero for parameters that are held.
     path : ndarray of shape (k, n_p)
@@ -85,6 +87,7 @@ class Estimate:
     model_covariance: np.ndarray | None = None
     robust_covariance: np.ndarray | None = None
     small_sample: np.ndarray | None = None
+    doubt: str = ""
     correction: np.ndarray | None = None
     correction_covariance: np.ndarray | None = None
 

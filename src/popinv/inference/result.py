@@ -219,6 +219,7 @@ def estimate_dataset(
         arrived=int(estimate.arrived),
         passes=int(estimate.passes),
         reason=estimate.reason,
+        doubt=estimate.doubt,
         **estimate.diagnostics,
         **(attrs or {}),
     )

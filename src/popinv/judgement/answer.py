@@ -197,6 +197,8 @@ class EstimatorChoice:
         The kind of the standard errors, where both are known.
     undetermined : tuple of str
         Parameters that the data do not determine.
+    doubt : str
+        What the estimate leaves open, or "".
     """
 
     estimator: str
@@ -208,6 +210,7 @@ class EstimatorChoice:
     agreement_p_value: float | None = None
     errors_by: str = ""
     undetermined: tuple[str, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -341,6 +344,7 @@ class StudyAnswer:
             "estimator_reason": choice.reason,
             "through": choice.through,
             "estimator_arrived": int(choice.arrived),
+            "estimator_doubt": choice.doubt or None,
             "efficiency_bound": choice.bound,
             "agreement": choice.agreement,
         }

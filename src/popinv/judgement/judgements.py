@@ -478,6 +478,15 @@ def _convergence(answer: StudyAnswer) -> Iterator[Judgement]:
         f"The search for the maximum of the {name} {found}.",
         "A search that stops before its end gives an answer that depends on its start.",
     )
+    if answer.choice.doubt:
+        yield Judgement(
+            "Maximum",
+            "doubt",
+            f"the search of the {name} has not ended at a maximum that is told from others",
+            f"{sentence(answer.choice.doubt)}.",
+            "State what is known of these parameters ('prior' of law and noise), hold one of them "
+            "('law.fixed'), or look at the posterior of the law (method law_posterior).",
+        )
 
 
 def _agreement(answer: StudyAnswer) -> Iterator[Judgement]:

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
+import torch
+from linear_population import TRUTH, linear_problem
+from scipy.special import expit
 
-from popinv.inference.likelihood.marginal_estimate import steadied
+from popinv.inference.likelihood.closed_form import ClosedForm
+from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.marginal import Evaluation
+from popinv.inference.likelihood.marginal_estimate import (
+    curvature_at,
+    estimate_at,
+    point_of,
+    squares_of,
+    steadied,
+)
+from popinv.inference.likelihood.scoring import begin
+from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_dataset
+from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.time_series import AutoregressiveNoise
 
 N, K = 1000, 4
 # Parameters of very different units.
@@ -85,3 +104,79 @@ def test_of_one_parameter_it_is_the_formula_of_james_and_stein():
     kept = 1 - scatter / 0.4**2 / off_squares**2
     assert 0.3 < kept < 0.9
     assert found.item() == pytest.approx(squares * (1 + kept * off_squares), rel=1e-12)
+
+
+@pytest.mark.parametrize("systems", [5, 6])
+def test_squares_of_as_few_systems_as_parameters_do_not_lengthen_the_steps(systems):
+    """Logistic regressions, -log p = log(1 + exp(-a p - c)), which are flat at long steps.
+
+    At a maximum the scores add up to zero, so that the squares of no more systems than parameters
+    are singular.
+    """
+    problem, rng = linear_problem(systems, seed=1), np.random.default_rng(3)
+    k = len(problem.free)
+    problem = replace(problem, scale=np.full(k, 100.0))
+    rows, offsets = rng.standard_normal((systems, k)), rng.standard_normal(systems)
+
+    def evaluation(scores):
+        arrays = {field.name: np.zeros(len(scores)) for field in fields(Evaluation)}
+        none = np.zeros_like(scores)
+        return Evaluation(**arrays | {"scores": scores, "score_error": none, "score_bias": none})
+
+    def likelihood(p, memory=None, some=None):
+        return evaluation((expit(-rows @ p - offsets)[:, None] * rows)[some])
+
+    here = evaluation((rows - rows.mean(axis=0)) / 2)
+    point = point_of(problem, np.zeros(k), here)
+    found = curvature_at(problem, likelihood, point, here, squares_of(problem, here))
+    exact = (rows * (expit(offsets) * expit(-offsets))[:, None]).T @ rows
+    np.testing.assert_allclose(found, exact, atol=0.15 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("entry", [2, 3])
+def test_an_end_that_is_not_concave_has_a_doubt_that_names_the_parameter(entry):
+    problem = linear_problem(12, seed=1)
+    point = point_of(problem, TRUTH, ClosedForm(problem)(TRUTH))
+    state = replace(begin(point), arrived=True)
+    curvature = point.information.copy()
+    concave = estimate_at(problem, 0, state, None, None, 0.0, curvature)
+    assert concave.passes
+    assert not concave.doubt
+    curvature[entry], curvature[:, entry] = 0.0, 0.0
+    curvature[entry, entry] = -2.0
+    estimate = estimate_at(problem, 0, state, None, None, 0.0, curvature)
+    assert estimate.passes
+    name = problem.law.names[entry]
+    assert f"not concave at its end, along {name} = {np.exp(TRUTH[entry]):.3g}:" in estimate.doubt
+    assert estimate_dataset(problem, estimate).attrs["doubt"] == estimate.doubt
+
+
+DOSES = 10.0 ** np.linspace(-1.0, 2.0, 7)
+
+
+def hill(z: torch.Tensor) -> torch.Tensor:
+    """Return E0 + Emax / (1 + (K / dose)^n) at seven doses, for (E0, Emax, K, n)."""
+    low, height, half, steepness = (z[:, i : i + 1] for i in range(4))
+    return low + height * torch.sigmoid(steepness * torch.log(torch.from_numpy(DOSES) / half))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("seed", [0, 2])
+def test_eight_dose_response_curves_have_the_same_maximum_from_two_starts(seed):
+    rng = np.random.default_rng([seed, 77])
+    half = np.exp(np.log(5.0) + rng.standard_normal(8))
+    steepness = np.exp(np.log(1.2) + 0.5 * rng.standard_normal(8))
+    z = np.column_stack([np.full(8, 10.0), np.full(8, 100.0), half, steepness])
+    law = lognormal_law(["E0", "Emax", "K", "n"], common=["E0", "Emax"])
+    noise = AutoregressiveNoise(1, 7, order=1)
+    truth = np.array([*np.log([10.0, 100.0, 5.0, 1.2]), 0.0, np.log(0.5), np.log(0.3), 0.55])
+    xi = noise.sample(torch.from_numpy(truth[-2:]), torch.from_numpy(rng.standard_normal((8, 7))))
+    data = (hill(torch.from_numpy(z)) + xi).numpy()
+    problem = Problem(data, hill, law, noise, np.full(8, 0.5), seed=1)
+    wrong = np.add(truth, [0.03, 0.01, 0.2, -0.2, -0.2, -0.2, 1.3, 1.5])
+    ends = [fit_marginal_likelihood(problem, start) for start in (truth, wrong)]
+    values = [end.diagnostics["value"] for end in ends]
+    for end in ends:
+        assert end.passes, end.reason
+        assert not end.doubt
+    assert values[0] == pytest.approx(values[1], abs=0.05)

@@ -28,6 +28,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     FEWEST_EFFECTIVE,
     Likelihood,
     estimate_at,
+    is_concave,
     judged_errors,
     point_of,
     squares_of,
@@ -66,7 +67,8 @@ from popinv.threads import fixed_threads
 _SMALL_GAIN = 0.02
 # If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
-# Largest number of cycles of an ascent, and of cycles that repeat with the observed information.
+# Largest number of cycles of an ascent, and of cycles that repeat with the observed information
+# though they gain nothing.
 _MOST_CYCLES, _MOST_DOUBTED = 20, 2
 # Error of the draws, in standard errors, above which the number of draws rises; and the smaller
 # error that is the target while the draws of all systems need few calls of the simulator.
@@ -438,15 +440,25 @@ class _Ascent:
             # draws suggests no spurious further modes.
             if draws > cycle.draws and error <= _ERROR:
                 return replace(following, draws=draws), 0.0, None
-        left, curvature = 0.0, None
+        doubted, curvature = False, None
         if few:
             own = point_of(problem, p, evaluation)
             information, curvature = observed_information(problem, near, own)
-            following = replace(following, information=information)
-            # A curvature that is too large predicts too small a gain.
-            left = promised_gain(replace(own, information=information), problem)
-        if outworn or (left > TOLERANCE and cycle.number < _MOST_DOUBTED and not last):
+            own, following = (replace(x, information=information) for x in (own, following))
+            # A curvature that is too large predicts too small a gain. Cycles that gain go on.
+            gained = own.value - point_of(problem, cycle.p, near.here).value
+            doubted = promised_gain(own, problem) > TOLERANCE and (
+                cycle.number < _MOST_DOUBTED or gained > TOLERANCE
+            )
+        if not last and (outworn or doubted):
             return following, 0.0, None
+        if curvature is not None and not last:
+            # The search may have ended on a saddle, or beside a second maximum.
+            seen = curvature + penalty_at(problem, p).observed
+            if not is_concave(seen, problem.free):
+                point = _within_reach(point_at(problem, near), near)
+                if (better := off_saddle(problem, own, point, seen)) is not own:
+                    return replace(following, p=better.p), 0.0, None
         if self.rough:
             return None, 0.0, None
         further, share = near.further(p, evaluation)

@@ -80,9 +80,9 @@ def steadied(
     return root.T @ (np.eye(len(size)) + kept * difference) @ root
 
 
-# Number of systems whose scores at two points give the curvature, and the distance between the
-# points, in standard errors.
-_CURVATURE_SYSTEMS, _CURVATURE_STEP = 400, 0.3
+# Number of systems whose scores at two points give the curvature; half the distance between the
+# points, in standard errors, and the largest, in errors given all other parameters.
+_CURVATURE_SYSTEMS, _CURVATURE_STEP, _ALONE = 400, 0.3, 0.5
 # With fewer effective draws, a system's integral is unreliable.
 FEWEST_EFFECTIVE = 8
 # Upper limits of the diagnostics, and the lower limit of the effective share; see `_doubt`.
@@ -92,6 +92,8 @@ _LEAST_SHARE, _MOST_POOR, _MOST_SHIFT, _MOST_ERROR, _MOST_MODES = 0.25, 0.01, 0.
 _DETERMINED = 1e-3
 # A logarithm with a larger standard error belongs to a number near zero, or is not determined.
 _VAGUE = 1.0
+# Smallest part of a direction that is told, and the correlation that is at its boundary.
+_LEADING, _NEAR_ONE = 0.3, 0.99
 # Steps to a maximum with an entry held.
 _MOST_STEPS = 30
 
@@ -173,8 +175,11 @@ def curvature_at(
 ) -> np.ndarray:
     """Return the negative Hessian of the log likelihood, by differences of the scores.
 
-    The squares of the scores of a few systems do not tell how long the steps of the differences
-    should be. A first curvature with long steps then tells it.
+    A step is a share of an entry's error. Along an entry alone, the likelihood changes within the
+    error of this entry given the others, which limits the step: the squares of the scores of about
+    as many systems as parameters are nearly singular, so that the errors are far too large. The
+    squares of the scores of one or two systems do not even tell this error. A first curvature with
+    long steps then tells it.
     """
     n, free = problem.count, np.flatnonzero(problem.free)
     systems = np.arange(min(n, _CURVATURE_SYSTEMS))
@@ -188,10 +193,11 @@ def curvature_at(
     def of_systems(information: np.ndarray) -> np.ndarray:
         """Return the curvatures, and their errors, by steps that suit this information."""
         errors = np.sqrt(np.diag(restricted_inverse(information, problem.free)))
+        steps = np.minimum(_CURVATURE_STEP * errors, _ALONE / sizes(information))
         each = np.zeros((2, len(memory["scores"]), len(free), len(free)))
         for row, i in enumerate(free):
             shift = np.zeros(len(errors))
-            shift[i] = min(_CURVATURE_STEP * errors[i], 0.5 * problem.scale[i])
+            shift[i] = min(steps[i], 0.5 * problem.scale[i])
             up, down = (likelihood(point.p + s, memory, systems) for s in (shift, -shift))
             for changes, name in zip(each, ("scores", "score_error"), strict=True):
                 change = getattr(down, name) - getattr(up, name)
@@ -245,6 +251,16 @@ def _largest(squares: np.ndarray, errors: np.ndarray, free: np.ndarray) -> float
     return float((np.sqrt(squares[free]) / errors[free]).max(initial=0.0))
 
 
+def is_concave(information: np.ndarray, free: np.ndarray) -> bool:
+    """Return whether an observed information (n_p, n_p) is positive on the free entries.
+
+    A direction that is not determined has a curvature of either sign.
+    """
+    inner = information[np.ix_(free, free)]
+    size = sizes(inner)
+    return bool(np.linalg.eigvalsh(inner / np.outer(size, size))[0] > -_DETERMINED)
+
+
 @dataclass(frozen=True)
 class _Errors:
     """The uncertainty at a maximum, with some parameters held."""
@@ -258,10 +274,7 @@ class _Errors:
         cls, information: np.ndarray, fallback: np.ndarray, squares: np.ndarray, free: np.ndarray
     ) -> _Errors:
         """Return the uncertainty for an information, or for the fallback if it is not positive."""
-        inner = information[np.ix_(free, free)]
-        size = sizes(inner)
-        # A direction that is not determined has a curvature of either sign.
-        definite = bool(np.linalg.eigvalsh(inner / np.outer(size, size))[0] > -_DETERMINED)
+        definite = is_concave(information, free)
         bread = restricted_inverse(information if definite else fallback, free)
         # A square has no negative variance by rounding if nothing is determined.
         values, vectors = np.linalg.eigh(squares)
@@ -376,6 +389,7 @@ def estimate_at(
         arrived=state.arrived,
         passes=not reason,
         reason=reason,
+        doubt="" if errors.definite else _not_concave(problem, state.point.p, information, free),
         diagnostics=diagnostics,
         arrays={
             "log_likelihood": evaluation.log_likelihood,
@@ -460,6 +474,21 @@ def _doubt(state: ScoringState, diagnostics: Mapping[str, float], systems: int) 
         reasons.append(
             f"{diagnostics['several_modes_share']:.0%} of the systems have several modes"
         )
-    if not diagnostics["curvature_definite"]:
-        reasons.append("the log-likelihood is not concave at its end")
     return "; ".join(reasons)
+
+
+def _not_concave(problem: Problem, p: np.ndarray, information: np.ndarray, free: np.ndarray) -> str:
+    """Return along which parameters the log likelihood is not concave at its end, in words."""
+    entries = np.flatnonzero(free)
+    size = problem.scale[entries]
+    vectors = np.linalg.eigh(information[np.ix_(entries, entries)] * np.outer(size, size))[1]
+    names, values = (*problem.law.names, *problem.noise.names), problem.natural(p)
+    correlations = np.concatenate([problem.law.correlations, problem.noise.correlations])
+    told = []
+    for i in entries[np.abs(vectors[:, 0]) > _LEADING]:
+        end = " (near its boundary)" if correlations[i] and abs(values[i]) > _NEAR_ONE else ""
+        told.append(f"{names[i]} = {values[i]:.3g}{end}")
+    return (
+        f"the log likelihood is not concave at its end, along {', '.join(told)}: it is flat there, "
+        "or has another maximum. Standard errors and intervals of these parameters are too narrow"
+    )

@@ -121,7 +121,9 @@ def begin(point: Point) -> ScoringState:
     return ScoringState(0, point, _FIRST_DAMPING, False, point.p[None])
 
 
-def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
+def off_saddle(
+    problem: Problem, point: Point, evaluate: Evaluate, curvature: np.ndarray | None = None
+) -> Point:
     """Return a better point nearby, if the likelihood does not depend on p in some direction.
 
     If a model is the same for z and -z, a mean of zero is a saddle at which the gradient vanishes,
@@ -131,10 +133,14 @@ def off_saddle(problem: Problem, point: Point, evaluate: Evaluate) -> Point:
     ----------
     evaluate : callable
         As in :func:`step`.
+    curvature : ndarray of shape (n_p, n_p), optional
+        The negative Hessian of the log likelihood, by default the point's information. It may have
+        negative eigenvalues.
     """
     free = np.flatnonzero(problem.free)
     size = problem.scale[free]
-    values, vectors = np.linalg.eigh(point.information[np.ix_(free, free)] * np.outer(size, size))
+    curvature = point.information if curvature is None else curvature
+    values, vectors = np.linalg.eigh(curvature[np.ix_(free, free)] * np.outer(size, size))
     best = point
     for direction in vectors.T[values < _FLAT_INFORMATION][:_MOST_FLAT]:
         for side in (1.0, -1.0):
