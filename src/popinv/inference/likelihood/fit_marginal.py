@@ -444,7 +444,8 @@ class _Ascent:
         if few:
             own = point_of(problem, p, evaluation)
             information, curvature = observed_information(problem, near, own)
-            own, following = (replace(x, information=information) for x in (own, following))
+            own = replace(own, information=information)
+            following = replace(following, information=information)
             # A curvature that is too large predicts too small a gain. Cycles that gain go on.
             gained = own.value - point_of(problem, cycle.p, near.here).value
             doubted = promised_gain(own, problem) > TOLERANCE and (
