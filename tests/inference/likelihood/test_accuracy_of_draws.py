@@ -66,7 +66,7 @@ def test_with_little_noise_the_likelihood_answers_whatever_the_number_of_systems
     assert abs(estimate.p[4] - np.log(_across(problem.data, logs))) < 0.2 * errors[4]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@parameters("seed", [0], full=[1])
 def test_of_fifty_systems_the_value_is_exact_to_a_fiftieth(seed):
     problem = bent_problem(50, 0.3, seed=seed)
     truth = BENT.copy()
