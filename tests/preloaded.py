@@ -32,7 +32,8 @@ from popinv.workflow.preloaded import PRELOADED, Forked, _run, serve
 SOURCES = Path(__file__).parents[1] / "src"
 LIBRARIES = (
     "snakemake.cli", "snakemake.script", "snakemake.executors.local", "snakemake.benchmark",
-    "snakemake.report", "smart_open", "docutils.parsers.rst", "numba", "pandas", "scipy.stats", "torch.func", "zarr", "matplotlib.backends.backend_agg",
+    "snakemake.report", "smart_open", "docutils.parsers.rst",
+    "numba", "pandas", "scipy.stats", "torch.func", "zarr", "matplotlib.backends.backend_agg",
 )  # fmt: skip
 PARTS = (
     *(f"popinv/{part}" for part in ("config", "workflow", "cli", "figures", "report", "*/stages")),

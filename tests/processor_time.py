@@ -1,8 +1,9 @@
 """The processor time of each test: summed by function, kept to order the files, told where long.
 
 The time of a test is that of this process since the test before, of the processes that it has
-waited for, and of those that still run, such as a browser. To look for these takes a millisecond,
-which is why it is done once for each test. What a fixture of several tests takes counts for the fixture.
+waited for, and of those that still run, such as a browser. The processes are looked for once in
+each test, as this takes a millisecond. What a fixture of several tests takes counts for the
+fixture.
 """
 
 from __future__ import annotations
