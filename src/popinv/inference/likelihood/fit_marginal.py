@@ -482,7 +482,7 @@ class _Ascent:
         """
         problem, information, draws = self.problem, following.information, following.draws
         error, afforded = judged_errors(problem, evaluation, information), self.affords(following)
-        more = self.more_draws(error, draws, afforded, _FEW_DRAWS)
+        more = self.more_draws(error, draws, afforded, _SMALL_ERROR, _FEW_DRAWS)
         if error > _ERROR or (error > _RIDGE_ERROR and more == draws):
             adapted = draws_of_hard(draws)
             while 2 * adapted <= min(_FIRST_ADAPTED, _ADAPTED_DRAWS / problem.count):
@@ -493,17 +493,17 @@ class _Ascent:
             if allowed and len(following.hard) < problem.count:
                 return replace(following, hard=np.arange(problem.count), draws=adapted)
             if len(near.hard) == problem.count:
-                more = self.more_draws(error, draws, afforded, _ADAPTED_DRAWS)
+                more = self.more_draws(error, draws, afforded, _RIDGE_ERROR, _ADAPTED_DRAWS)
         return replace(following, draws=more) if more > draws else None
 
-    def more_draws(self, error: float, draws: int, afforded: float, few: int) -> int:
-        """Return the number of draws with which their error is small enough, as far as allowed."""
+    def more_draws(self, error: float, draws: int, afforded: float, small: float, few: int) -> int:
+        """Return the number of draws for an error below 0.2, or a small one while draws are few."""
         most = min(_MOST_DRAWS, _MOST_TOGETHER / self.calls, afforded)
         wanted = float(draws)
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
-        elif error > _SMALL_ERROR:
-            wanted = min(draws * error / _SMALL_ERROR, few / self.calls)
+        elif error > small:
+            wanted = min(draws * error / small, few / self.calls)
         if wanted <= draws:
             return draws
         doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))
