@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import preloaded
 import pytest
 import reach
+from filelock import FileLock
 from fitted import kept
 from hypothesis import settings
 from processor_time import OVER, ProcessorTime
@@ -129,6 +130,19 @@ def imports() -> Iterator[None]:
     for name, module in list(sys.modules.items()):
         if (getattr(module, "__file__", None) or "").startswith(folders):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def arviz() -> Any:
+    """Return ArviZ, which writes a file of its own when it is first imported on a day.
+
+    Two processes that write it at once do not both go on.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with FileLock(Path(os.environ[preloaded.FOLDER], "arviz")):
+        return pytest.importorskip("arviz")
 
 
 @pytest.fixture

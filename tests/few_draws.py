@@ -17,6 +17,7 @@ def few_draws() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("popinv.inference.likelihood.model_moments.FEWEST_DRAWS", 4000)
         patch.setattr("popinv.inference.likelihood.fit_marginal._FEW_DRAWS", 20_000)
+        patch.setattr("popinv.inference.likelihood.marginal._TAIL_DRAWS", (512, 2048))
         yield
 
 

@@ -24,6 +24,7 @@ from unittest.mock import patch
 
 import psutil
 import reach
+import yaml
 from filelock import FileLock
 
 from popinv.workflow.preloaded import PRELOADED, Forked, _run, serve
@@ -31,6 +32,7 @@ from popinv.workflow.preloaded import PRELOADED, Forked, _run, serve
 SOURCES = Path(__file__).parents[1] / "src"
 LIBRARIES = (
     "snakemake.cli", "snakemake.script", "snakemake.executors.local", "snakemake.benchmark",
+    "snakemake.report", "smart_open", "docutils.parsers.rst",
     "numba", "pandas", "scipy.stats", "torch.func", "zarr", "matplotlib.backends.backend_agg",
 )  # fmt: skip
 PARTS = (
@@ -134,6 +136,10 @@ def _import_all() -> None:
 
     for file in SOURCES.rglob("*.py"):
         code_and_imports(file)
+    # The first study that is read has its sections' validators made.
+    from popinv.config.loading import load
+
+    load(yaml.safe_load((SOURCES.parent / "config/config.yaml").read_text()))
 
 
 def _timed(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:

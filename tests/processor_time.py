@@ -1,7 +1,9 @@
 """The processor time of each test: summed by function, kept to order the files, told where long.
 
-The time of a test is that of this process, of the processes that it has waited for, and of those
-that still run, such as a browser. What a fixture of several tests takes counts for the fixture.
+The time of a test is that of this process since the test before, of the processes that it has
+waited for, and of those that still run, such as a browser. The processes are looked for once in
+each test, as this takes a millisecond. What a fixture of several tests takes counts for the
+fixture.
 """
 
 from __future__ import annotations
@@ -72,27 +74,28 @@ class ProcessorTime:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
         """Measure what several tests share, without the shared fixtures that it asks for."""
+        if fixturedef.scope == "function":
+            return (yield)
         began = seconds(), self._in_fixtures
         try:
             return (yield)
         finally:
-            if fixturedef.scope != "function":
-                own = seconds() - began[0] - (self._in_fixtures - began[1])
-                self._in_fixtures += own
-                self._fixtures[f"{fixturedef.baseid}::{fixturedef.argname}"] += own
+            own = seconds() - began[0] - (self._in_fixtures - began[1])
+            self._in_fixtures += own
+            self._fixtures[f"{fixturedef.baseid}::{fixturedef.argname}"] += own
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self) -> Iterator[None]:
-        """Begin to measure a test with its own fixtures."""
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Begin to measure the first test with its own fixtures."""
         self._began = seconds(), self._in_fixtures
-        return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Iterator[pytest.TestReport]:
         """Add the seconds to the last report of a test, which travels between processes."""
         report = yield
         if report.when == "teardown":
-            own = seconds() - self._began[0] - (self._in_fixtures - self._began[1])
+            before, self._began = self._began, (seconds(), self._in_fixtures)
+            own = self._began[0] - before[0] - (self._began[1] - before[1])
             report.user_properties += [(_OWN, own), (_SHARED, dict(self._fixtures))]
             self._fixtures.clear()
         return report

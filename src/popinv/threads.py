@@ -7,12 +7,23 @@ arrays on any number of cores.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from popinv.late import torch
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> ThreadpoolController:
+    """Return the libraries of linear algebra that are loaded with so many modules.
+
+    To look for them takes milliseconds. Further ones come with further modules.
+    """
+    return ThreadpoolController()
 
 
 @contextmanager
@@ -21,7 +32,7 @@ def fixed_threads(count: int = 1) -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        with threadpool_limits(limits=count, user_api="blas"):
+        with _libraries(len(sys.modules)).limit(limits=count, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)

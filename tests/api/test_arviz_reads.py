@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib
 import matplotlib.pyplot as plt
 import pytest
-
-
-@pytest.fixture
-def arviz() -> Any:
-    matplotlib.use("Agg")
-    return pytest.importorskip("arviz")
 
 
 def read(arviz: Any, tree: Any) -> Any:

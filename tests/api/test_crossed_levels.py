@@ -16,6 +16,7 @@ import pytest
 import scipy.optimize
 import torch
 from scipy.stats import multivariate_normal, multivariate_t
+from tiers import parameters
 
 import popinv
 from popinv.errors import ConfigError, DataError
@@ -149,7 +150,7 @@ def cells(blocks: int = 1, seed: int = 5) -> tuple[pd.DataFrame, np.ndarray, np.
     return table.assign(y=values), np.array(values), same
 
 
-@pytest.mark.parametrize("blocks", [1, 2])
+@parameters("blocks", [2], full=[1])
 def test_a_level_within_the_cells_and_groups_without_a_link(blocks):
     table, y, same = cells(blocks)
     result = fit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import arviz
 import boys
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from popinv.inference.law_posterior import ChainSettings
 pytest.importorskip("numpyro")
 
 
-def test_the_posterior_of_a_fit_has_the_groups_of_arviz(monkeypatch):
+def test_the_posterior_of_a_fit_has_the_groups_of_arviz(arviz, monkeypatch):
     # Trajectories of at most four steps, for boys with the same ages.
     monkeypatch.setattr("popinv.inference.law_posterior._TREE_DEPTH", 2)
     alike, table = boys.wide().dropna(axis=1, thresh=16).dropna().index[:10], boys.table()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from tiers import parameters, thinned
 
 from benchmarks.trust.coverage import POPULATIONS, covered
 from benchmarks.trust.populations import MISTAKES, NOISE, drawn, model
@@ -47,7 +48,7 @@ def test_the_known_quantity_is_given_where_it_is_a_mistake_to_ignore_it():
     assert "known" not in model(population, "none")
 
 
-@pytest.mark.parametrize("name", POPULATIONS)
+@parameters("name", *thinned(POPULATIONS, 3))
 def test_every_interval_of_a_population_is_judged(name):
     found = covered(name, 14, 3)
     assert set(found["holds"]) == set(POPULATIONS[name]().names)

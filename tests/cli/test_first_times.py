@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from study_sections import function
+from tiers import parameters
 
 from popinv.cli.first_times import interpolated_in_time
 from popinv.config.loading import load
@@ -46,7 +47,7 @@ def asked(count: int) -> dict[str, float]:
     return {"first": 0.0, "step": 2.0 / (count - 1), "count": count}
 
 
-@pytest.mark.parametrize("kind", ["cubic", "linear"])
+@parameters("kind", ["cubic"], full=["linear"])
 def test_the_error_is_stated_in_the_units_of_the_observations(kind: str) -> None:
     few = study(simulated_times=asked(21), interpolation=kind)
     told = interpolated_in_time(few, Z)[0]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from problems import curve_problem
+from tiers import parameters
 
 from popinv.evidence.calibration import calibration, calibration_metrics, replication
 from popinv.inference.estimation import NamedEstimate, estimate_population
@@ -82,7 +83,7 @@ def test_truth_of_another_family_has_no_coverage_of_its_noise():
     assert np.isfinite(metrics["noise_error_rms"])
 
 
-@pytest.mark.parametrize("wanted", ["auto", "pseudo_likelihood", "distance"])
+@parameters("wanted", ["auto", "distance"], full=["pseudo_likelihood"])
 def test_a_replication_is_answered_by_whom_the_study_asks(wanted):
     problem, alpha, gamma = curve_problem(count=200)
     p = np.concatenate([alpha, gamma])

@@ -69,7 +69,7 @@ def full() -> Study:
 # Some figures do without a truth in any study, and are drawn with it elsewhere.
 @parameters(
     "kind, names",
-    [("series", ("law", "noise_covariance", "descent")), ("numbers", ("examples", "law"))],
+    [("series", ("law", "noise_covariance")), ("numbers", ("examples",))],
     full=[(kind, FIGURES) for kind in ("series", "numbers", "quantities", "windows")],
 )
 def test_every_figure_can_be_drawn_with_and_without_a_truth(
@@ -84,8 +84,9 @@ def test_every_figure_can_be_drawn_with_and_without_a_truth(
 
 @parameters(
     "kind, name",
-    [("series", "law"), ("quantities", "observations"), ("windows", "noise_covariance")],
+    [("series", "law"), ("quantities", "observations")],
     full=[
+        ("windows", "noise_covariance"),
         ("series", "observations"),
         ("series", "noise_covariance"),
         ("quantities", "examples"),

@@ -17,6 +17,7 @@ from studies import (
     square_study,
     vector_study,
 )
+from tiers import parameters
 
 from popinv.charts.description import Cloud, Line, Points
 from popinv.charts.matplotlib_writer import drawn
@@ -141,7 +142,7 @@ def test_replicates_of_a_system_share_its_predictions() -> None:
     assert len(np.ravel(points.x)) == 12
 
 
-@pytest.mark.parametrize("count", [60, 5, 1])
+@parameters("count", [60, 1], full=[5])
 def test_the_worst_and_the_best_fits_are_beside_each_other(count: int) -> None:
     study = line_study()
     loaded = study.loaded | {"observations": study.loaded["observations"].isel(system=range(count))}

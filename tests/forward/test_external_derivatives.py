@@ -227,7 +227,7 @@ def test_what_is_right_passes_the_check(model: Any) -> None:
     assert model.check_derivatives(Z[:1])
 
 
-@pytest.mark.parametrize("kind", ["jacobian", "torch", "server"])
+@parameters("kind", ["jacobian", "server"], full=["torch"])
 def test_rows_that_cannot_be_solved_are_nan_and_leave_the_others_alone(kind, url) -> None:
     model = server(url, "both") if kind == "server" else function(
         "pair" if kind == "jacobian" else "solve", kind
@@ -263,7 +263,7 @@ def test_a_derivative_without_end_is_stopped(name: str, kind: str) -> None:
     np.testing.assert_array_equal(np.isnan(y[:, 0]), [False, True, False])
 
 
-@pytest.mark.parametrize("name", ["pair", "asked"])
+@parameters("name", ["pair"], full=["asked"])
 def test_rows_do_not_depend_on_how_they_are_called(name: str) -> None:
     whole, parts = function(name), function(name, rows_per_call=2, parallel=2)
     tangents = np.random.default_rng(3).standard_normal((2, *Z.shape))

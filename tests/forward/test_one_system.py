@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from external_sections import problem, refused, section
+from tiers import parameters
 
 from popinv.errors import SolverError
 from popinv.forward.base import ClaimedDerivatives
@@ -106,7 +107,7 @@ def test_one_observation_may_be_a_number() -> None:
     np.testing.assert_array_equal(solutions.observations[:, 0], GOOD.prod(axis=1))
 
 
-@pytest.mark.parametrize(("function", "source"), [("pair", "jacobian"), ("tensor", "torch")])
+@parameters("function, source", [("tensor", "torch")], full=[("pair", "jacobian")])
 def test_derivatives_of_one_system(function: str, source: str) -> None:
     own = model(function, derivatives=source)
     assert isinstance(own, ClaimedDerivatives)

@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 from problems import curve, curve_problem
+from tiers import parameters
 
 from popinv.errors import DataError
 from popinv.inference.conditions import (
@@ -233,7 +234,7 @@ def test_oracles_and_resamples_use_the_conditions() -> None:
 # --- the assessment -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", [{"missing": 0.2}, {"scales": True}])
+@parameters("kind", [{"missing": 0.2, "scales": True}], full=[{"missing": 0.2}, {"scales": True}])
 def test_heldout_test_accepts_the_truth_with_the_systems_own_conditions(kind: dict) -> None:
     problem, alpha, gamma = irregular_problem(300, 0, **kind)
     p = np.concatenate([alpha, gamma])

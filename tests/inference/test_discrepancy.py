@@ -13,6 +13,7 @@ import torch
 from linear_population import PLACES, line, normal_log_density
 from scipy import stats
 from slopes import slopes
+from tiers import parameters
 
 from popinv.inference.build import at_own_places
 from popinv.inference.conditions import Conditions
@@ -189,7 +190,7 @@ def test_the_evidence_of_the_size_is_the_integral_over_the_values():
     assert evidence.gain == pytest.approx(at_mode - nothing, abs=1e-3)
 
 
-@pytest.mark.parametrize("kernel", [None, "matern52"])
+@parameters("kernel", ["matern52"], full=[None])
 def test_a_fit_recovers_the_bias_and_keeps_the_law(kernel):
     problem = biased_problem(shared(kernel))
     start = at(problem, [0.2, 0.3][: 1 if kernel is None else 2], np.zeros(D), 0.4)

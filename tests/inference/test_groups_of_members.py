@@ -404,7 +404,7 @@ def test_groups_of_many_members_have_their_likelihood():
     assert wrong < 0.02
 
 
-@pytest.mark.parametrize("scores", [True, False])
+@parameters("scores", [True], full=[False])
 def test_large_groups_have_the_draws_of_small_ones(scores):
     """The cost is linear in the members, and most draws count."""
     rows: list[int] = []

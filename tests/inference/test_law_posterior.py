@@ -6,7 +6,6 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
-import arviz
 import numpy as np
 import pytest
 import torch
@@ -234,7 +233,7 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
     np.testing.assert_allclose(p[0].std(axis=0), deviation, rtol=4 / np.sqrt(300 * share))
 
 
-def test_r_hat_and_effective_sizes_are_those_of_arviz():
+def test_r_hat_and_effective_sizes_are_those_of_arviz(arviz):
     from popinv.inference.numpyro_sampler import convergence
 
     rng = np.random.default_rng(4)

@@ -120,7 +120,7 @@ def test_further_modes_of_many_systems_are_first_searched_in_some(monkeypatch, s
         assert share == 0.0
 
 
-@pytest.mark.parametrize("batch", [None, 20])
+@parameters("batch", [20], full=[None])
 def test_the_descent_on_stored_systems_is_that_on_systems_in_memory(tmp_path, monkeypatch, batch):
     problem, alpha, gamma = curve_problem(count=75)
     streams = replace(problem, data=fitted_observations(stored(problem.data, tmp_path))[0])

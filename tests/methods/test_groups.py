@@ -10,6 +10,7 @@ import torch
 import xarray as xr
 from linear_systems import ALPHA, MATRIX, linear_problem, with_gaps
 from scipy.stats import chi2
+from tiers import parameters
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DivergenceError
@@ -121,7 +122,7 @@ def test_equal_weights_are_not_chi_squared_with_all_parameters():
     assert (chi2.sf(statistics, 4 * 2) < 0.05).mean() < 0.02
 
 
-@pytest.mark.parametrize("count", [2, 8])
+@parameters("count", [2], full=[8])
 def test_alike_systems_fail_in_five_percent(count):
     # The small groups differ in noise and gaps; in the large one an outlier is as clear as others.
     problem, estimate, _ = linear_problem(8, with_gaps(8) if count < 4 else None)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
+from tiers import parameters
 
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm
@@ -80,7 +80,7 @@ def z_moments(problem: Problem, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(means), np.array(deviations)
 
 
-@pytest.mark.parametrize("tree", [pairs(13), DEEP], ids=["two levels", "three levels"])
+@parameters("tree", [DEEP], full=[pairs(13)], ids=["three levels", "two levels"])
 def test_members_of_linear_groups_have_their_closed_form(tree):
     problem, p = groups(2, tree, linear=True)
     assert many_members(problem)

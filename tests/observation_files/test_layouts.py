@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiers import parameters
 
 from popinv.errors import DataError
 from popinv.observation_files.columns import Given, Layout, column_traits, refuse_to_ask
@@ -206,7 +207,7 @@ def test_what_is_stated_goes_before_what_is_seen() -> None:
     assert uses(layout(layout="wide", system="a", replicate="rows"))["a"] == "system"
 
 
-@pytest.mark.parametrize("rows", [5, 8, 12, 40])
+@parameters("rows", [5, 12], full=[8, 40])
 def test_tables_of_random_whole_numbers_are_wide(rows: int) -> None:
     for seed in range(40):
         random = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from linear_population import PLACES, TRUTH, line, linear_problem
+from tiers import parameters
 
 from popinv.inference.estimate import restricted_inverse
 from popinv.inference.likelihood import pseudo
@@ -102,7 +103,7 @@ def test_the_slope_is_that_of_refits_through_a_wrong_map():
     assert np.linalg.norm(lengths) == pytest.approx(size(slope, found))
 
 
-@pytest.mark.parametrize("conditions", [{"scales": True}, {"gaps": True}])
+@parameters("conditions", [{"scales": True, "gaps": True}], full=[{"scales": True}, {"gaps": True}])
 def test_draws_take_noise_scales_and_gaps_of_the_systems(conditions):
     problem = linear_problem(count=2000, seed=2, **conditions)
     estimate = fit_pseudo_likelihood(problem, [TRUTH])

@@ -40,8 +40,9 @@ CONTRAST = """() => {
 
 @parameters(
     "name, width, scheme",
-    [("short", 390, "dark"), ("index", 390, "dark")],
-    full=[(name, 1440 if name == "study" else 390, "light") for name in ("study", "method")]
+    [("short", 390, "dark")],
+    full=[("index", 390, "dark")]
+    + [(name, 1440 if name == "study" else 390, "light") for name in ("study", "method")]
     + [("study", 390, "dark"), ("method", 1440, "dark")],
 )
 def test_a_page_is_quiet_fits_and_can_be_read(open_page, pages, name, width, scheme):

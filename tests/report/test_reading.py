@@ -98,7 +98,7 @@ def test_with_one_study_the_report_begins_with_its_page(open_page, results, page
     assert "All results" not in alone
 
 
-@parameters("name", ["short", "index"], full=["study", "method"])
+@parameters("name", ["short"], full=["index", "study", "method"])
 def test_nothing_need_be_scrolled_sideways_on_a_telephone(open_page, pages, name):
     opened = open_page(pages[name], 390, "light")
     wide_ones = opened.page.evaluate("""() => all('.table').filter((t) =>

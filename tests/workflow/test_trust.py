@@ -74,8 +74,9 @@ def test_results_that_were_moved_with_their_settings_are_taken(again, moved):
 
 @parameters(
     "path, jobs",
-    [("population.zarr.zip", 4), ("rounds/0/chunks/1.zarr.zip", None), ("figures/law.png", 2)],
+    [("population.zarr.zip", 4), ("rounds/0/chunks/1.zarr.zip", None)],
     full=[
+        ("figures/law.png", 2),
         ("truth.zarr.zip", None),
         ("rounds/0/proposals.zarr.zip", None),
         ("rounds/1/estimate.zarr.zip", None),
@@ -99,7 +100,7 @@ def test_a_lost_record_is_noticed(again):
     assert planned(again)[1] == {f"{FIRST}/surrogate.zarr.zip": "has no record"}
 
 
-@pytest.mark.parametrize("odd", [{"rule": []}, {"wildcards": 5}, "[" * 100_000])
+@parameters("odd", [{"rule": []}, "[" * 100_000], full=[{"wildcards": 5}])
 def test_one_odd_record_does_not_hide_other_damage(again, odd):
     record = again.folder / STUDY / "made/train_surrogate.1.json"
     whole = json.loads(record.read_text())

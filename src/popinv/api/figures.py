@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # Figures that only a result with rounds of a surrogate has.
 _OF_SURROGATES = ("surrogate_error", "solver_calls")
+# Dots per inch of a notebook's pictures.
+_DPI = 110
 
 
 class Figures(dict[str, Figure]):
@@ -133,5 +135,5 @@ class Plots:
 
 def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
+    figure.savefig(buffer, format="png", dpi=_DPI)
     return base64.b64encode(buffer.getvalue()).decode()

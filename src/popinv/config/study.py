@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
@@ -354,5 +355,10 @@ def default_section(name: str, sections: dict[str, Any]) -> Any:
         return None
     default = field.get_default(call_default_factory=True, validated_data=sections)
     # A forward model gives its defaults as mappings, for the section to complete.
-    section: Any = field.annotation
-    return TypeAdapter(section).validate_python(default)
+    return _validator(name).validate_python(default)
+
+
+@cache
+def _validator(name: str) -> TypeAdapter[Any]:
+    section: Any = Study.model_fields[name].annotation
+    return TypeAdapter(section)

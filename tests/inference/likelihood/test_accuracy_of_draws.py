@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bent_population import BENT, bent_problem, by_quadrature
+from slopes import slopes
 from tiers import parameters
 
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -66,7 +67,28 @@ def test_with_little_noise_the_likelihood_answers_whatever_the_number_of_systems
     assert abs(estimate.p[4] - np.log(_across(problem.data, logs))) < 0.2 * errors[4]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@parameters("count", [100], full=[400])
+def test_on_a_ridge_the_maximum_is_that_of_quadrature(count):
+    """Each system tells the product of its parameters, and little more."""
+    places = torch.linspace(0.2, 2.0, 6, dtype=torch.float64)
+
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return z[:, 1:] * (z[:, :1] * places + 0.3 * places**2)
+
+    rng = np.random.default_rng(5)
+    signal = simulate(torch.from_numpy(np.exp(0.3 * rng.standard_normal((count, 2))))).numpy()
+    data = signal + 0.4 * rng.standard_normal(signal.shape)
+    truth = np.log([1.0, 1.0, 0.3, 0.3, 0.4])
+    problem = Problem(data, simulate, LAW, IsotropicNoise(6), np.full(5, 0.5))
+    start = fit_pseudo_likelihood(problem, [truth]).p
+    estimate = fit_marginal_likelihood(problem, start)
+    scores = slopes(lambda p: by_quadrature(problem, p, side=61).sum(), estimate.p, 1e-4)
+    # The errors that are told are below 0.06.
+    left = estimate.bread @ scores / np.sqrt(np.diag(estimate.bread))
+    assert np.max(np.abs(left)) < 0.1, left
+
+
+@parameters("seed", [0], full=[1])
 def test_of_fifty_systems_the_value_is_exact_to_a_fiftieth(seed):
     problem = bent_problem(50, 0.3, seed=seed)
     truth = BENT.copy()

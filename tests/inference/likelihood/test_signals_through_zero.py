@@ -7,10 +7,10 @@ has parts that no search connects; and an observation near zero fixes its signal
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from scipy.special import logsumexp
 from scipy.stats import norm
+from tiers import parameters
 
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
@@ -69,7 +69,7 @@ def exact(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return np.array(found)
 
 
-@pytest.mark.parametrize("move", [0.0, 0.02])
+@parameters("move", [0.02], full=[0.0])
 def test_values_are_those_of_quadrature_also_from_modes_nearby(move):
     """A move of the law's mean takes signals across zero from where their modes were."""
     noise = VaryingNoise(IsotropicNoise(5), "proportional")

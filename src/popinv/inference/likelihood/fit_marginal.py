@@ -5,7 +5,12 @@ likelihood is a smooth function. After a cycle
 
 - draws that were adapted to the posteriors elsewhere are adapted again,
 - systems with a further mode get adapted draws,
-- the number of draws is raised until their error is small compared with the standard errors.
+- the number of draws is raised until their error is small compared with the standard errors; if
+  this needs many draws, all systems get adapted ones.
+
+On a ridge, the errors of the systems' scores are multiplied by the large variance along it. Draws
+about the modes then have errors two to ten times as large as adapted draws, which cost one
+evaluation.
 
 If the model is linear in what varies, the likelihood has a closed form and needs no draws
 (:mod:`popinv.inference.likelihood.closed_form`).
@@ -34,7 +39,7 @@ from popinv.inference.likelihood.marginal_estimate import (
     squares_of,
     value_error,
 )
-from popinv.inference.likelihood.marginal_near import Near, likelihood_near
+from popinv.inference.likelihood.marginal_near import Near, draws_of_hard, likelihood_near
 from popinv.inference.likelihood.nested import calls_of_a_draw, integrals_of
 from popinv.inference.likelihood.newton import (
     MOST_STEPS,
@@ -73,6 +78,10 @@ _MOST_CYCLES, _MOST_DOUBTED = 20, 2
 # Error of the draws, in standard errors, above which the number of draws rises; and the smaller
 # error that is the target while the draws of all systems need few calls of the simulator.
 _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
+# The error above which draws are adapted where more of them would need many calls. Adapted draws
+# need no further calls: so many of a system at first, of all systems, and numbers that are kept.
+# With fewer, the likelihood on a ridge has maxima that are the draws' own.
+_RIDGE_ERROR, _FIRST_ADAPTED, _ADAPTED_DRAWS, _ADAPTED_VALUES = 0.04, 2048, 1_000_000, 2**27
 # Evaluations of a cycle in addition to its steps' evaluations, and the fewest of a cycle.
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
@@ -434,12 +443,11 @@ class _Ascent:
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
         outworn = _outworn(near, evaluation) and not last
         if few and np.isfinite(information).all() and not (last or outworn):
-            error = judged_errors(problem, evaluation, information)
-            draws = self.more_draws(error, cycle.draws, self.affords(following))
+            steadier = self.steadier(following, near, evaluation)
             # The information known so far shows whether more draws are needed. A small error of the
             # draws suggests no spurious further modes.
-            if draws > cycle.draws and error <= _ERROR:
-                return replace(following, draws=draws), 0.0, None
+            if steadier and judged_errors(problem, evaluation, information) <= _ERROR:
+                return steadier, 0.0, None
         doubted, curvature = False, None
         if few:
             own = point_of(problem, p, evaluation)
@@ -467,10 +475,8 @@ class _Ascent:
         # With too many hard systems, none has adapted draws, and the same systems are found again.
         if len(hard) > len(cycle.hard) and near.can_adapt and not last:
             return replace(following, hard=hard), share, None
-        error = judged_errors(problem, evaluation, information)
-        draws = self.more_draws(error, cycle.draws, self.affords(following))
-        more = draws > cycle.draws and not last
-        return replace(following, draws=draws) if more else None, share, curvature
+        steadier = None if last else self.steadier(following, near, evaluation)
+        return steadier, share, curvature
 
     def spent(self, cycle: _Cycle, state: ScoringState) -> float:
         """Return the calls of the simulator in the evaluations up to this state of a cycle."""
@@ -481,14 +487,36 @@ class _Ascent:
         """Return the largest number of draws of a system with which a cycle may be made."""
         return (self.granted - cycle.spent) / (_OF_A_CYCLE * self.calls)
 
-    def more_draws(self, error: float, draws: int, afforded: float) -> int:
-        """Return the number of draws with which their error is small enough, as far as allowed."""
+    def steadier(self, following: _Cycle, near: Near, evaluation: Evaluation) -> _Cycle | None:
+        """Return the next cycle with draws of smaller errors, or None if they are small enough.
+
+        Its information is the last one that is known. Draws are adapted, or else their number is
+        raised, as far as allowed.
+        """
+        problem, information, draws = self.problem, following.information, following.draws
+        error, afforded = judged_errors(problem, evaluation, information), self.affords(following)
+        more = self.more_draws(error, draws, afforded, _SMALL_ERROR, _FEW_DRAWS)
+        if error > _ERROR or (error > _RIDGE_ERROR and more == draws):
+            adapted = draws_of_hard(draws)
+            while 2 * adapted <= min(_FIRST_ADAPTED, _ADAPTED_DRAWS / problem.count):
+                adapted *= 2
+            numbers = problem.count * adapted * (problem.data.shape[1] + problem.law.d_z)
+            allowed = near.can_adapt and numbers <= _ADAPTED_VALUES and adapted <= afforded
+            # With too many hard systems, none has adapted draws.
+            if allowed and len(following.hard) < problem.count:
+                return replace(following, hard=np.arange(problem.count), draws=adapted)
+            if len(near.hard) == problem.count:
+                more = self.more_draws(error, draws, afforded, _RIDGE_ERROR, _ADAPTED_DRAWS)
+        return replace(following, draws=more) if more > draws else None
+
+    def more_draws(self, error: float, draws: int, afforded: float, small: float, few: int) -> int:
+        """Return the number of draws for an error below 0.2, or a small one while draws are few."""
         most = min(_MOST_DRAWS, _MOST_TOGETHER / self.calls, afforded)
         wanted = float(draws)
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
-        elif error > _SMALL_ERROR:
-            wanted = min(draws * error / _SMALL_ERROR, _FEW_DRAWS / self.calls)
+        elif error > small:
+            wanted = min(draws * error / small, few / self.calls)
         if wanted <= draws:
             return draws
         doubled = draws * 2 ** math.ceil(math.log2(wanted / draws))

@@ -40,6 +40,9 @@ from popinv.population.known import inputs
 _DRAWS, _FEWEST, _PASS_DRAWS = 2000, 256, 4_000_000
 # Passes continue as long as each raises the effective share of the draws by this much.
 _FEWEST_PASSES, _MOST_PASSES, _GAIN = 3, 8, 0.02
+# Draws of a system are drawn anew, so often at most, if their effective share is smaller than this
+# part of the mean over systems.
+_POOR, _MOST_MENDED = 0.5, 3
 # Number of draws that are simulated at a time.
 _ROWS = 20_000
 
@@ -196,6 +199,7 @@ def adapted_draws(
         for some, which, mixture in zip(groups, own, mixtures, strict=True):
             of_group = problem.of_systems(some)
             found = _drawn(of_group, p, mixture, settings.draws, "draws", which)
+            _mend(found, p, which)
             draws.append(replace(found, features=settings.features, scores=settings.scores))
     return draws
 
@@ -229,6 +233,26 @@ def _adapted(
         if number + 1 >= _FEWEST_PASSES and share < last + _GAIN:
             break
     return now
+
+
+def _mend(draws: FixedDraws, p: np.ndarray, numbers: np.ndarray) -> None:
+    """Replace the draws of systems of which a few have most of the weight.
+
+    These few lie in a part of the posterior that no pass has met, such as a small mode. A density
+    fitted to all of them has that part.
+    """
+    for attempt in range(_MOST_MENDED):
+        log_weight = draws.log_weight(p)
+        share = 1 / (torch.softmax(log_weight, dim=1) ** 2).sum(dim=1)
+        poor = torch.nonzero(share < _POOR * share.mean())[:, 0]
+        if not len(poor):
+            return
+        rows, count = poor.numpy(), log_weight.shape[1]
+        mixture = fitted(draws.omega[poor], log_weight[poor])
+        problem = draws.problem.of_systems(rows)
+        again = _drawn(problem, p, mixture, count, f"mended/{attempt}", numbers[rows])
+        for name in ("omega", "inputs", "signal", "log_ratio"):
+            getattr(draws, name)[poor] = getattr(again, name)
 
 
 def _about_modes(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Mixtures:

@@ -243,13 +243,18 @@ def _near(
             every = np.union1d(every, tails)
     if many or not len(every) or len(every) > _MOST_HARD or not can_adapt(problem.law):
         return _OneLaw(problem, here, np.zeros(0, dtype=int), settings, numbers, [])
-    of_hard = replace(settings, draws=max(settings.draws, _FEWEST_ADAPTED))
+    of_hard = replace(settings, draws=draws_of_hard(settings.draws))
     rows = problem.rows_of(every)
     adapted = adapted_draws(problem, p, of_hard, rows, numbers[rows], cheap)
     with together(problem):
         for block, draws in zip(blocks_of_rows(rows), adapted, strict=True):
             here.put(rows[block], draws(p))
     return _OneLaw(problem, here, every, settings, numbers, adapted)
+
+
+def draws_of_hard(draws: int) -> int:
+    """Return the number of adapted draws of a hard system, where others have so many draws."""
+    return max(draws, _FEWEST_ADAPTED)
 
 
 def can_adapt(law: Law) -> bool:
