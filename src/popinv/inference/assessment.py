@@ -371,7 +371,8 @@ def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorD
     def values(end: str) -> tuple[float, ...]:
         return tuple(population[f"discrepancy{end}"].values.tolist())
 
-    size = population["noise_parameter"].values.tolist().index("discrepancy_amplitude")
+    names = population["noise_parameter"].values.tolist()
+    size, length = names.index("discrepancy_amplitude"), "discrepancy_length"
     lower, upper = (
         finite(float(population[f"noise{end}"].values[size])) for end in ("_lower", "_upper")
     )
@@ -393,6 +394,8 @@ def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorD
         determined=float(population["discrepancy_determined"].mean()),
         gain=finite(float(population.attrs["discrepancy_gain"])),
         confounded=json.loads(population.attrs["discrepancy_confounded"]),
+        length=float(population["noise"].values[names.index(length)]) if length in names else None,
+        length_limit=int(population.attrs["discrepancy_length_limit"]),
     )
 
 

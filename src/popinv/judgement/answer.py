@@ -381,6 +381,7 @@ class StudyAnswer:
         if self.least_noise is not None:
             numbers["noise_least_share"] = self.least_noise.share
             numbers["noise_least_share_at"] = self.least_noise.observation
+            numbers["noise_share_beside_own_discrepancy"] = self.least_noise.beside_own
         return numbers
 
     def _truth(self) -> dict[str, float | int | str | None]:
