@@ -404,6 +404,7 @@ class StudyAnswer:
                 "intrinsic_repeated_to_learned": intrinsic.repeated_to_learned,
                 "intrinsic_repeated_to_learned_error": intrinsic.ratio_error,
                 "intrinsic_least_noise": intrinsic.least_noise,
+                "intrinsic_lost_information": intrinsic.lost,
             }
         if (sampling := self.sampling_error) is not None:
             numbers |= {

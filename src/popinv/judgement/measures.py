@@ -111,6 +111,9 @@ class IntrinsicVariation:
         largest, if observations share the parameters of their noise.
     hides_noise : bool
         Whether this noise is smaller than the error of the variation.
+    lost : float or None
+        Largest share of the information about the mean of an observation that skewness given z
+        takes from a normal density.
     """
 
     share: float
@@ -118,6 +121,7 @@ class IntrinsicVariation:
     ratio_error: float | None
     least_noise: float
     hides_noise: bool
+    lost: float | None = None
 
 
 @dataclass(frozen=True)
