@@ -95,7 +95,7 @@ def _beside_own(problem: Problem, population: xr.Dataset) -> float | None:
     noise = problem.noise
     gamma = torch.from_numpy(estimate_of(population)[problem.d_alpha :])
     if isinstance(noise, SharedDiscrepancy):
-        noise, gamma = noise.centred, noise.within(gamma)
+        gamma, noise = noise.within(gamma), noise.centred
     if not isinstance(noise, OwnDiscrepancy) or noise.joins_replicates:
         return None
     measured = noise.measurement.covariance(noise.within(gamma)).diagonal()
