@@ -10,21 +10,14 @@ import torch
 from bent_population import BENT, bent_problem, by_quadrature
 from tiers import parameters
 
-from popinv.config.loading import load
-from popinv.inference.build import descent_problem, start
 from popinv.inference.likelihood import fit_marginal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
-from popinv.inference.solver import SolverSimulator
 from popinv.population.laws.gaussian import lognormal_law
-from popinv.population.laws.section import law_values
-from popinv.population.model import Model
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.observe import observations_dataset
-from popinv.population.synthetic import parameters as parameters_of_law
 
 TIMES = torch.tensor([0.5, 1.5, 3.0], dtype=torch.float64)
 LAW = lognormal_law(["amplitude", "rate"])
@@ -102,44 +95,6 @@ def test_the_value_costs_no_more_than_the_estimate(monkeypatch):
     # Each step, and two evaluations of each cycle, has at most the draws of the last.
     assert 0 < sum(drawn) <= (told["steps"] + 4) * told["draws"]
     assert told["value_error"] > 0.005
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("mean", [0.0, 1.0])
-def test_a_rough_field_with_little_noise_is_answered(mean):
-    # Twenty numbers of each system vary, and the noise is a fiftieth of the signal.
-    forward = {"kind": "porous_flow", "dimension": 1, "sensors": {"count": 50}}
-    law = {"kind": "matern_field", "smoothness": 0.25}
-    true = {"mean": mean, "standard_deviation": 1.0, "length": 0.65}
-    study = load(
-        {
-            "studies": {
-                "rough": {
-                    "forward": forward,
-                    "law": law,
-                    "noise": {"kind": "isotropic", "start": {"standard_deviation": 0.05}},
-                    "observations": {
-                        "count": 200,
-                        "truth": {"law": true, "noise": {"standard_deviation": 0.01}},
-                    },
-                }
-            }
-        }
-    ).studies["rough"]
-    solver, population = study.forward.model(1), study.law.law(study.forward)
-    alpha = law_values(study.law, true, study.forward)
-    clean = solver.solve(parameters_of_law(population, alpha, 1, "truth", 200)).observations
-    data = clean + 0.01 * np.random.default_rng(2).standard_normal(clean.shape)
-    model = Model(study.forward, study.law, study.noise)
-    seen = observations_dataset(data, study.forward.observed(1), heldout=0)
-    problem = descent_problem(model, seen, SolverSimulator(solver), 1, "test")
-    first = fit_pseudo_likelihood(problem, [start(model, problem)]).p
-    estimate = fit_marginal_likelihood(problem, first)
-    assert estimate.passes, estimate.reason
-    truth = np.append(alpha, np.log(0.01))
-    errors = estimate.standard_errors
-    assert np.all(np.abs(estimate.p - truth) < 3.5 * errors)
-    assert np.exp(estimate.p[-1]) == pytest.approx(0.01, rel=0.05)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
