@@ -7,6 +7,8 @@
 - ``right``: the same systems with a right simulator, 100 data sets by a free error, 40 by a smooth
   one.
 - ``own``: lines with an error of each system, by one or two replicates, 40 data sets each.
+- ``confounded``: damped oscillations, whose parameters explain much of an error, with errors unlike
+  the prior of each discrepancy: a local bump, a step and a constant, 5 data sets of 80 systems.
 - ``valves``: the answers of ``popinv run config/examples/late_valves.yaml``, which ran before.
 - ``unlike``: tanks as in this example with an error that looks like larger first pressures, 10 data
   sets.
@@ -19,7 +21,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
@@ -39,7 +41,7 @@ from popinv.config.loading import load
 from popinv.inference.build import descent_problem, start
 from popinv.inference.conditions import heldout_observations
 from popinv.inference.discrepancy_bands import discrepancy_dataset
-from popinv.inference.discrepancy_size import settled, with_uncertain_size
+from popinv.inference.discrepancy_size import WIDENS, settled, with_uncertain_size
 from popinv.inference.estimate import Estimate
 from popinv.inference.intervals import intervals
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -60,59 +62,98 @@ from popinv.population.noise.varying import replicated_noise
 from popinv.population.stages.draw_population import draw_population
 from popinv.population.synthetic_observed import observed_systems
 
-TIMES = np.linspace(0.5, 8.0, 12)
-_T = torch.from_numpy(TIMES)
-NAMES = ("rate", "size")
-TRUTH = np.array([-0.8, 1.0, np.log(0.25), np.log(0.3)])
-NOISE, COUNT = 0.05, 100
-# The drift of the baseline, up to three standard deviations of the noise.
-BIAS = 0.15 * np.sin(TIMES / 1.5)
 MODELS: dict[str, str | None] = {"none": "", "free": None, "smooth": "matern52"}
 
 
-def decay(z: torch.Tensor) -> torch.Tensor:
+def decay(z: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
     """Return the concentration at the times, for rate and size (n, 2)."""
-    return z[:, 1:2] * torch.exp(-z[:, 0:1] * _T)
+    return z[:, 1:2] * torch.exp(-z[:, 0:1] * times)
 
 
-def noise_of(model: str) -> NoiseModel:
-    """Return the noise of a model: without a discrepancy, or with one."""
-    plain, kernel = IsotropicNoise(len(TIMES)), MODELS[model]
-    return plain if kernel == "" else SharedDiscrepancy(plain, TIMES[:, None], kernel)
+def oscillation(z: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+    """Return the deflection at the times, for decay, frequency and amplitude (n, 3)."""
+    return z[:, 2:3] * torch.exp(-z[:, 0:1] * times) * torch.cos(z[:, 1:2] * times)
 
 
-def systems(seed: int, bias: np.ndarray, count: int = COUNT) -> np.ndarray:
-    """Return observations of new systems with this error of the simulator."""
-    rng = np.random.default_rng(seed)
-    z = np.exp(TRUTH[:2] + np.exp(TRUTH[2:]) * rng.standard_normal((count, 2)))
-    clean = decay(torch.from_numpy(z)).numpy()
-    return np.asarray(clean + bias + NOISE * rng.standard_normal(clean.shape))
+@dataclass(frozen=True)
+class Population:
+    """Systems of which all observations have an error.
+
+    Attributes
+    ----------
+    truth, start : ndarray of shape (2 k,)
+        Means of the logarithms of k parameters, and logarithms of their deviations.
+    noise, first_noise : float
+        Standard deviation, and its start.
+    """
+
+    names: tuple[str, ...]
+    signal: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    times: np.ndarray
+    truth: np.ndarray
+    start: np.ndarray
+    noise: float
+    first_noise: float
+    count: int
+
+    def simulate(self, z: torch.Tensor) -> torch.Tensor:
+        """Return the signals (n, d_y)."""
+        return self.signal(z, torch.from_numpy(self.times))
+
+    def noise_of(self, model: str) -> NoiseModel:
+        """Return the noise of a model: without a discrepancy, or with one."""
+        plain, kernel = IsotropicNoise(len(self.times)), MODELS[model]
+        return plain if kernel == "" else SharedDiscrepancy(plain, self.times[:, None], kernel)
+
+    def systems(self, seed: int, bias: np.ndarray) -> np.ndarray:
+        """Return observations of new systems with this error of the simulator."""
+        rng, k = np.random.default_rng(seed), len(self.names)
+        z = self.truth[:k] + np.exp(self.truth[k:]) * rng.standard_normal((self.count, k))
+        clean = self.simulate(torch.from_numpy(np.exp(z))).numpy()
+        return np.asarray(clean + bias + self.noise * rng.standard_normal(clean.shape))
+
+    def problem_of(self, data: np.ndarray, noise: NoiseModel, seed: int) -> Problem:
+        """Return the problem of these observations."""
+        law = lognormal_law(list(self.names))
+        first = len(law.names)
+        return Problem(
+            data,
+            self.simulate,
+            law,
+            noise,
+            np.full(first + len(noise.names), 0.5),
+            seed=seed,
+            stage="discrepancy",
+            fixed=tuple(first + i for i in noise.hyperparameters),
+        )
 
 
-def problem_of(data: np.ndarray, noise: NoiseModel, seed: int) -> Problem:
-    """Return the problem of these observations."""
-    law = lognormal_law(list(NAMES))
-    first = len(law.names)
-    return Problem(
-        data,
-        decay,
-        law,
-        noise,
-        np.full(first + len(noise.names), 0.5),
-        seed=seed,
-        stage="discrepancy",
-        fixed=tuple(first + i for i in noise.hyperparameters),
-    )
+COUNT = 100
+DECAYS = Population(
+    *(("rate", "size"), decay, np.linspace(0.5, 8.0, 12)),
+    np.array([-0.8, 1.0, np.log(0.25), np.log(0.3)]),
+    np.array([-0.5, 0.5, np.log(0.4), np.log(0.4)]),
+    *(0.05, 0.1, COUNT),
+)
+OSCILLATIONS = Population(
+    *(("decay", "frequency", "amplitude"), oscillation, np.linspace(0.25, 6.0, 24)),
+    np.log([0.3, 2.0, 1.0, 0.3, 0.1, 0.2]),
+    np.log([0.4, 2.2, 1.2, 0.4, 0.2, 0.4]),
+    *(0.1, 0.2, 80),
+)
+# The drift of the baseline, up to three standard deviations of the noise.
+BIAS = 0.15 * np.sin(DECAYS.times / 1.5)
+UNLIKE: dict[str, np.ndarray] = {
+    "bump": 0.15 * np.exp(-(((OSCILLATIONS.times - 3.0) / 0.6) ** 2) / 2),
+    "step": 0.15 * (OSCILLATIONS.times > 3.0),
+    "constant": np.full(len(OSCILLATIONS.times), 0.15),
+}
 
 
-def fitted(problem: Problem) -> Estimate:
+def fitted(problem: Problem, of: Population) -> Estimate:
     """Return the maximum of the likelihood, with the size of the discrepancy by the evidence."""
-    start = np.concatenate(
-        [
-            [-0.5, 0.5, np.log(0.4), np.log(0.4)],
-            problem.noise.from_natural({"standard_deviation": 0.1}),
-        ]
-    )
+    noise = problem.noise.from_natural({"standard_deviation": of.first_noise})
+    start = np.concatenate([of.start, noise])
     first = fit_pseudo_likelihood(problem, [start])
     first = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p]))
     # The value of the likelihood itself is not needed.
@@ -130,20 +171,21 @@ def answer_of(problem: Problem, estimate: Estimate) -> Any:
     return answer.merge(discrepancy_dataset(problem, answer))
 
 
-def judged(model: str, seed: int, bias: np.ndarray) -> dict[str, Any]:
+def judged(model: str, seed: int, bias: np.ndarray, of: Population = DECAYS) -> dict[str, Any]:
     """Return how far the answer of a data set is from the truth, and what its intervals hold."""
-    problem = problem_of(systems(seed, bias), noise_of(model), seed)
-    answer = answer_of(problem, fitted(problem))
-    true = problem.law.to_natural(TRUTH)
+    problem = of.problem_of(of.systems(seed, bias), of.noise_of(model), seed)
+    answer = answer_of(problem, fitted(problem, of))
+    true = problem.law.to_natural(of.truth)
     errors = np.sqrt(np.diag(answer["covariance"].values))
-    shifts = (answer["alpha"].values - TRUTH) / errors[: len(TRUTH)]
+    shifts = (answer["alpha"].values - of.truth) / errors[: len(of.truth)]
     held = (answer["law_lower"].values <= true) & (true <= answer["law_upper"].values)
-    row = {"model": model, "seed": seed}
+    row: dict[str, Any] = {"model": model, "seed": seed}
+    row["first"] = round(float(np.expm1(answer["alpha"].values[0] - of.truth[0])), 5)
     names = problem.law.names
     row |= {f"shift_{name}": round(float(v), 4) for name, v in zip(names, shifts, strict=True)}
     row |= {f"holds_{name}": int(v) for name, v in zip(names, held, strict=True)}
     row["noise"] = round(float(answer["noise"].values[0]), 5)
-    row |= dict.fromkeys(("amplitude", "pointwise", "joint", "error"), "")
+    row |= dict.fromkeys(("amplitude", "pointwise", "joint", "error", "limit", "confounded"), "")
     if "discrepancy" in answer:
         low, high, joint_low, joint_high = (
             answer[f"discrepancy_{end}"].values
@@ -153,6 +195,8 @@ def judged(model: str, seed: int, bias: np.ndarray) -> dict[str, Any]:
         row["pointwise"] = round(float(((low <= bias) & (bias <= high)).mean()), 4)
         row["joint"] = int(((joint_low <= bias) & (bias <= joint_high)).all())
         row["error"] = round(float(np.sqrt(((answer["discrepancy"].values - bias) ** 2).mean())), 5)
+        row["limit"] = int(answer.attrs["discrepancy_length_limit"])
+        row["confounded"] = sum(name.startswith(WIDENS) for name in answer.attrs)
     return row
 
 
@@ -174,6 +218,22 @@ def right() -> list[dict[str, Any]]:
     """Return the rows of a right simulator."""
     sets = (("free", 100), ("smooth", 40))
     return [row for model, count in sets for row in repeated(count, 0 * BIAS, [model])]
+
+
+def confounded() -> list[dict[str, Any]]:
+    """Return the rows of errors unlike the prior, with a law that explains a part of them.
+
+    A row also has the relative error of the median of the decay, whether the length of the kernel
+    is at a limit, and how many parameters are listed as confounded.
+    """
+    rows = []
+    for name, bias in UNLIKE.items():
+        for model in MODELS:
+            for seed in range(5):
+                row = {"data": name} | judged(model, seed, bias, OSCILLATIONS)
+                print(row, flush=True)
+                rows.append(row)
+    return rows
 
 
 def _line(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
@@ -441,6 +501,7 @@ def porous() -> list[dict[str, Any]]:
 PARTS: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "recovery": recovery,
     "right": right,
+    "confounded": confounded,
     "scores": scores,
     "porous": porous,
     "valves": valves,

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from linear_population import PLACES, line, normal_log_density
 from scipy import stats
 from slopes import slopes
@@ -29,9 +30,10 @@ from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scoring import begin
 from popinv.inference.model_comparison import counted_parameters
+from popinv.inference.noise_share import _beside_own
 from popinv.inference.problem import Problem, replicated_simulator
 from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.noise.varying import VaryingNoise, replicated_noise
@@ -188,6 +190,40 @@ def test_the_evidence_of_the_size_is_the_integral_over_the_values():
     there = np.exp(evidence.mode)
     at_mode = log_marginal(there) - np.log(there[0]) + 0.5 * there[0] ** 2 / evidence.spread**2
     assert evidence.gain == pytest.approx(at_mode - nothing, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "bias", "limit"),
+    [
+        # A parabola has the largest length, and independent values the smallest.
+        ("matern52", 4 * (PLACES - PLACES.mean()) ** 2, 1),
+        ("matern52", BIAS, -1),
+        (None, BIAS, 0),
+    ],
+)
+def test_a_length_at_a_limit_is_told(kernel, bias, limit):
+    problem = biased_problem(shared(kernel), bias)
+    p = at(problem, [0.3, 0.3][: 1 if kernel is None else 2], bias)
+    assert size_evidence(problem, p).length_limit == limit
+
+
+@pytest.mark.parametrize("about", ["nothing", "shared", "replicates"])
+def test_the_measurement_is_judged_beside_the_error_of_each_system(about):
+    process = KernelNoise(PLACES[:, None], "exponential", nugget=False)
+    own = OwnDiscrepancy(IsotropicNoise(D), process)
+    problem = biased_problem(
+        shared(noise=own) if about == "shared" else own,
+        replicates=2 if about == "replicates" else 1,
+    )
+    # Noise of 0.03 beside an error of 0.4, of which the sum has 0.401.
+    values = {"standard_deviation": 0.03, f"{PREFIX}_own_amplitude": 0.4, f"{PREFIX}_own_length": 1}
+    gamma = problem.noise.from_natural(values)
+    population = xr.Dataset({"alpha": ("law", ALPHA), "gamma": ("noise", gamma)})
+    found = _beside_own(problem, population)
+    wanted = None if about == "replicates" else 0.03 / np.hypot(0.03, 0.4)
+    assert found == (wanted if wanted is None else pytest.approx(wanted))
+    plain = replace(problem, noise=IsotropicNoise(problem.data.shape[1]))
+    assert _beside_own(plain, population.isel(noise=[0])) is None
 
 
 @parameters("kernel", ["matern52"], full=[None])

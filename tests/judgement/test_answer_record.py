@@ -43,9 +43,9 @@ WHOLE = replace(
     choice=replace(TRUE.choice, errors_by="model", undetermined=("F_median", "V_median")),
     likelihood=LikelihoodValue(-10.0, 0.01, 24.0, 25.0),
     surrogate_coverage=0.94,
-    least_noise=LeastNoise(0.1, "observation 3"),
+    least_noise=LeastNoise(0.1, "observation 3", 0.37),
     sampling_error=SamplingErrorShare(0.2, False, 0.3),
-    intrinsic=IntrinsicVariation(0.69, 0.94, 0.04, 0.4, False),
+    intrinsic=IntrinsicVariation(0.69, 0.94, 0.04, 0.4, False, 0.07),
     tests=(
         PartTest("law", "no likelihood"),
         PartTest("noise", "", "it is correlated (0.4)", 0.001, 9, ("one", "two")),

@@ -31,6 +31,7 @@ from popinv.judgement.measures import (
     HeldOutDistance,
     LeastNoise,
     PartTest,
+    SimulatorDiscrepancy,
     SurrogateError,
     TruthErrors,
 )
@@ -209,6 +210,57 @@ def test_collapsed_noise_is_explained():
     assert "2 observations and 2 parameters that vary" in without_maximum.finding
     assert "noise.kind: isotropic" in without_maximum.meaning
     assert "without bound" not in judged(3).finding
+
+
+def test_noise_that_a_discrepancy_has_taken_is_a_doubt():
+    def judged(share):
+        least = LeastNoise(0.3, "observation 3", share)
+        return [j for j in judgements(replace(GOOD, least_noise=least)) if "noise" in j.name]
+
+    (taken,) = judged(0.01)
+    assert (taken.name, taken.verdict) == ("Size of the noise", "doubt")
+    assert taken.short == "the discrepancy of each system has taken the noise"
+    assert "noise.kind: autoregressive" in taken.meaning
+    assert not judged(0.5)
+    assert not judged(None)
+
+
+SEEN = SimulatorDiscrepancy(
+    *(("t = 1", "t = 2"), (0.4, 0.0), (0.3, -0.1), (0.5, 0.1), (0.3, -0.1), (0.5, 0.1), "bar"),
+    *(0.35, 0.15, 0.85, 0.97, 7.5, {}),
+)
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "short"),
+    [
+        ({}, "neutral", "the simulator errs by up to 0.4 bar (t = 1)"),
+        (
+            {"confounded": {"decay_median": 5.0, "size_median": 200.0}},
+            "doubt",
+            "only its prior tells the simulator's error from decay median, size median; with this "
+            "prior, the simulator errs by up to 0.4 bar (t = 1)",
+        ),
+        (
+            {"length": 4.0, "length_limit": 1},
+            "doubt",
+            "the simulator errs by up to 0.4 bar (t = 1); the length of its kernel is at its "
+            "largest",
+        ),
+        ({"length": 0.1, "length_limit": -1}, "doubt", None),
+        # Without an error, any length is as good.
+        ({"length": 4.0, "length_limit": 1, "values": (0.0, 0.0)}, "good", None),
+    ],
+)
+def test_what_is_confounded_comes_before_a_place(changed, verdict, short):
+    if "values" in changed:
+        band = {"lower": (-1.0, -1.0), "upper": (1.0, 1.0), "gain": 0.1}
+        changed = changed | band | {"joint_lower": (-1.0, -1.0), "joint_upper": (1.0, 1.0)}
+    judged = told(replace(GOOD, discrepancy=replace(SEEN, **changed)), "Error of the simulator")
+    assert judged.verdict == verdict
+    assert short is None or judged.short == short
+    assert ("shared: free" in judged.finding) == (verdict == "doubt" and "length" in changed)
+    assert judged.finding.startswith("A change of these") == ("confounded" in changed)
 
 
 def test_efficiency_of_few_systems_is_not_judged():

@@ -24,7 +24,7 @@ from popinv.inference.sampling_error import sampling_error_share
 from popinv.inference.specification import specification_tests
 from popinv.inference.standard_errors import by_information
 from popinv.inference.stated_values import read_names, read_values, stated_entries
-from popinv.inference.surrogate_bias import AnswerShift
+from popinv.inference.surrogate_bias import AnswerShift, FreshSolves
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.judgement.answer import (
     DescentArrival,
@@ -131,7 +131,7 @@ def assess(
         least_noise=least,
         truth=_truth_errors(problem, loaded) if "truth" in loaded else None,
         sampling_error=_sampling_error(problem, loaded),
-        intrinsic=intrinsic_variation(problem, population),
+        intrinsic=intrinsic_variation(problem, population, FreshSolves.of_last_round(check)),
         tests=results.tests,
         features=results.features,
         heldout=results.heldout,
@@ -372,7 +372,8 @@ def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorD
     def values(end: str) -> tuple[float, ...]:
         return tuple(population[f"discrepancy{end}"].values.tolist())
 
-    size = population["noise_parameter"].values.tolist().index("discrepancy_amplitude")
+    names = population["noise_parameter"].values.tolist()
+    size, length = names.index("discrepancy_amplitude"), "discrepancy_length"
     lower, upper = (
         finite(float(population[f"noise{end}"].values[size])) for end in ("_lower", "_upper")
     )
@@ -394,6 +395,8 @@ def _discrepancy(population: xr.Dataset, observations: xr.Dataset) -> SimulatorD
         determined=float(population["discrepancy_determined"].mean()),
         gain=finite(float(population.attrs["discrepancy_gain"])),
         confounded=json.loads(population.attrs["discrepancy_confounded"]),
+        length=float(population["noise"].values[names.index(length)]) if length in names else None,
+        length_limit=int(population.attrs["discrepancy_length_limit"]),
     )
 
 

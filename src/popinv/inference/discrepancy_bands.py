@@ -61,8 +61,9 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
         ``discrepancy_lower`` and ``discrepancy_upper``; the joint band ``discrepancy_joint_lower``
         and ``discrepancy_joint_upper``; and ``discrepancy_determined``, the share of the prior
         variance that the observations remove, given the size. The attribute
-        ``discrepancy_confounded`` has the ratios s / s_0 of confounded parameters, and
-        ``discrepancy_gain`` the log evidence of the discrepancy above that of none.
+        ``discrepancy_confounded`` has the ratios s / s_0 of confounded parameters,
+        ``discrepancy_gain`` the log evidence of the discrepancy above that of none, and
+        ``discrepancy_length_limit`` is 1 at the largest length, -1 at the smallest, and else 0.
     """
     noise = problem.noise
     if not isinstance(noise, SharedDiscrepancy):
@@ -106,6 +107,7 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
     return found.assign_attrs(
         discrepancy_confounded=json.dumps(confounded),
         discrepancy_gain=float(answer.attrs.get("discrepancy_gain", np.nan)),
+        discrepancy_length_limit=int(answer.attrs.get("discrepancy_length_limit", 0)),
     )
 
 

@@ -54,6 +54,8 @@ _SMALLEST, _LARGEST = 0.02, 5.0
 # The lengths lie between the smallest distance and this share of the largest. An error that hardly
 # varies over the places looks like a change of the parameters.
 _LONGEST = 0.5
+# A length this close to a limit, as a share of the allowed logarithms, is at the limit.
+_AT_LIMIT = 0.02
 # Fits with new sizes, and the change of their logarithms at which they are settled.
 _MOST_FITS, _SETTLED = 8, 0.02
 WIDENS = "discrepancy_widens_"
@@ -155,6 +157,15 @@ class SizeEvidence:
             method="Nelder-Mead",
         )
         return np.asarray(np.clip(found.x, low, high))
+
+    @property
+    def length_limit(self) -> int:
+        """1 if the length of the mode is the largest that is allowed, -1 if the smallest, or 0."""
+        if len(self.mode) < 2:
+            return 0
+        low, high = self.lengths[[0, -1]]
+        near = _AT_LIMIT * (high - low)
+        return int(self.mode[1] > high - near) - int(self.mode[1] < low + near)
 
     @property
     def gain(self) -> float:
@@ -285,6 +296,7 @@ def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
         for name, value in zip(names, row, strict=True)
     }
     told["discrepancy_gain"] = evidence.gain
+    told["discrepancy_length_limit"] = float(evidence.length_limit)
     widened = evidence.widening[: problem.d_alpha]
     for i in np.flatnonzero((widened > CONFOUNDED) & problem.free[: problem.d_alpha]):
         told[f"{WIDENS}{read_names(problem.law)[i]}"] = float(min(widened[i], _MOST_WIDENED))

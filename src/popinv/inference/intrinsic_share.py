@@ -12,6 +12,16 @@ measure it without a model, as S_k at parameters z_k. With ``V_k = C(z_k) + Gamm
 is close to 1 if C was learned well. Its standard error follows from the spread of the systems. An
 error of C by a share is an error of Gamma of the opposite sign. Noise that is smaller than the
 error of C is not told apart from the variation.
+
+*Shape.* The density of an observation given z is taken for normal. With the skewness g_1 and the
+excess kurtosis g_2 of an observation given z, a function of its first power alone has at most
+
+.. math:: 1 - \ell, \qquad \ell = \frac{g_1^2}{g_2 + 2}
+
+of the information about its mean that its first two powers have together (Godambe and Thompson,
+J. Statist. Plann. Inference 22, 1989). Counts with a Poisson law of mean lambda have
+:math:`\ell = 1 / (2 \lambda + 1)`. Fresh solves y_k with noise xi_k show both
+moments, as ``V_k^{-1/2} (y_k - m(z_k) + xi_k)``.
 """
 
 from __future__ import annotations
@@ -20,16 +30,25 @@ import numpy as np
 import xarray as xr
 
 from popinv.inference.problem import Problem
+from popinv.inference.surrogate_bias import FreshSolves
 from popinv.judgement.measures import IntrinsicVariation
 from popinv.late import torch
 from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.seeds import generator
+
+# A skewness within this many standard errors of zero counts as zero.
+_SURE = 4.0
 
 
-def intrinsic_variation(problem: Problem, population: xr.Dataset) -> IntrinsicVariation | None:
+def intrinsic_variation(
+    problem: Problem, population: xr.Dataset, fresh: FreshSolves
+) -> IntrinsicVariation | None:
     """Return the shares of variation and noise, or None if the simulator is not random.
 
     Parameters
     ----------
+    fresh : FreshSolves
+        Solves that the surrogate has not seen.
     population : Dataset
         The answer, with ``intrinsic_covariance``, and ``repeated_covariance`` if solves were
         repeated.
@@ -48,16 +67,46 @@ def intrinsic_variation(problem: Problem, population: xr.Dataset) -> IntrinsicVa
     # variation.
     pooled = len(problem.noise.names) < len(learned)
     least = float(parts.max() if pooled else parts.min())
-    return IntrinsicVariation(share, ratio, error, least, least < doubt)
+    lost = None
+    if len(fresh.z) > 1:
+        lost = lost_information(_standardised(problem, noise, fresh))
+    return IntrinsicVariation(share, ratio, error, least, least < doubt, lost)
+
+
+def lost_information(values: np.ndarray) -> float:
+    """Return the largest ell of observations, values (K, d).
+
+    Skewness that the error of K values explains is zero.
+    """
+    centred = values - values.mean(axis=0)
+    unit = centred / np.sqrt((centred**2).mean(axis=0))
+    skewness, excess = (unit**3).mean(axis=0), (unit**4).mean(axis=0) - 3
+    seen = np.abs(skewness) > _SURE * np.sqrt(6 / len(values))
+    return float(np.where(seen, skewness**2 / (excess + 2), 0.0).max())
+
+
+def _standardised(problem: Problem, noise: np.ndarray, fresh: FreshSolves) -> np.ndarray:
+    """Return what fresh solves with noise leave of the learned mean, in its deviations, (K, d)."""
+    mean, learned = _learned(problem, fresh.z)
+    e = generator(problem.seed, f"{problem.stage}/shape").standard_normal(mean.shape)
+    left = fresh.y - mean + e @ np.linalg.cholesky(noise).T
+    return np.linalg.solve(np.linalg.cholesky(learned + noise), left[..., None])[..., 0]
 
 
 def learned_covariances(problem: Problem, z: np.ndarray) -> np.ndarray:
     """Return the learned C (n, d, d) at inputs z (n, inputs) of a random simulator."""
+    return _learned(problem, z)[1]
+
+
+def _learned(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the learned m (n, d) and C (n, d, d) at inputs z (n, inputs)."""
     noise = problem.noise.of_one
     assert isinstance(noise, IntrinsicNoise)
     with torch.no_grad():
         signal = problem.surrogate(torch.from_numpy(z))
-        return np.asarray(noise.intrinsic(signal)[:, 0].numpy())
+        learned = noise.intrinsic(signal)[:, 0].numpy()
+        # Replicates have the same mean.
+        return noise.mean(signal).numpy()[:, : len(learned[0])], learned
 
 
 def _repeated_to_learned(

@@ -7,6 +7,10 @@ For observation j the share is
 A likelihood has no maximum where the model can pass exactly through the observations of every
 system: it grows without bound as Gamma_jj goes to zero, and the search stops wherever rounding or
 the surrogate's error stops it. A share close to zero is the sign of this.
+
+The covariance of a discrepancy of each system's own (:class:`~popinv.population.noise.discrepancy.
+OwnDiscrepancy`) counts in Gamma. It may take the place of the measurement's noise, which then has a
+share of it that is close to zero.
 """
 
 from __future__ import annotations
@@ -16,7 +20,10 @@ import xarray as xr
 
 from popinv.forward.datasets import observation_names
 from popinv.inference.problem import Problem
+from popinv.inference.result import estimate_of
 from popinv.judgement.measures import LeastNoise
+from popinv.late import torch
+from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
 from popinv.store.rows import row_blocks
 
 
@@ -77,4 +84,19 @@ def least_noise(
         return None
     least = int(np.nanargmin(shares))
     name = observation_names(observations)[least].removesuffix(" of replicate 1")
-    return LeastNoise(float(shares[least]), name)
+    return LeastNoise(float(shares[least]), name, _beside_own(problem.at_all_places, population))
+
+
+def _beside_own(problem: Problem, population: xr.Dataset) -> float | None:
+    """Return the smallest share of the measurement in the noise with an error of each system.
+
+    None without such an error, and with replicates, which tell the two apart.
+    """
+    noise = problem.noise
+    gamma = torch.from_numpy(estimate_of(population)[problem.d_alpha :])
+    if isinstance(noise, SharedDiscrepancy):
+        gamma, noise = noise.within(gamma), noise.centred
+    if not isinstance(noise, OwnDiscrepancy) or noise.joins_replicates:
+        return None
+    measured = noise.measurement.covariance(noise.within(gamma)).diagonal()
+    return float(torch.sqrt(measured / noise.covariance(gamma).diagonal()).min())

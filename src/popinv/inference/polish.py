@@ -27,7 +27,7 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood, ma
 from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood, profiled
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for, matched_draws
-from popinv.inference.likelihood.nested import calls_of_a_draw
+from popinv.inference.likelihood.nested import TANGENT, calls_of_a_draw
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
@@ -45,8 +45,8 @@ from popinv.store.variables import variable
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
 
 _PSEUDO_EVALUATIONS, _MARGINAL_EVALUATIONS, _CURVATURE_SYSTEMS = 4, 4, 400
-# Cost of a solve with its adjoint and cost of a tangent, in solves; number of steps to the modes.
-_WITH_ADJOINT, _TANGENT, _MODE_STEPS = 3.0, 0.3, 20
+# Cost of a solve with its adjoint, in solves; number of steps to the modes.
+_WITH_ADJOINT, _MODE_STEPS = 3.0, 20
 # Number of noise pairs with which fresh solves are observed.
 _PSEUDO_PAIRS, _MARGINAL_PAIRS = 4, 1
 _FRESH = "polish/fresh"
@@ -118,7 +118,7 @@ def likelihood_solves(problem: Problem, draws: int) -> float:
     evaluations = _MARGINAL_EVALUATIONS + 2 * n_p * min(1.0, _CURVATURE_SYSTEMS / n)
     # The derivatives of a member are in its own parameters.
     along = min(problem.law.d_omega, problem.d_z) if problem.members > 1 else problem.law.d_omega
-    to_modes = problem.members * _MODE_STEPS * (2 + _TANGENT * along)
+    to_modes = problem.members * _MODE_STEPS * (2 + TANGENT * along)
     return n * (_WITH_ADJOINT * draws * calls_of_a_draw(problem) * evaluations + to_modes)
 
 

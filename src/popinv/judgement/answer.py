@@ -385,6 +385,7 @@ class StudyAnswer:
         if self.least_noise is not None:
             numbers["noise_least_share"] = self.least_noise.share
             numbers["noise_least_share_at"] = self.least_noise.observation
+            numbers["noise_share_beside_own_discrepancy"] = self.least_noise.beside_own
         return numbers
 
     def _truth(self) -> dict[str, float | int | str | None]:
@@ -407,6 +408,7 @@ class StudyAnswer:
                 "intrinsic_repeated_to_learned": intrinsic.repeated_to_learned,
                 "intrinsic_repeated_to_learned_error": intrinsic.ratio_error,
                 "intrinsic_least_noise": intrinsic.least_noise,
+                "intrinsic_lost_information": intrinsic.lost,
             }
         if (sampling := self.sampling_error) is not None:
             numbers |= {

@@ -24,6 +24,13 @@ _ADJUSTED = (
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
+# Share of the information that a normal density loses by the shape of a random simulator's answer.
+# Counts of 20 cells that divide lose 0.03, of four cells 0.19, and Poisson counts of six with
+# noise of 0.5 lose 0.06.
+_LOST = 0.05
+# Below this share of noise and discrepancy of each system together, the discrepancy has taken the
+# noise of the measurement.
+_TAKEN = 0.1
 # If standard error over bound exceeds this, the data contain more information.
 _INEFFICIENT = 1.5
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
@@ -207,8 +214,24 @@ def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
 
 def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
     """Yield a doubt if the noise is close to zero, where a likelihood may have no maximum."""
-    least = answer.least_noise
-    if least is None or not math.isfinite(least.share) or least.share >= _COLLAPSED:
+    if (least := answer.least_noise) is None:
+        return
+    if least.beside_own is not None and least.beside_own < _TAKEN:
+        yield Judgement(
+            "Size of the noise",
+            "doubt",
+            "the discrepancy of each system has taken the noise",
+            f"The noise of the measurement is {least.beside_own:.1g} of the noise and the "
+            "discrepancy of each system together. Without replicates, only the kernel of the "
+            "discrepancy tells the two apart, so that noise may count as an error of the "
+            "simulator. Only their sum is determined.",
+            "Observe systems more than once (replicates), or take a smooth kernel "
+            "(noise.discrepancy.own: {kernel: squared_exponential}). If the noise of the "
+            "measurement may be correlated, leave noise.discrepancy.own out and state it "
+            "(noise.kind: autoregressive, or kernel).",
+        )
+        return
+    if not math.isfinite(least.share) or least.share >= _COLLAPSED:
         return
     share, where = least.share, least.observation
     fewest, varying = answer.sizes.fewest_observations, answer.sizes.varying_parameters
@@ -276,20 +299,35 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
             f"{found.size_upper:.2g})."
         )
     text += f" The observations remove {found.determined:.0%} of its variance."
+    limited = errs and found.length is not None and bool(found.length_limit)
+    if limited:
+        end, unlike = (
+            ("largest", "looks like a change of the law, which it may take up")
+            if found.length_limit > 0
+            else ("smallest", "is rougher than this kernel")
+        )
+        text += (
+            f" The length of its kernel, {found.length:.3g}, is the {end} that is allowed: the "
+            f"error {unlike}, and law and band are wrong. Compare with noise.discrepancy.shared: "
+            "free."
+        )
+        short += f"; the length of its kernel is at its {end}"
     if found.confounded:
         named = ", ".join(
             f"{readable(name)} ({'more than ' if ratio >= 100 else ''}{ratio:.2g} times)"
             for name, ratio in found.confounded.items()
         )
-        text += (
-            f" A change of these parameters looks like an error of the simulator: {named}. In "
-            "brackets is by how much the prior of the error narrows their intervals. They are "
-            "wrong if the error is unlike its prior."
+        text = (
+            f"A change of these parameters looks like an error of the simulator: {named}. In "
+            "brackets is by how much the prior of the error narrows their intervals. These "
+            "parameters and the band of the error are wrong if the error is unlike its prior, "
+            f"which no test sees. {text}"
         )
-        short += f"; its prior tells it from {', '.join(map(readable, found.confounded))}"
+        names = ", ".join(map(readable, found.confounded))
+        short = f"only its prior tells the simulator's error from {names}; with this prior, {short}"
     yield Judgement(
         DISCREPANCY,
-        "good" if not errs else "doubt" if found.confounded else "neutral",
+        "good" if not errs else "doubt" if found.confounded or limited else "neutral",
         short,
         text,
         "Law, noise and the simulator's error come from the same data. A Gaussian process is the "
@@ -395,9 +433,20 @@ def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
             "its variation, which is not known that accurately: this noise is not told apart from "
             "the variation."
         )
+    skewed = found.lost is not None and found.lost > _LOST
+    if skewed:
+        short += ", whose answers are not normal"
+        text += (
+            " Given its parameters, the simulator's answer is skewed, as counts of a few are: the "
+            f"normal density that stands for it loses {found.lost:.0%} of the information of an "
+            "observation, and the likelihood and its intervals are wrong by an unknown amount. "
+            "Mean and covariance do not depend on the shape: compare with estimator: "
+            "pseudo_likelihood. Or let simulator and observations be roots of the counts, or sums "
+            "of more of them."
+        )
     yield Judgement(
         "Intrinsic variation",
-        "doubt" if wrong or found.hides_noise else "good",
+        "doubt" if wrong or skewed or found.hides_noise else "good",
         short,
         text,
         "The observations show variation and noise together; the simulator tells them apart. More "

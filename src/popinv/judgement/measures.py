@@ -57,10 +57,18 @@ class SurrogateError:
 
 @dataclass(frozen=True)
 class LeastNoise:
-    """The smallest noise as a share of the spread of its observation over the systems."""
+    """The smallest noise as a share of the spread of its observation over the systems.
+
+    Attributes
+    ----------
+    beside_own : float or None
+        Smallest share of the standard deviation of the measurement's noise in that of the noise and
+        the discrepancy of each system together, if only the kernel tells the two apart.
+    """
 
     share: float
     observation: str
+    beside_own: float | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +111,9 @@ class IntrinsicVariation:
         largest, if observations share the parameters of their noise.
     hides_noise : bool
         Whether this noise is smaller than the error of the variation.
+    lost : float or None
+        Largest share of the information about the mean of an observation that skewness given z
+        takes from a normal density.
     """
 
     share: float
@@ -110,6 +121,7 @@ class IntrinsicVariation:
     ratio_error: float | None
     least_noise: float
     hides_noise: bool
+    lost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -248,6 +260,10 @@ class SimulatorDiscrepancy:
     confounded : mapping of str to float
         Parameters of the law whose change looks like a discrepancy, with the ratio of their
         standard errors without any prior of the discrepancy and with a known one.
+    length : float or None
+        The length of the kernel, if it has one.
+    length_limit : int
+        1 if it is the largest that is allowed, -1 if the smallest, else 0.
     """
 
     places: tuple[str, ...]
@@ -263,6 +279,8 @@ class SimulatorDiscrepancy:
     determined: float
     gain: float | None
     confounded: dict[str, float]
+    length: float | None = None
+    length_limit: int = 0
 
     def numbers(self) -> dict[str, float | int | str | None]:
         """Return the entries of ``metrics.json``."""
@@ -273,6 +291,8 @@ class SimulatorDiscrepancy:
             "discrepancy_determined": self.determined,
             "discrepancy_gain": self.gain,
             "discrepancy_seen": len(self.seen),
+            "discrepancy_length": self.length,
+            "discrepancy_length_limit": self.length_limit,
         }
         for end in ("", "_lower", "_upper", "_joint_lower", "_joint_upper"):
             each = getattr(self, end.removeprefix("_") or "values")

@@ -11,6 +11,7 @@ from bent_population import BENT, bent_problem, by_quadrature
 from slopes import slopes
 from tiers import parameters
 
+from popinv.inference.likelihood import fit_marginal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
@@ -86,6 +87,36 @@ def test_on_a_ridge_the_maximum_is_that_of_quadrature(count):
     # The errors that are told are below 0.06.
     left = estimate.bread @ scores / np.sqrt(np.diag(estimate.bread))
     assert np.max(np.abs(left)) < 0.1, left
+
+
+def test_some_systems_take_the_long_way_from_a_far_start():
+    problem, truth, _ = quiet_decays(500)
+    # k^2 / N = 10 in the means alone, so that steps with squares of the scores are short.
+    far = truth + np.array([1.0, -0.8, 0.0, 0.0, 0.0])
+    settings = MarginalSettings(new_value=False)
+    estimate, near = (
+        fit_marginal_likelihood(problem, start, settings, rough=True) for start in (far, truth)
+    )
+    assert estimate.diagnostics["steps"] <= 8
+    assert np.max(np.abs(estimate.p - near.p) / near.standard_errors) < 0.05
+
+
+def test_the_value_costs_no_more_than_the_estimate(monkeypatch):
+    monkeypatch.setattr(fit_marginal, "_LEAST_OF_VALUE", 0, raising=False)
+    problem, truth, _ = quiet_decays(60)
+    drawn = []
+
+    def recorded(problem, p, settings, *others, **named):
+        if not settings.scores:
+            drawn.append(settings.draws)
+        return likelihood_near(problem, p, settings, *others, **named)
+
+    monkeypatch.setattr(fit_marginal, "likelihood_near", recorded)
+    estimate = fit_marginal_likelihood(problem, truth)
+    told = estimate.diagnostics
+    # Each step, and two evaluations of each cycle, has at most the draws of the last.
+    assert 0 < sum(drawn) <= (told["steps"] + 4) * told["draws"]
+    assert told["value_error"] > 0.005
 
 
 @parameters("seed", [0], full=[1])

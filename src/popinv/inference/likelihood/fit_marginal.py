@@ -72,6 +72,10 @@ from popinv.threads import fixed_threads
 _SMALL_GAIN = 0.02
 # If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
 _HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
+# With this many times as many systems, an ascent of those first takes the far part of the way, if
+# the predicted gain of their next step is larger than this for each parameter.
+# It may move logarithms by less than the last number.
+_TIMES_LOOKED_AT, _FAR, _LONGEST_MOVE = 5, 2.0, 3.0
 # Largest number of cycles of an ascent, and of cycles that repeat with the observed information
 # though they gain nothing.
 _MOST_CYCLES, _MOST_DOUBTED = 20, 2
@@ -93,6 +97,8 @@ _VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, 0.01
 # With N systems, a gap between the values by the draws of the ascent and by wider draws moves the
 # estimate by about gap / sqrt(N) standard errors, of which this many are allowed.
 _MOST_GAP = 0.2
+# Calls of the simulator that the value may take in any case, if the ascent took fewer.
+_LEAST_OF_VALUE = 2_000_000
 # Values whose spread is the error if there are few systems.
 _VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.
@@ -269,6 +275,8 @@ class _Ascent:
             elif self.problem.count <= _LOOKED_AT:
                 rows = self.problem.numbers
                 memory = {name: each[rows] for name, each in few.here.memory.items()}
+            else:
+                cycle = replace(cycle, p=nearer(self.problem, few, start))
         while True:
             near = self.near(cycle, memory)
             state = self.ascended(cycle, near, state)
@@ -312,8 +320,9 @@ class _Ascent:
         )
         if not settings.new_value:
             return estimate
-        left = self.granted - self.spent(cycle, state)
-        return self.valued(estimate, settings, memory, near.hard, left)
+        spent = self.spent(cycle, state)
+        most = max(spent * _corrected(self.problem, memory), _LEAST_OF_VALUE)
+        return self.valued(estimate, settings, memory, near.hard, min(self.granted - spent, most))
 
     def restrict(
         self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
@@ -340,7 +349,8 @@ class _Ascent:
 
         At the maximum, the draws of the ascent give too large a value, unless they miss a part of
         the posteriors that the new draws find, which are wider. A small error determines the
-        number of draws, with at most ``left`` calls of the simulator.
+        number of draws, with at most ``left`` calls of the simulator. Corrections of draws are
+        calls with derivatives, which all count.
 
         The error of a few systems is the spread of repeated values: two halves of the draws of a
         single system may agree by chance.
@@ -355,6 +365,7 @@ class _Ascent:
         if problem.nested:
             wanted = max(wanted, _OF_GROUPS)
         calls = problem.count * calls_of_a_draw(problem, scores=False)
+        calls *= _corrected(problem, memory)
         while True:
             found = [
                 likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
@@ -525,6 +536,42 @@ class _Ascent:
         return doubled
 
 
+def _corrected(problem: Problem, memory: Mapping[str, np.ndarray]) -> float:
+    """Return the calls of a draw with its corrections, divided by those of a draw without."""
+    corrections = float(total(problem, np.sum, memory["corrections"])) / problem.count
+    return calls_of_a_draw(problem, corrections=corrections) / calls_of_a_draw(problem)
+
+
+def nearer(problem: Problem, some: Near, start: np.ndarray) -> np.ndarray:
+    r"""Return a start (n_p,) that is nearer to the maximum of all systems, or the given one.
+
+    The scores s_n of N systems that are k standard errors from their maximum have a mean. The sum
+    of their squares is the information I and the square of this mean,
+
+    .. math:: \sum_n s_n s_n^T \approx I + g g^T / N, \qquad g = \sum_n s_n, \quad
+        g^T I^{-1} g = k^2 ,
+
+    so that a step is the share :math:`1 / (1 + k^2 / N)` of a Newton step. A start by the moments
+    may have a k of 60 if the noise is small. Some of the systems then take the long way. Their
+    maximum is :math:`\sqrt{N / n}` standard errors from that of all.
+
+    Parameters
+    ----------
+    some : Near
+        The likelihood of n of the systems at the start.
+    """
+    few, free = some.problem, some.problem.free
+    if problem.count < _TIMES_LOOKED_AT * few.count or len(some.hard):
+        return start
+    point = point_of(few, start, some.here)
+    if promised_gain(point, few) < _FAR * np.count_nonzero(free):
+        return start
+    end = ascend(begin(point), point_at(few, some), few, MOST_STEPS)
+    # A number that some systems put at zero would stay there.
+    moved = np.abs(end.point.p - start)[few.logarithmic & free]
+    return end.point.p if end.arrived and moved.max(initial=0.0) < _LONGEST_MOVE else start
+
+
 def _outworn(near: Near, evaluation: Evaluation) -> bool:
     """Return whether adapted draws no longer suit the posteriors at the end of a cycle."""
     if not len(near.hard):
@@ -585,9 +632,10 @@ def maximum_likelihood(
 ) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
     """Return only the maximum (n_p,), and the memory of the evaluation there."""
     with fixed_threads():
-        refuse_hopeless(problem, start, settings)
-        near = likelihood_near(problem, np.array(start, dtype=float), settings)
-        first = begin(point_of(problem, np.array(start, dtype=float), near.here))
+        start = np.array(start, dtype=float)
+        start = nearer(problem, refuse_hopeless(problem, start, settings), start)
+        near = likelihood_near(problem, start, settings)
+        first = begin(point_of(problem, start, near.here))
         maximum = ascend(first, point_at(problem, near), problem, MOST_STEPS).point
     return maximum.p, maximum.memory
 

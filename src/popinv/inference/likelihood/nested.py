@@ -76,6 +76,8 @@ _INNER_DRAWS = 8
 _BETWEEN = 4
 # Numbers in the largest array of draws that are computed together.
 _VALUES = 2**21
+# Cost of a solve's derivative along one direction, in solves.
+TANGENT = 0.3
 # Steps of the outer effects to where the integral over the members is largest, the longest of them
 # in posterior deviations, and the steps of the members that follow.
 _CENTRING, _LONGEST, _FOLLOWING = 2, 3.0, 2
@@ -92,14 +94,15 @@ def inner_draws(levels: int) -> tuple[int, ...]:
     return (*(_BETWEEN,) * (levels - 2), _INNER_DRAWS)
 
 
-def calls_of_a_draw(problem: Problem, scores: bool = True) -> float:
+def calls_of_a_draw(problem: Problem, scores: bool = True, corrections: float = 0.0) -> float:
     """Return how often a draw of a system calls the simulator, in the mean over all systems.
 
-    Without scores, the draws of groups are defensive, and more.
+    Without scores, the draws of groups are defensive, and more. Each of the corrections of a draw,
+    of which there are ``corrections`` in the mean, is a call with derivatives in all of omega.
     """
     law = problem.law
     if not problem.nested or not isinstance(law, LevelLaw):
-        return float(problem.members)
+        return problem.members + corrections * (1 + TANGENT * law.d_omega)
     members, inner = integrals_of(problem) / problem.count, len(law.sizes()) - 1
     each = _INNER_DRAWS * _BETWEEN ** (inner - 1)
     return members * each * (1 if scores and problem.is_normal else 2**inner)

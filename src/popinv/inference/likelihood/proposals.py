@@ -88,17 +88,21 @@ def transported(
         Number of chord steps, at least 1.
     """
     (n, count, d), (factor, root) = xi.shape, _factors(modes)
-    eye = torch.eye(d, dtype=xi.dtype)
-    shift = xi @ root.transpose(1, 2)
-    omega = modes.omega[:, None] + shift
-    inverse, back = root @ root.transpose(1, 2), weighted.transpose(1, 2)
-    derivative = root[:, None].expand(n, count, d, d)
+    eye, back = torch.eye(d, dtype=xi.dtype), root.transpose(1, 2)
+    shift = xi @ back
+    omega, inverse = modes.omega[:, None] + shift, root @ back
+    # Transposed, products with what all draws of a system share are one product for each system.
+    derivative = back.repeat(1, count, 1)
     for _ in range(corrections):
         value, jacobian = push_forward.linearise(omega.reshape(n * count, d))
         slope = omega + value.reshape(n, count, -1) @ weighted - goal[:, None]
         before, omega = omega, omega - slope @ inverse + shift
-        curved = eye + back[:, None] @ jacobian.reshape(n, count, -1, d)
-        derivative = derivative - inverse[:, None] @ (curved @ derivative) + root[:, None]
+        along = jacobian.transpose(1, 2).reshape(n, count * d, -1) @ weighted
+        curved = eye + along.reshape(n * count, d, d)
+        bent = derivative.reshape(n * count, d, d) @ curved
+        derivative = derivative - bent.reshape(n, count * d, d) @ inverse
+        derivative = derivative + back.repeat(1, count, 1)
+    derivative = derivative.reshape(n, count, d, d)
     last = (omega - before) @ factor
     diverged = (last**2).sum(dim=2) > _LONGEST_LAST_STEP**2
     log_density = -0.5 * (xi**2).sum(dim=2) - torch.linalg.slogdet(derivative)[1]
