@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
@@ -15,6 +16,7 @@ from popinv.inference import specification as module
 from popinv.inference.conditions import Conditions
 from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.inference.specification import ScoreTest, part_tests, specification
 from popinv.population.constraints import REAL
@@ -173,6 +175,72 @@ def test_a_known_quantity_that_acts_is_seen():
     by_name = {finding.feature.name: finding for finding in found}
     assert by_name["effect_b_1"].p_value < 0.01
     assert by_name["effect_a_1"].p_value > 0.05
+
+
+def of_table(count: int, **columns: np.ndarray) -> xr.Dataset:
+    """Return observations of systems in the order of a table with columns that are not used."""
+    cells = pd.DataFrame({name: each.astype(str) for name, each in columns.items()})
+    return OBSERVATIONS.assign_coords(
+        row=("system", np.arange(count)),
+        unused_name=list(cells.columns),
+        unused=(("system", "unused_name"), cells.to_numpy(dtype=np.str_)),
+    )
+
+
+def test_columns_that_are_left_out_and_act_are_named_with_the_key_to_write():
+    rng, count = np.random.default_rng(4), 120
+    omega, e = drawn(count, 4)
+    x, batch = rng.standard_normal(count).round(3), rng.permutation(np.arange(count) // 6)
+    omega[:, 1] += 0.7 * x
+    omega[:, 0] += 0.8 * rng.standard_normal(20)[batch]
+    table = of_table(count, x=x, idle=rng.standard_normal(count), batch=batch, sex=batch % 2)
+    problem = problem_of(omega, e)
+    found = specification(problem, table, fit_marginal_likelihood(problem, TRUTH).p)
+    by_told = {finding.feature.told: finding for finding in found}
+    of_x, of_batch = by_told["b depends on x"], by_told["a differs between the labels of batch"]
+    assert of_x.p_value < 0.01
+    assert "law.covariates: {b: [x]}" in of_x.told
+    assert of_batch.p_value < 0.01
+    assert "law.levels: {batch: [a]}" in of_batch.told
+    # One step of Newton's method, in units of the fitted law, which has the effects in its size.
+    assert of_x.theta == pytest.approx(0.7 / 1.49**0.5, abs=0.25)
+    assert of_batch.theta == pytest.approx(0.64 / 1.64, abs=0.25)
+    assert min(f.p_value for f in found if f.feature not in (of_x.feature, of_batch.feature)) > 0.01
+
+
+def test_neighbours_of_the_table_that_are_alike_are_seen():
+    omega, e = drawn(100, 2)
+    for n in range(1, 100):
+        omega[n, 1] = 0.6 * omega[n - 1, 1] + 0.8 * omega[n, 1]
+    shuffled = np.random.default_rng(1).permutation(100)
+    problem = problem_of(omega[shuffled], e)
+    table = of_table(100, one=np.ones(100)).assign_coords(row=("system", shuffled))
+    found = specification(problem, table, fit_marginal_likelihood(problem, TRUTH).p)
+    by_name = {finding.feature.name: finding for finding in found}
+    assert by_name["order_b"].p_value < 0.01 < by_name["order_a"].p_value
+    assert by_name["order_b"].theta == pytest.approx(0.6, abs=0.25)
+
+
+def test_pairs_are_the_score_of_a_common_variance_and_of_a_correlation():
+    """Compare with derivatives of normal densities: y = w + e, w of variance 1, e of 0.5."""
+    rng = np.random.default_rng(3)
+    y, labels = rng.standard_normal(9), np.array([0, 1, 1, 2, 0, 2, 2, -1, 1])
+    y -= y.mean()
+    alike = (labels[:, None] == labels) & (labels >= 0)
+    beside = np.eye(9, k=1) + np.eye(9, k=-1)
+
+    def log_density(covariance: np.ndarray) -> float:
+        return -0.5 * (y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1])
+
+    single, step = 1.5 * np.eye(9), 1e-4
+    for pairs, shape in (
+        (Pairs.of_groups(labels), alike & ~np.eye(9, dtype=bool)),
+        (Pairs(np.arange(9)), beside),
+    ):
+        ahead, behind = (log_density(single + sign * step * shape) for sign in (1, -1))
+        (found,) = pairs.sums(y[None] / 1.5)
+        assert found == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
+        assert pairs.count == shape.sum() / 2
 
 
 def test_a_test_without_power_says_so():

@@ -18,6 +18,10 @@ groups of a parameter               :math:`(c - e^{-2 \omega_i^2}) / (1 - c)`
 effect of a known quantity c        :math:`\omega_i c`
 ==================================  =====================================================
 
+Known quantities are the design, the covariates, and the columns of the table that the study does
+not use. Some features are of pairs of systems: the parameters of systems with the same label, and
+of neighbours in the table, may be alike (:mod:`popinv.inference.pairs`).
+
 He are Hermite polynomials, and the c of the groups is :math:`5^{-1/2}`, the mean under the fitted
 law: the density at the centre of the law then falls by the parameter, as a share. A user would want
 to know of a parameter of the size ``large``.
@@ -26,17 +30,21 @@ to know of a parameter of the size ``large``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popinv.forward.datasets import observation_names, place_coordinates, time_series
 from popinv.forward.inputs.shape import is_of_inputs
+from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.late import torch
+from popinv.observation_files.known_columns import labels_in, numbers_in
+from popinv.population.observe import unused_columns_of
 from popinv.seeds import generator
 
 # Largest number of groups of observations, of parameters with features of their own, and of lags.
@@ -54,7 +62,13 @@ _BY_SYSTEM = "noise.errors.covariates or noise scales, if something known explai
 _OFFSET = "look at the simulator and at the units of this observation"
 _CORRELATED = "law.correlations: true"
 _SHAPE = "another transform of it, or law.kind: mixture or free_form"
-_KNOWN = "law.covariates"
+_KNOWN = "law.covariates: {{{parameter}: [{column}]}}"
+_LEVEL = (
+    "law.levels: {{{column}: [{parameter}]}}, with the column of the systems as the inner level"
+)
+_ORDER = "law.covariates or law.levels, with a column that explains the order of the table"
+# Labels of fewer groups are covariates, of more a level.
+_FEWEST_GROUPS = 4
 
 # Maps omega (n, S, d_omega), residual and signal (n, S, d_y) to shape (n, S).
 OfDraws = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
@@ -80,6 +94,8 @@ class Feature:
         The function of single draws.
     by : int, optional
         The column of the known quantities of the systems that multiplies the feature.
+    pairs : Pairs, optional
+        The pairs of systems whose products are summed.
     """
 
     part: Literal["law", "noise", "simulator"]
@@ -90,26 +106,44 @@ class Feature:
     large: float
     of: OfDraws
     by: int | None = None
+    pairs: Pairs | None = None
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """The features of a problem; calling it gives them for single draws, (n, S, k)."""
+    """The features of a problem; calling it gives them for single draws.
+
+    Attributes
+    ----------
+    features : sequence of Feature
+    known : ndarray of shape (N, c)
+        Known quantities of the systems, in units of their deviations.
+    """
 
     features: Sequence[Feature]
+    known: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @cached_property
+    def _distinct(self) -> list[OfDraws]:
+        """The functions of draws, each once."""
+        return list(dict.fromkeys(feature.of for feature in self.features))
 
     def __call__(
         self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
     ) -> torch.Tensor:
-        """Return the features of draws (n, S, d_omega), (n, S, d_y) and (n, S, d_y)."""
-        return torch.stack([f.of(omega, residual, signal) for f in self.features], dim=-1)
+        """Return functions of draws (n, S, d_omega), (n, S, d_y), (n, S, d_y) as (n, S, d)."""
+        return torch.stack([of(omega, residual, signal) for of in self._distinct], dim=-1)
 
-    def of_systems(self, means: np.ndarray, problem: Problem) -> np.ndarray:
-        """Return the features (n, k) of a problem's systems from their posterior means."""
-        known, found = problem.known, means.copy()
+    def of_systems(self, means: np.ndarray) -> np.ndarray:
+        """Return the features (n, k) of systems from the posterior means (n, d) of the functions.
+
+        The systems have the known quantities of the observed ones in turns.
+        """
+        found = means[:, [self._distinct.index(feature.of) for feature in self.features]]
+        systems = np.arange(len(means)) % max(1, len(self.known))
         for column, feature in enumerate(self.features):
-            if feature.by is not None and known.width:
-                found[:, column] *= _standardised(problem)[:, feature.by]
+            if feature.by is not None:
+                found[:, column] *= self.known[systems, feature.by]
         return found
 
 
@@ -122,13 +156,18 @@ def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Fe
         With the coordinates of the observations.
     p : ndarray of shape (n_p,)
     """
+    known = _known(problem, observations)
+    of_known, of_pairs = _of_known(problem, known), _of_pairs(problem, observations)
     return FeatureSet(
         [
             *_of_correlations(problem, observations),
             *_of_entries(problem, observations),
             *_of_size(problem, p),
-            *_of_law(problem, observations),
-        ]
+            *_of_law(problem),
+            *of_known,
+            *of_pairs,
+        ],
+        known.to_numpy(dtype=float),
     )
 
 
@@ -246,8 +285,8 @@ def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
     yield Feature("noise", "systems", told, _BY_SYSTEM, "variance of its logarithm", 0.2, systems)
 
 
-def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
-    """Yield correlations, skewness and kurtosis of the parameters, and effects of what is known."""
+def _of_law(problem: Problem) -> Iterator[Feature]:
+    """Yield correlations, skewness and kurtosis of the parameters."""
     names = varying_parameters(problem)
     for i, name in enumerate(names):
         for k in range(i):
@@ -267,23 +306,47 @@ def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
             "relative loss of density at its centre",
         )
         yield Feature("law", f"groups_{name}", told, _SHAPE, unit, 0.7, partial(_hollow, i))
-    known = _standardised(problem)
-    given = [
-        str(each)
-        for part in ("design_name", "covariate_name")
-        for each in (observations[part].values if part in observations else ())
-    ]
-    for column in np.flatnonzero(known.std(axis=0) > 0):
-        for i, name in enumerate(names):
-            of_known = given[column] if column < len(given) else f"known quantity {column + 1}"
+
+
+def _of_known(problem: Problem, known: pd.DataFrame) -> Iterator[Feature]:
+    """Yield the effects of what is known of the systems on the parameters."""
+    for i, name in enumerate(varying_parameters(problem)):
+        of = partial(_one, i)
+        for column, of_known in enumerate(known.columns):
             # One of many times and values of inputs over time explains no parameter.
-            if is_of_inputs(of_known):
+            if is_of_inputs(of_known) or not known.iloc[:, column].any():
                 continue
-            told = f"{name} depends on {of_known}"
+            told, label = f"{name} depends on {of_known}", f"effect_{name}_{column + 1}"
             unit = "change in standard deviations of the law"
-            of = partial(_one, i)
-            label = f"effect_{name}_{column + 1}"
-            yield Feature("law", label, told, _KNOWN, unit, 0.5, of, by=int(column))
+            remedy = _KNOWN.format(parameter=name, column=of_known)
+            yield Feature("law", label, told, remedy, unit, 0.5, of, by=column)
+
+
+def _of_pairs(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
+    """Yield what the parameters of systems with the same label, and of neighbours, share."""
+    unused = unused_columns_of(observations)
+    for i, name in enumerate(varying_parameters(problem)):
+        of = partial(_one, i)
+        for number, column in enumerate(unused, start=1):
+            labels = _groups(unused[column])
+            if labels is None:
+                continue
+            told, label = (
+                f"{name} differs between the labels of {column}",
+                f"between_{name}_{number}",
+            )
+            unit, groups = "variance between them, as a share of the law's", labels.max() + 1
+            remedy = _LEVEL.format(parameter=name, column=column)
+            if groups < _FEWEST_GROUPS:
+                others = ", ".join(f"{column}_{each}" for each in unused[column].unique() if each)
+                remedy = _KNOWN.format(parameter=name, column=others) + ", without one of these"
+            pairs = Pairs.of_groups(labels)
+            yield Feature("law", label, told, remedy, unit, 0.3, of, pairs=pairs)
+        if "row" in observations.coords:
+            told = f"{name} of neighbouring systems in the order of the table is correlated"
+            pairs = Pairs(np.argsort(observations["row"].values, kind="stable"))
+            label, unit = f"order_{name}", "correlation"
+            yield Feature("law", label, told, _ORDER, unit, 0.4, of, pairs=pairs)
 
 
 def varying_parameters(problem: Problem) -> list[str]:
@@ -298,12 +361,39 @@ def varying_parameters(problem: Problem) -> list[str]:
     return names if len(names) == law.d_omega else []
 
 
-def _standardised(problem: Problem) -> np.ndarray:
-    """Return design and covariates of all systems (N, k) in units of their deviations."""
+def _known(problem: Problem, observations: xr.Dataset) -> pd.DataFrame:
+    """Return design, covariates and unused numbers of all systems (N, c), by their names.
+
+    They are in units of their deviations; a missing number is the mean.
+    """
     parts = problem.known.design, problem.known.covariates
     both = torch.cat([x[:, : x.shape[1] - problem.own_places] for x in parts], dim=1).numpy()
-    spread = both.std(axis=0)
-    return np.where(spread > 0, (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
+    given = [
+        str(each)
+        for part in ("design_name", "covariate_name")
+        for each in (observations[part].values if part in observations else ())
+    ]
+    given += [f"known quantity {column + 1}" for column in range(len(given), both.shape[1])]
+    known = pd.DataFrame(both, columns=given[: both.shape[1]])
+    unused = unused_columns_of(observations)
+    numbers = {name: numbers_in(unused[name]) for name in unused}
+    more = pd.DataFrame({name: each for name, each in numbers.items() if each is not None})
+    known = pd.concat([known, more], axis=1)
+    spread = known.std(ddof=0).replace(0.0, np.inf)
+    return ((known - known.mean()) / spread).fillna(0.0)
+
+
+def _groups(cells: pd.Series) -> np.ndarray | None:
+    """Return the group (N,) of each system, -1 without a label; None if cells name no groups.
+
+    Numbers are labels too if they are whole and repeat, so that several systems have each.
+    """
+    numbers, (labels, names) = numbers_in(cells), labels_in(cells)
+    if numbers is not None:
+        whole = np.array_equal(numbers, np.round(numbers), equal_nan=True)
+        if not whole or not _FEWEST_GROUPS <= len(names) <= len(cells) / 2:
+            return None
+    return labels
 
 
 def _one(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,8 @@ estimate by one step of Newton's method is :math:`\bar r / \operatorname{Var} r`
 error :math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a
 probability of less than 80 % has no power.
 
-A feature whose parameter the fitted model has already is left out.
+A feature whose parameter the fitted model has already is left out. A feature of pairs of systems
+(:mod:`popinv.inference.pairs`) is a sum over pairs instead of a mean, in the same samples.
 
 The p-values are adjusted for the number of features by the distribution of the smallest of them
 (Westfall and Young, Resampling-based multiple testing, 1993). If the model is right, the chance
@@ -33,7 +34,7 @@ that any is below 0.05 is 5 %.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,6 +63,8 @@ _SIMULATED, _SYSTEMS = 4000, 4000
 _CLOSEST, _LEAST_DRAWN, _MOST_DRAWN = 20_000, 4000, 4_000_000
 # Number of systems from which means are normal.
 _NORMAL = 1000
+# Share of the null distribution beyond which its tail is taken as exponential.
+_TAIL = 0.01
 # Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
 # fitted model itself.
 _LEAST_VARIANCE = 1e-3
@@ -188,13 +191,13 @@ def specification(
     DivergenceError
         If the likelihood of a system is not finite.
     """
-    chosen = features_of(problem, observations, p)
-    settings = MarginalSettings(features=chosen)
     observed = problem
     if len(problem.data) > _SYSTEMS:
         rng = generator(problem.seed, "specification/systems")
         rows = np.sort(rng.choice(len(problem.data), _SYSTEMS, replace=False))
-        observed = problem.of_systems(rows)
+        observed, observations = problem.of_systems(rows), observations.isel(system=rows)
+    chosen = features_of(observed, observations, p)
+    settings = MarginalSettings(features=chosen)
     drawn = simulated(observed, p, _SIMULATED, "specification", residuals)
     f, s = _with_scores(observed, p, settings, chosen)
     g, t = _with_scores(replace(drawn, stage=f"{problem.stage}/specification"), p, settings, chosen)
@@ -210,7 +213,7 @@ def _with_scores(
     """Return the features (N, k) and the scores (N, n) of the free parameters of all systems."""
     both = likelihood_near(problem, p, settings).here.scores
     means = both[:, len(p) :]
-    return chosen.of_systems(means, problem), both[:, : len(p)][:, problem.free]
+    return chosen.of_systems(means), both[:, : len(p)][:, problem.free]
 
 
 def tests(
@@ -240,28 +243,40 @@ def tests(
     rest = g - centre - t @ slopes
     moved = (f - centre - s @ slopes).mean(axis=0)
     variance = rest.var(axis=0)
-    tested = np.flatnonzero(variance > _LEAST_VARIANCE * g.var(axis=0))
-    deviation = np.sqrt(variance[tested])
-    rest, moved = rest[:, tested] / deviation, moved[tested] / deviation
+    paired = np.array([feature.pairs is not None for feature in features], dtype=bool)
+    tested = ~paired & (variance > _LEAST_VARIANCE * g.var(axis=0))
+    deviation = np.where(paired, g.std(axis=0), np.sqrt(variance))
     rng = generator(seed, "specification/resamples")
-    null = _means(rest, count, _Scores.of(t, s.mean(axis=0)), rng)
+    rows = _samples(len(rest), count, _Scores.of(t, s.mean(axis=0)), rng)
     # The means of the simulated systems have an error of their own.
-    null *= np.sqrt(1 + count / len(rest))
-    adjusted = _adjusted(moved, null)
-    factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(tested)))) + ndtri(_POWER))
-    found = []
-    for k, i in enumerate(tested.tolist()):
-        error = 1 / (np.sqrt(count) * deviation[k])
-        found.append(
-            ScoreTest(
-                features[i],
-                float(moved[k] / deviation[k]),
-                float(error),
-                float(adjusted[k]),
-                bool(factor * error <= features[i].large),
-            )
+    null = _means(rest[:, tested] / deviation[tested], rows) * np.sqrt(1 + count / len(rest))
+    seen, errors = moved[tested] / deviation[tested], 1 / (np.sqrt(count) * deviation[tested])
+    theta = seen / deviation[tested]
+    kept, columns = np.flatnonzero(tested).tolist(), [null]
+    for k in np.flatnonzero(paired).tolist():
+        pairs, v = features[k].pairs, deviation[k]
+        if pairs is None or not (pairs.count and v > 0):
+            continue
+        kept.append(k)
+        # A variance between groups is not negative.
+        least = -np.inf if pairs.sizes is None else 0.0
+        values = [pairs.sums(f[None, :, k]), *(pairs.sums(g[some, k]) for some in _blocks(rows))]
+        sums = np.maximum(np.concatenate(values), least)
+        seen, columns = np.append(seen, sums[0]), [*columns, sums[1:, None]]
+        theta = np.append(theta, sums[0] / (pairs.count * v**4))
+        errors = np.append(errors, 1 / (np.sqrt(pairs.count) * v**2))
+    adjusted = _adjusted(seen, np.hstack(columns))
+    factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(kept)))) + ndtri(_POWER))
+    return [
+        ScoreTest(
+            features[i],
+            float(theta[k]),
+            float(errors[k]),
+            float(adjusted[k]),
+            bool(factor * errors[k] <= features[i].large),
         )
-    return found
+        for k, i in enumerate(kept)
+    ]
 
 
 @dataclass(frozen=True)
@@ -280,18 +295,27 @@ class _Scores:
         return cls(t @ white, mean @ white)
 
 
-def _means(rest: np.ndarray, count: int, scores: _Scores, rng: np.random.Generator) -> np.ndarray:
-    """Return means (B, k) of samples of ``count`` rows with scores that are close to the observed.
-
-    Means of many rows are normal.
-    """
+def _samples(simulated: int, count: int, scores: _Scores, rng: np.random.Generator) -> np.ndarray:
+    """Return samples (B, N) of simulated systems, with scores that are close to the observed."""
+    rows = rng.integers(simulated, size=(max(_LEAST_DRAWN, _MOST_DRAWN // count), count))
     if count > _NORMAL:
-        root = np.linalg.cholesky(np.atleast_2d(np.cov(rest.T)) + 1e-12 * np.eye(rest.shape[1]))
-        return rng.standard_normal((_CLOSEST, rest.shape[1])) @ root.T / np.sqrt(count)
-    rows = rng.integers(len(rest), size=(max(_LEAST_DRAWN, _MOST_DRAWN // count), count))
+        return rows
     distances = ((_mean_rows(scores.each, rows) - scores.mean) ** 2).sum(axis=1)
-    closest = np.argsort(distances, kind="stable")[:_CLOSEST]
-    return _mean_rows(rest, rows[closest])
+    return np.asarray(rows[np.argsort(distances, kind="stable")[:_CLOSEST]])
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield samples (b, N) of B samples, few enough for the memory."""
+    yield from np.array_split(rows, 1 + rows.size // _MOST_DRAWN)
+
+
+def _means(rest: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the means (B, k) of samples; means of many rows are normal."""
+    if (count := rows.shape[1]) > _NORMAL:
+        rng = np.random.default_rng(rows[0])
+        root = np.linalg.cholesky(np.atleast_2d(np.cov(rest.T)) + 1e-12 * np.eye(rest.shape[1]))
+        return rng.standard_normal((len(rows), rest.shape[1])) @ root.T / np.sqrt(count)
+    return _mean_rows(rest, rows)
 
 
 def _mean_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -306,24 +330,34 @@ def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Return two-sided p-values (k,), adjusted for their number.
 
     A side counts by its own tail, since the mean of a fourth power is far from symmetric. The
-    observed values and each row of the null are ranked in the same way, among the null and
-    themselves.
+    observed values and each row of the null are ranked in the same way, among all of them.
 
     Parameters
     ----------
     seen : ndarray of shape (k,)
     null : ndarray of shape (B, k)
     """
-    size = len(null)
-    ranks = np.array([1 + _from_the_end(*pair) for pair in zip(null.T, seen[:, None], strict=True)])
-    of_null = np.array([_from_the_end(column, column) for column in null.T])
-    smallest = np.sort(of_null.min(axis=0))
-    return np.asarray((1 + np.searchsorted(smallest, ranks[:, 0], side="right")) / (1 + size))
+    both = np.vstack([seen, null])
+    ranks = np.column_stack([_from_the_end(column) for column in both.T])
+    smallest = np.sort(ranks.min(axis=1))
+    return np.asarray(np.searchsorted(smallest, ranks[0], side="right") / len(both))
 
 
-def _from_the_end(null: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return how many of a null sample (B,) are at least as far as each value, on its side."""
-    ordered, size = np.sort(null), len(null)
-    above = size - np.searchsorted(ordered, values, side="left")
-    below = np.searchsorted(ordered, values, side="right")
-    return np.minimum(above, below)
+def _from_the_end(values: np.ndarray) -> np.ndarray:
+    r"""Return how many of the values (B,) are at least as far as each, on its side.
+
+    Beyond the place u with the m-th rank, ranks would be equal in all columns. The tail is taken as
+    exponential there, so that the rank of x is :math:`m e^{-(x - u) / s}` with the mean excess s.
+    """
+    return np.minimum(_from_above(values), _from_above(-values))
+
+
+def _from_above(values: np.ndarray) -> np.ndarray:
+    ordered = np.sort(values)
+    ranks = (len(values) - np.searchsorted(ordered, values, side="left")).astype(float)
+    tail = ordered[-max(2, round(_TAIL * len(values))) :]
+    excess = float(tail.mean() - tail[0])
+    if excess > 0:
+        beyond = values > tail[0]
+        ranks[beyond] = len(tail) * np.exp(-(values[beyond] - tail[0]) / excess)
+    return ranks

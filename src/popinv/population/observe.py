@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popinv.forward.base import Observations
@@ -219,6 +220,16 @@ def system_names(observations: xr.Dataset) -> list[str] | None:
     if "system_id" not in observations.coords:
         return None
     return [str(name) for name in observations["system_id"].values]
+
+
+def unused_columns_of(observations: xr.Dataset) -> pd.DataFrame:
+    """Return the columns of the table that the study does not use, as text.
+
+    See :func:`popinv.observation_files.known_columns.unused_columns`.
+    """
+    if "unused" not in observations.coords:
+        return pd.DataFrame()
+    return pd.DataFrame(observations["unused"].values, columns=observations["unused_name"].values)
 
 
 def system_labels(observations: xr.Dataset) -> list[str]:
