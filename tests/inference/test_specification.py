@@ -12,6 +12,7 @@ import xarray as xr
 from scipy.stats import kstest
 from tiers import parameters
 
+from popinv.inference import faults
 from popinv.inference import specification as module
 from popinv.inference.conditions import Conditions
 from popinv.inference.features import Feature, features_of
@@ -241,6 +242,77 @@ def test_pairs_are_the_score_of_a_common_variance_and_of_a_correlation():
         (found,) = pairs.sums(y[None] / 1.5)
         assert found == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
         assert pairs.count == shape.sum() / 2
+
+
+def told_of(problem: Problem) -> dict[str, str]:
+    """Return what the tests of each part find."""
+    found = specification(problem, OBSERVATIONS, fit_marginal_likelihood(problem, TRUTH).p)
+    return {test.part: test.finding for test in part_tests(found)}
+
+
+def test_observations_that_are_equal_at_their_end_are_at_a_limit():
+    problem = problem_of(*drawn(60, 3))
+    limit = np.quantile(problem.data, 0.9)
+    told = told_of(replace(problem, data=np.minimum(problem.data, limit)))["simulator"]
+    assert "36 observations are equal to the largest one" in told
+    assert f"observations.censored_above: {limit:.6g}" in told
+
+
+def test_rounded_observations_are_not_at_a_limit():
+    problem = problem_of(*drawn(60, 3))
+    rounded = replace(problem, data=np.round(problem.data))
+    (low, *_) = faults.values_at_limits(rounded, OBSERVATIONS)
+    # All that rounds to the smallest value is counted in simulated systems.
+    assert low.count == (rounded.data == low.value).sum()
+    assert low.width == 0.5
+    found = low(problem.data, np.ones_like(problem.data, dtype=bool)).sum()
+    assert found == low.count
+    assert low(rounded.data, np.ones_like(problem.data, dtype=bool)).sum() == low.count - 1
+
+
+def test_small_values_that_were_left_out_are_seen():
+    problem = problem_of(*drawn(60, 3))
+    present = problem.data > np.quantile(problem.data, 0.12)
+    present[:, 0] = True
+    fill = np.nanmean(np.where(present, problem.data, np.nan), axis=0)
+    conditions = Conditions.stated(problem.data.shape, present=present, fill=fill)
+    data = np.where(present, problem.data, fill)
+    told = told_of(replace(problem, data=data, conditions=conditions))
+    assert "observations are missing where the signal is small" in told["simulator"]
+
+
+def test_a_single_observation_and_a_single_system_are_named():
+    omega, e = drawn(60, 3)
+    e[17, 3] += 10
+    told = told_of(problem_of(omega, e))
+    assert "system 17, observation 4" in told["noise"]
+    assert "observations.without" in told["noise"]
+    omega, e = drawn(60, 3)
+    omega[5, 1] += 8
+    assert "b is far from that of all others: system 5" in told_of(problem_of(omega, e))["law"]
+
+
+@pytest.mark.parametrize("squared", [True, False])
+def test_the_furthest_of_right_systems_is_as_far_as_it_says(squared):
+    """Normal numbers, or their squares: the largest of 60 has a uniform p-value."""
+    rng, p_values = np.random.default_rng(2), []
+    for _ in range(400):
+        values = rng.standard_normal(1060)
+        largest = faults.Largest((), squared)
+        values = values if squared else values**2
+        drawn_ones = largest.drawn(values[60:], 60, 1000, rng)
+        p_values.append(np.mean(drawn_ones >= largest.distances(values[:60]).max()))
+    # Of 400, a share of 5 % has the standard error .011; 2 % of 1000 have a tail known to 20 %.
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * 0.011
+    assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_broken_sensor_is_not_heavy_tails():
+    omega, e = drawn(100, 3)
+    e[:, 2] *= 4
+    told = told_of(problem_of(omega, e))["noise"]
+    assert "different in observation 3" in told
+    assert "noise.kind: diagonal" in told
 
 
 def test_a_test_without_power_says_so():

@@ -40,15 +40,22 @@ import xarray as xr
 
 from popinv.forward.datasets import observation_names, place_coordinates, time_series
 from popinv.forward.inputs.shape import is_of_inputs
+from popinv.inference.faults import (
+    Largest,
+    Spread,
+    gaps_by_signal,
+    largest_square,
+    values_at_limits,
+)
 from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.late import torch
 from popinv.observation_files.known_columns import labels_in, numbers_in
-from popinv.population.observe import unused_columns_of
+from popinv.population.observe import system_names, unused_columns_of
 from popinv.seeds import generator
 
 # Largest number of groups of observations, of parameters with features of their own, and of lags.
-_GROUPS, _PARAMETERS, _LAGS = 6, 4, 2
+_GROUPS, _PARAMETERS, _LAGS = 12, 4, 2
 # Number of signals drawn for their sizes. A signal below this share of its observation's usual size
 # counts as this size. Sizes that differ by less count as equal.
 _SIGNALS, _LEAST_SIGNAL, _LEAST_SPREAD = 500, 0.05, 0.1
@@ -67,6 +74,8 @@ _LEVEL = (
     "law.levels: {{{column}: [{parameter}]}}, with the column of the systems as the inner level"
 )
 _ORDER = "law.covariates or law.levels, with a column that explains the order of the table"
+_GAPS = "the limit in place of each gap, with observations.censored_below or censored_above"
+_WITHOUT = "observations.without, if it is a mistake of the data"
 # Labels of fewer groups are covariates, of more a level.
 _FEWEST_GROUPS = 4
 
@@ -94,8 +103,12 @@ class Feature:
         The function of single draws.
     by : int, optional
         The column of the known quantities of the systems that multiplies the feature.
-    pairs : Pairs, optional
-        The pairs of systems whose products are summed.
+    pooled : Pairs or Largest, optional
+        How the values of the systems become one number, if not as their mean.
+    of_data : callable, optional
+        The function of data (n, d_y) and of what is present, in place of a function of draws.
+    fault : bool
+        Whether the data are wrong, which looks like mistakes of all parts.
     """
 
     part: Literal["law", "noise", "simulator"]
@@ -104,9 +117,11 @@ class Feature:
     remedy: str
     unit: str
     large: float
-    of: OfDraws
+    of: OfDraws | None = None
     by: int | None = None
-    pairs: Pairs | None = None
+    pooled: Pairs | Largest | None = None
+    of_data: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    fault: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +141,7 @@ class FeatureSet:
     @cached_property
     def _distinct(self) -> list[OfDraws]:
         """The functions of draws, each once."""
-        return list(dict.fromkeys(feature.of for feature in self.features))
+        return list(dict.fromkeys(f.of for f in self.features if f.of is not None))
 
     def __call__(
         self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
@@ -134,20 +149,27 @@ class FeatureSet:
         """Return functions of draws (n, S, d_omega), (n, S, d_y), (n, S, d_y) as (n, S, d)."""
         return torch.stack([of(omega, residual, signal) for of in self._distinct], dim=-1)
 
-    def of_systems(self, means: np.ndarray) -> np.ndarray:
+    def of_systems(self, means: np.ndarray, problem: Problem) -> np.ndarray:
         """Return the features (n, k) of systems from the posterior means (n, d) of the functions.
 
         The systems have the known quantities of the observed ones in turns.
         """
-        found = means[:, [self._distinct.index(feature.of) for feature in self.features]]
+        found = np.empty((len(means), len(self.features)))
         systems = np.arange(len(means)) % max(1, len(self.known))
         for column, feature in enumerate(self.features):
+            if feature.of_data is not None:
+                y, present = np.asarray(problem.data), problem.conditions.present
+                found[:, column] = feature.of_data(y, present)
+            elif feature.of is not None:
+                found[:, column] = means[:, self._distinct.index(feature.of)]
             if feature.by is not None:
                 found[:, column] *= self.known[systems, feature.by]
         return found
 
 
-def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> FeatureSet:
+def features_of(
+    problem: Problem, observations: xr.Dataset, p: np.ndarray, residuals: Spread | None = None
+) -> FeatureSet:
     """Return the features of a study at an estimate p (n_p,).
 
     Parameters
@@ -155,6 +177,9 @@ def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Fe
     observations : Dataset
         With the coordinates of the observations.
     p : ndarray of shape (n_p,)
+    residuals : Spread, optional
+        Those of each entry over the observed systems, 0 and 1 by default. Tails and differences of
+        systems are measured by them, so that a sensor that is off or noisy is neither.
     """
     known = _known(problem, observations)
     of_known, of_pairs = _of_known(problem, known), _of_pairs(problem, observations)
@@ -162,10 +187,11 @@ def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Fe
         [
             *_of_correlations(problem, observations),
             *_of_entries(problem, observations),
-            *_of_size(problem, p),
+            *_of_size(problem, p, Spread.usual(problem) if residuals is None else residuals),
             *_of_law(problem),
             *of_known,
             *of_pairs,
+            *_of_faults(problem, observations, p),
         ],
         known.to_numpy(dtype=float),
     )
@@ -250,13 +276,9 @@ def _excess(r: torch.Tensor) -> torch.Tensor:
     return torch.where(r == 0, 0.0, r**2 - 1)
 
 
-def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
+def _of_size(problem: Problem, p: np.ndarray, own: Spread) -> Iterator[Feature]:
     """Yield how the size of the noise depends on the signal and the system, and its tails."""
-    alpha = problem.tensors(p)[0]
-    rng = generator(problem.seed, f"{problem.stage}/features")
-    omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
-    with torch.no_grad():
-        signals = problem.noise.mean(problem.signal(alpha, omega))
+    signals = _signals(problem, p)
     size = signals.square().mean(dim=0).sqrt()
     size = torch.where(size > 0, size, 1.0)
     largest = size.max()
@@ -273,13 +295,14 @@ def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
         yield Feature("noise", "growth", told, _GROWS, "power of the signal", 1.0, growth)
 
     def tails(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        r = own.standardised(r)
         return torch.where(r == 0, 0.0, r**4 - 6 * r**2 + 3).sum(dim=-1) / 24
 
     told = "the noise has heavy tails"
     yield Feature("noise", "tails", told, _TAILS, "excess kurtosis", 2.0, tails)
 
     def systems(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        return _excess(r).sum(dim=-1) ** 2 / 2
+        return _excess(own.standardised(r)).sum(dim=-1) ** 2 / 2
 
     told = "the standard deviation of the noise differs from system to system"
     yield Feature("noise", "systems", told, _BY_SYSTEM, "variance of its logarithm", 0.2, systems)
@@ -341,12 +364,52 @@ def _of_pairs(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
                 others = ", ".join(f"{column}_{each}" for each in unused[column].unique() if each)
                 remedy = _KNOWN.format(parameter=name, column=others) + ", without one of these"
             pairs = Pairs.of_groups(labels)
-            yield Feature("law", label, told, remedy, unit, 0.3, of, pairs=pairs)
+            yield Feature("law", label, told, remedy, unit, 0.3, of, pooled=pairs)
         if "row" in observations.coords:
             told = f"{name} of neighbouring systems in the order of the table is correlated"
             pairs = Pairs(np.argsort(observations["row"].values, kind="stable"))
             label, unit = f"order_{name}", "correlation"
-            yield Feature("law", label, told, _ORDER, unit, 0.4, of, pairs=pairs)
+            yield Feature("law", label, told, _ORDER, unit, 0.4, of, pooled=pairs)
+
+
+def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iterator[Feature]:
+    """Yield faults of the data: values at a limit, gaps that are no chance, and far systems."""
+    for number, found in enumerate(values_at_limits(problem, observations), start=1):
+        told, remedy = found.words
+        unit, label = "of a system, beyond those of the model,", f"limit_{number}"
+        own = Feature("simulator", label, told, remedy, unit, 0.5, of_data=found, fault=True)
+        yield own
+    shares = 1 - problem.conditions.present.mean(axis=0)
+    plain = problem.members == 1 and not problem.conditions.limited
+    if plain and ((shares > 0) & (shares < 1)).any():
+        signals = _signals(problem, p)
+        spread = signals.std(dim=0)
+        spread = torch.where(spread > 0, spread, torch.inf)
+        gaps = gaps_by_signal(torch.from_numpy(shares), signals.mean(dim=0), spread)
+        told = "observations are missing where the signal is small, or large"
+        unit = "change of the log odds of a gap by one deviation of the signal"
+        yield Feature("simulator", "gaps", told, _GAPS, unit, 1.0, gaps, fault=True)
+    names = tuple(map(str, system_names(observations) or range(len(problem.data))))
+    if problem.members > 1 or len(names) != len(problem.data):
+        return
+    unit, largest = "standard deviations of all systems", Largest(names)
+    both = Largest(names, squared=True)
+    told = "an observation is far from its prediction: "
+    far = largest_square
+    yield Feature("noise", "far", told, _WITHOUT, unit, np.inf, far, pooled=largest, fault=True)
+    for i, name in enumerate(varying_parameters(problem)):
+        told, of = f"{name} is far from that of all others: ", partial(_one, i)
+        label = f"far_{name}"
+        yield Feature("law", label, told, _WITHOUT, unit, np.inf, of, pooled=both, fault=True)
+
+
+def _signals(problem: Problem, p: np.ndarray) -> torch.Tensor:
+    """Return signals (n, d_y) of drawn systems at p."""
+    alpha = problem.tensors(p)[0]
+    rng = generator(problem.seed, f"{problem.stage}/features")
+    omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
+    with torch.no_grad():
+        return problem.noise.mean(problem.signal(alpha, omega))
 
 
 def varying_parameters(problem: Problem) -> list[str]:

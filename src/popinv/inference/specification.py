@@ -42,10 +42,14 @@ import xarray as xr
 from scipy.special import ndtri
 
 from popinv.errors import DivergenceError
+from popinv.forward.datasets import observation_names
+from popinv.inference.faults import FirstMoments, Largest, Spread
 from popinv.inference.features import Feature, FeatureSet, features_of, varying_parameters
+from popinv.inference.folds import first_order
 from popinv.inference.intervals import boundaries, settled
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
@@ -63,6 +67,8 @@ _SIMULATED, _SYSTEMS = 4000, 4000
 _CLOSEST, _LEAST_DRAWN, _MOST_DRAWN = 20_000, 4000, 4_000_000
 # Number of systems from which means are normal.
 _NORMAL = 1000
+# Largest number of systems that are taken for faults of the data.
+_FAR = 3
 # Share of the null distribution beyond which its tail is taken as exponential.
 _TAIL = 0.01
 # Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
@@ -87,6 +93,12 @@ class ScoreTest:
         Adjusted for the number of features.
     powerful : bool
         Whether the test would see a large parameter.
+    system : int
+        Number of the system that the finding is of; -1 if it is of all.
+    systems : tuple of int
+        This system, and others that are alike.
+    where : str
+        Their names.
     """
 
     feature: Feature
@@ -94,15 +106,16 @@ class ScoreTest:
     error: float
     p_value: float
     powerful: bool
+    system: int = -1
+    systems: tuple[int, ...] = ()
+    where: str = ""
 
     @property
     def told(self) -> str:
         """The finding in words, with the next larger model."""
-        feature = self.feature
-        return (
-            f"{feature.told} ({feature.unit} {self.theta:+.2g} ± {self.error:.1g}); the next "
-            f"larger model: {feature.remedy}"
-        )
+        feature, size = self.feature, f"{self.theta:+.2g} ± {self.error:.1g}"
+        remedy = feature.remedy if feature.fault else f"the next larger model: {feature.remedy}"
+        return f"{feature.told}{self.where} ({feature.unit} {size}); {remedy}"
 
 
 def specification_tests(
@@ -130,10 +143,25 @@ def specification_tests(
         findings = specification(free, observations, estimate_of(population), residuals)
     except DivergenceError as failure:
         return _not_judged(str(failure))
+    findings = [_with_answer(free, population, each) for each in findings]
     features = tuple(
         FeatureTest(f.feature.name, f.theta, f.error, f.feature.large, f.p_value) for f in findings
     )
     return part_tests(findings, shaped=bool(varying_parameters(problem))), features
+
+
+def _with_answer(problem: Problem, population: xr.Dataset, finding: ScoreTest) -> ScoreTest:
+    """Return the finding of single systems with the answer without them, to first order."""
+    if not (finding.feature.fault and finding.systems) or "influence" not in population:
+        return finding
+    p, systems = estimate_of(population), np.array(finding.systems)
+    (without,) = first_order(p, population["influence"].values, [systems])
+    error = np.sqrt(np.diag(population["covariance"].values))
+    moved = np.divide(without - p, error, out=np.zeros_like(p), where=error > 0)
+    most, names = int(np.abs(moved).argmax()), [*problem.law.names, *problem.noise.names]
+    value, before = problem.natural(without)[most], problem.natural(p)[most]
+    told = f"; without, {names[most]} is about {value:.3g} in place of {before:.3g}"
+    return replace(finding, where=finding.where + told)
 
 
 def _not_judged(reason: str) -> tuple[tuple[PartTest, ...], tuple[FeatureTest, ...]]:
@@ -150,6 +178,7 @@ def part_tests(findings: Sequence[ScoreTest], shaped: bool = True) -> tuple[Part
         False if the law has no parameters whose shape is tested.
     """
     found = []
+    faults = sorted((f for f in findings if f.feature.fault and f.p_value < _LEVEL), key=_order)
     for part in _PARTS:
         own = sorted((f for f in findings if f.feature.part == part), key=_order)
         if not own:
@@ -157,14 +186,18 @@ def part_tests(findings: Sequence[ScoreTest], shaped: bool = True) -> tuple[Part
             found.append(PartTest(part, reason))
             continue
         unseen = tuple(finding.feature.told for finding in own if not finding.powerful)
-        seen = own[0].told if own[0].p_value < _LEVEL else ""
+        # A fault of the data looks like mistakes of all parts.
+        seen = [*faults, *own][0].told if own[0].p_value < _LEVEL else ""
         found.append(PartTest(part, "", seen, own[0].p_value, len(own), unseen))
     return tuple(found)
 
 
-def _order(finding: ScoreTest) -> tuple[float, float]:
-    """Return the place of a finding: by p-value, then by the estimate in standard errors."""
-    return finding.p_value, -abs(finding.theta / finding.error)
+def _order(finding: ScoreTest) -> tuple[float, bool, float]:
+    """Return the place of a finding: by p-value, then by the estimate in standard errors.
+
+    Of equal ones, that of a single system is last, since a mistake of all shows in some system.
+    """
+    return finding.p_value, finding.system >= 0, -abs(finding.theta / finding.error)
 
 
 def specification(
@@ -196,7 +229,9 @@ def specification(
         rng = generator(problem.seed, "specification/systems")
         rows = np.sort(rng.choice(len(problem.data), _SYSTEMS, replace=False))
         observed, observations = problem.of_systems(rows), observations.isel(system=rows)
-    chosen = features_of(observed, observations, p)
+    moments = _features(observed, p, MarginalSettings(features=FirstMoments()))
+    squares = np.hsplit(moments, 2)[1]
+    chosen = features_of(observed, observations, p, Spread.of(moments, observed))
     settings = MarginalSettings(features=chosen)
     drawn = simulated(observed, p, _SIMULATED, "specification", residuals)
     f, s = _with_scores(observed, p, settings, chosen)
@@ -204,7 +239,54 @@ def specification(
     finite = np.isfinite(g).all(axis=1) & np.isfinite(t).all(axis=1)
     if not np.isfinite(f).all() or finite.mean() < 0.5:
         raise DivergenceError("the likelihood of a system is not finite")
-    return tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
+    found = tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
+    return _with_systems(found, f, s, (g[finite], t[finite]), squares, observations, problem.seed)
+
+
+def _with_systems(
+    found: list[ScoreTest],
+    f: np.ndarray,
+    s: np.ndarray,
+    drawn: tuple[np.ndarray, np.ndarray],
+    squares: np.ndarray,
+    observations: xr.Dataset,
+    seed: int,
+) -> list[ScoreTest]:
+    """Return findings with the systems that alone make them.
+
+    A few systems far from the others are a fault of the data if nothing is found without them, with
+    the mean of the others in their place. Otherwise the model is wrong, also there.
+    """
+    f, s, far, rest = f.copy(), s.copy(), list[ScoreTest](), found
+    while len(far) < _FAR:
+        left_out = [each.system for each in far]
+        more = [t for t in rest if t.p_value < _LEVEL and t.system >= 0]
+        if not more or (each := min(more, key=_order)).system in left_out:
+            break
+        far.append(each)
+        others = np.ones(len(f), dtype=bool)
+        others[[each.system for each in far]] = False
+        f[~others], s[~others] = f[others].mean(axis=0), s[others].mean(axis=0)
+        rest = tests([each.feature for each in found], f, s, *drawn, seed)
+    alone = bool(far) and not any(t.p_value < _LEVEL for t in rest)
+    entries = observation_names(observations)
+    told = []
+    for each in found:
+        if isinstance(pooled := each.feature.pooled, Largest):
+            same = [t.system for t in far if t.feature.part == each.feature.part]
+            systems = tuple(dict.fromkeys([each.system, *same])) if alone else (each.system,)
+            where = ", ".join(f"system {pooled.names[n]}" for n in systems)
+            if each.feature.part == "noise":
+                where += f", {entries[int(squares[each.system].argmax()) % len(entries)]}"
+            feature = replace(each.feature, fault=alone)
+            each = replace(each, feature=feature, systems=systems, where=where)
+        told.append(each)
+    return told
+
+
+def _features(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> np.ndarray:
+    """Return the posterior means (N, k) of features of draws."""
+    return likelihood_near(problem, p, settings).here.scores[:, len(p) :]
 
 
 def _with_scores(
@@ -213,7 +295,7 @@ def _with_scores(
     """Return the features (N, k) and the scores (N, n) of the free parameters of all systems."""
     both = likelihood_near(problem, p, settings).here.scores
     means = both[:, len(p) :]
-    return chosen.of_systems(means), both[:, : len(p)][:, problem.free]
+    return chosen.of_systems(means, problem), both[:, : len(p)][:, problem.free]
 
 
 def tests(
@@ -243,7 +325,7 @@ def tests(
     rest = g - centre - t @ slopes
     moved = (f - centre - s @ slopes).mean(axis=0)
     variance = rest.var(axis=0)
-    paired = np.array([feature.pairs is not None for feature in features], dtype=bool)
+    paired = np.array([feature.pooled is not None for feature in features], dtype=bool)
     tested = ~paired & (variance > _LEAST_VARIANCE * g.var(axis=0))
     deviation = np.where(paired, g.std(axis=0), np.sqrt(variance))
     rng = generator(seed, "specification/resamples")
@@ -253,18 +335,26 @@ def tests(
     seen, errors = moved[tested] / deviation[tested], 1 / (np.sqrt(count) * deviation[tested])
     theta = seen / deviation[tested]
     kept, columns = np.flatnonzero(tested).tolist(), [null]
+    system: dict[int, int] = {}
     for k in np.flatnonzero(paired).tolist():
-        pairs, v = features[k].pairs, deviation[k]
-        if pairs is None or not (pairs.count and v > 0):
+        pooled, v = features[k].pooled, deviation[k]
+        if pooled is None or not v > 0 or (isinstance(pooled, Pairs) and not pooled.count):
             continue
         kept.append(k)
-        # A variance between groups is not negative.
-        least = -np.inf if pairs.sizes is None else 0.0
-        values = [pairs.sums(f[None, :, k]), *(pairs.sums(g[some, k]) for some in _blocks(rows))]
-        sums = np.maximum(np.concatenate(values), least)
+        if isinstance(pooled, Largest):
+            away = pooled.distances(f[:, k])
+            system[k] = int(away.argmax())
+            largest = pooled.drawn(g[:, k], count, len(rows), rng)
+            sums = np.append(away.max(), largest)
+            size, error = (f[system[k], k] - centre[k]) / v, 1.0
+        else:
+            values = [pooled.sums(f[None, :, k])]
+            values += [pooled.sums(g[some, k]) for some in _blocks(rows)]
+            # A variance between groups is not negative.
+            sums = np.maximum(np.concatenate(values), -np.inf if pooled.sizes is None else 0.0)
+            size, error = sums[0] / (pooled.count * v**4), 1 / (np.sqrt(pooled.count) * v**2)
         seen, columns = np.append(seen, sums[0]), [*columns, sums[1:, None]]
-        theta = np.append(theta, sums[0] / (pairs.count * v**4))
-        errors = np.append(errors, 1 / (np.sqrt(pairs.count) * v**2))
+        theta, errors = np.append(theta, size), np.append(errors, error)
     adjusted = _adjusted(seen, np.hstack(columns))
     factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(kept)))) + ndtri(_POWER))
     return [
@@ -274,6 +364,7 @@ def tests(
             float(errors[k]),
             float(adjusted[k]),
             bool(factor * errors[k] <= features[i].large),
+            system.get(i, -1),
         )
         for k, i in enumerate(kept)
     ]
