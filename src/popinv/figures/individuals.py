@@ -27,9 +27,8 @@ from popinv.inference.likelihood.marginal import integrals_at
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameters_of
 from popinv.late import torch
-from popinv.observation_files.known_columns import labels_in, numbers_in
 from popinv.population.known import Known, inputs
-from popinv.population.observe import member_labels, unused_columns_of
+from popinv.population.observe import labels_in, member_labels, numbers_in, unused_columns_of
 from popinv.seeds import generator
 from popinv.workers import blocks_of, parallel
 

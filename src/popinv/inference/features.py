@@ -50,8 +50,7 @@ from popinv.inference.faults import (
 from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.late import torch
-from popinv.observation_files.known_columns import labels_in, numbers_in
-from popinv.population.observe import system_names, unused_columns_of
+from popinv.population.observe import labels_in, numbers_in, system_names, unused_columns_of
 from popinv.seeds import generator
 
 # Largest number of groups of observations, of parameters with features of their own, and of lags.

@@ -91,19 +91,6 @@ def unused_columns(frame: pd.DataFrame, row: np.ndarray, used: Iterable[str]) ->
     return pd.DataFrame(found)
 
 
-def numbers_in(cells: pd.Series) -> np.ndarray | None:
-    """Return cells of text as numbers, NaN where one is missing; None if one holds a label."""
-    if not all(is_number(cell) or is_missing(cell) for cell in cells):
-        return None
-    return np.array([_number(cell) for cell in cells])
-
-
-def labels_in(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
-    """Return cells of text as numbers of labels, -1 where one is missing, and the labels."""
-    codes, names = pd.factorize(cells.mask(cells.map(is_missing)), sort=True)
-    return np.asarray(codes), list(map(str, names))
-
-
 def source_columns(columns: Sequence[str], names: Sequence[str]) -> list[str]:
     """Return the columns from which known quantities are read, each once.
 

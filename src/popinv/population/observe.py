@@ -15,6 +15,7 @@ from popinv.late import torch
 from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.limits import Limits
 from popinv.sections.systems import systems_left
+from popinv.sections.tables import is_missing, is_number
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -230,6 +231,19 @@ def unused_columns_of(observations: xr.Dataset) -> pd.DataFrame:
     if "unused" not in observations.coords:
         return pd.DataFrame()
     return pd.DataFrame(observations["unused"].values, columns=observations["unused_name"].values)
+
+
+def numbers_in(cells: pd.Series) -> np.ndarray | None:
+    """Return cells of text as numbers, NaN where one is missing; None if one holds a label."""
+    if not all(is_number(cell) or is_missing(cell) for cell in cells):
+        return None
+    return np.array([float(cell) if is_number(cell) else np.nan for cell in cells])
+
+
+def labels_in(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return cells of text as numbers of labels, -1 where one is missing, and the labels."""
+    codes, names = pd.factorize(cells.mask(cells.map(is_missing)), sort=True)
+    return np.asarray(codes), list(map(str, names))
 
 
 def system_labels(observations: xr.Dataset) -> list[str]:
