@@ -189,12 +189,19 @@ def test_parameters_are_drawn_against_known_quantities() -> None:
         covariate_centre=("covariate_name", [weight.mean()]),
         design=(("system", "design_name"), np.ones((60, 1))),
     ).assign_coords(covariate_name=["weight"], design_name=["dose"])
+    site = np.resize(["b", "a", ""], 60)
+    known = known.assign_coords(
+        unused_name=["age", "site"],
+        unused=(("system", "unused_name"), np.column_stack([np.arange(60).astype(str), site])),
+    )
     own = Study(study.problem, study.loaded | {"observations": known})
     fit = fit_of(own)
     names, others = fit.against_known
     # What is the same in all systems explains nothing.
-    assert (len(names), others) == (4, ["weight"])
+    assert (len(names), others) == (4, ["weight", "age", "site"])
     panels = fit.parameters_against_known()
+    assert panels[2].x.names == ["a", "b"]
+    np.testing.assert_array_equal(panels[2].marks[0].x, np.resize([1.0, 0.0], 40))
     np.testing.assert_allclose(panels[0].marks[0].x, weight)
     np.testing.assert_allclose(panels[0].marks[0].y, fit.systems.parameters[names[0]])
     assert fit_of(study).parameters_against_known() == []

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import xarray as xr
 from scipy.stats import kstest
 from tiers import parameters
 
+from popinv.inference import faults
 from popinv.inference import specification as module
 from popinv.inference.conditions import Conditions
 from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.inference.specification import ScoreTest, part_tests, specification
 from popinv.population.constraints import REAL
@@ -173,6 +176,143 @@ def test_a_known_quantity_that_acts_is_seen():
     by_name = {finding.feature.name: finding for finding in found}
     assert by_name["effect_b_1"].p_value < 0.01
     assert by_name["effect_a_1"].p_value > 0.05
+
+
+def of_table(count: int, **columns: np.ndarray) -> xr.Dataset:
+    """Return observations of systems in the order of a table with columns that are not used."""
+    cells = pd.DataFrame({name: each.astype(str) for name, each in columns.items()})
+    return OBSERVATIONS.assign_coords(
+        row=("system", np.arange(count)),
+        unused_name=list(cells.columns),
+        unused=(("system", "unused_name"), cells.to_numpy(dtype=np.str_)),
+    )
+
+
+def test_columns_that_are_left_out_and_act_are_named_with_the_key_to_write():
+    rng, count = np.random.default_rng(4), 120
+    omega, e = drawn(count, 4)
+    x, batch = rng.standard_normal(count).round(3), rng.permutation(np.arange(count) // 6)
+    omega[:, 1] += 0.7 * x
+    omega[:, 0] += 0.8 * rng.standard_normal(20)[batch]
+    table = of_table(count, x=x, idle=rng.standard_normal(count), batch=batch, sex=batch % 2)
+    problem = problem_of(omega, e)
+    found = specification(problem, table, fit_marginal_likelihood(problem, TRUTH).p)
+    by_told = {finding.feature.told: finding for finding in found}
+    of_x, of_batch = by_told["b depends on x"], by_told["a differs between the labels of batch"]
+    assert of_x.p_value < 0.01
+    assert "law.covariates: {b: [x]}" in of_x.told
+    assert of_batch.p_value < 0.01
+    assert "law.levels: {batch: [a]}" in of_batch.told
+    # One step of Newton's method, in units of the fitted law, which has the effects in its size.
+    assert of_x.theta == pytest.approx(0.7 / 1.49**0.5, abs=0.25)
+    assert of_batch.theta == pytest.approx(0.64 / 1.64, abs=0.25)
+    assert min(f.p_value for f in found if f.feature not in (of_x.feature, of_batch.feature)) > 0.01
+
+
+def test_neighbours_of_the_table_that_are_alike_are_seen():
+    omega, e = drawn(100, 2)
+    for n in range(1, 100):
+        omega[n, 1] = 0.6 * omega[n - 1, 1] + 0.8 * omega[n, 1]
+    shuffled = np.random.default_rng(1).permutation(100)
+    problem = problem_of(omega[shuffled], e)
+    table = of_table(100, one=np.ones(100)).assign_coords(row=("system", shuffled))
+    found = specification(problem, table, fit_marginal_likelihood(problem, TRUTH).p)
+    by_name = {finding.feature.name: finding for finding in found}
+    assert by_name["order_b"].p_value < 0.01 < by_name["order_a"].p_value
+    assert by_name["order_b"].theta == pytest.approx(0.6, abs=0.25)
+
+
+def test_pairs_are_the_score_of_a_common_variance_and_of_a_correlation():
+    """Compare with derivatives of normal densities: y = w + e, w of variance 1, e of 0.5."""
+    rng = np.random.default_rng(3)
+    y, labels = rng.standard_normal(9), np.array([0, 1, 1, 2, 0, 2, 2, -1, 1])
+    y -= y.mean()
+    alike = (labels[:, None] == labels) & (labels >= 0)
+    beside = np.eye(9, k=1) + np.eye(9, k=-1)
+
+    def log_density(covariance: np.ndarray) -> float:
+        return -0.5 * (y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(covariance)[1])
+
+    single, step = 1.5 * np.eye(9), 1e-4
+    for pairs, shape in (
+        (Pairs.of_groups(labels), alike & ~np.eye(9, dtype=bool)),
+        (Pairs(np.arange(9)), beside),
+    ):
+        ahead, behind = (log_density(single + sign * step * shape) for sign in (1, -1))
+        (found,) = pairs.sums(y[None] / 1.5)
+        assert found == pytest.approx((ahead - behind) / (2 * step), rel=1e-6)
+        assert pairs.count == shape.sum() / 2
+
+
+def told_of(problem: Problem) -> dict[str, str]:
+    """Return what the tests of each part find."""
+    found = specification(problem, OBSERVATIONS, fit_marginal_likelihood(problem, TRUTH).p)
+    return {test.part: test.finding for test in part_tests(found)}
+
+
+def test_observations_that_are_equal_at_their_end_are_at_a_limit():
+    problem = problem_of(*drawn(60, 3))
+    limit = np.quantile(problem.data, 0.9)
+    told = told_of(replace(problem, data=np.minimum(problem.data, limit)))["simulator"]
+    assert "36 observations are equal to the largest one" in told
+    assert f"observations.censored_above: {limit:.6g}" in told
+
+
+def test_rounded_observations_are_not_at_a_limit():
+    problem = problem_of(*drawn(60, 3))
+    rounded = replace(problem, data=np.round(problem.data))
+    (low, *_) = faults.values_at_limits(rounded, OBSERVATIONS)
+    # All that rounds to the smallest value is counted in simulated systems.
+    assert low.count == (rounded.data == low.value).sum()
+    assert low.width == 0.5
+    found = low(problem.data, np.ones_like(problem.data, dtype=bool)).sum()
+    assert found == low.count
+    assert low(rounded.data, np.ones_like(problem.data, dtype=bool)).sum() == low.count - 1
+
+
+def test_small_values_that_were_left_out_are_seen():
+    problem = problem_of(*drawn(60, 3))
+    present = problem.data > np.quantile(problem.data, 0.12)
+    present[:, 0] = True
+    fill = np.nanmean(np.where(present, problem.data, np.nan), axis=0)
+    conditions = Conditions.stated(problem.data.shape, present=present, fill=fill)
+    data = np.where(present, problem.data, fill)
+    told = told_of(replace(problem, data=data, conditions=conditions))
+    assert "observations are missing where the signal is small" in told["simulator"]
+
+
+def test_a_single_observation_and_a_single_system_are_named():
+    omega, e = drawn(60, 3)
+    e[17, 3] += 10
+    told = told_of(problem_of(omega, e))
+    assert "system 17, observation 4" in told["noise"]
+    assert "observations.without" in told["noise"]
+    omega, e = drawn(60, 3)
+    omega[5, 1] += 8
+    assert "b is far from that of all others: system 5" in told_of(problem_of(omega, e))["law"]
+
+
+@pytest.mark.parametrize("squared", [True, False])
+def test_the_furthest_of_right_systems_is_as_far_as_it_says(squared):
+    """Normal numbers, or their squares: the largest of 60 has a uniform p-value."""
+    rng, p_values = np.random.default_rng(2), []
+    for _ in range(400):
+        values = rng.standard_normal(1060)
+        largest = faults.Largest((), squared)
+        values = values if squared else values**2
+        drawn_ones = largest.drawn(values[60:], 60, 1000, rng)
+        p_values.append(np.mean(drawn_ones >= largest.distances(values[:60]).max()))
+    # Of 400, a share of 5 % has the standard error .011; 2 % of 1000 have a tail known to 20 %.
+    assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * 0.011
+    assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.08)
+
+
+def test_a_broken_sensor_is_not_heavy_tails():
+    omega, e = drawn(100, 3)
+    e[:, 2] *= 4
+    told = told_of(problem_of(omega, e))["noise"]
+    assert "different in observation 3" in told
+    assert "noise.kind: diagonal" in told
 
 
 def test_a_test_without_power_says_so():

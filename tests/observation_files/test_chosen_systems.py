@@ -44,10 +44,10 @@ def test_a_file_is_read_without_the_systems_that_withdrew(tmp_path):
     from popinv.config.loading import load
 
     rng = np.random.default_rng(0)
-    rows = [f"bore_{n},{rng.normal():.6f},{rng.normal():.6f}" for n in range(12)]
+    rows = [f"bore_{n},{rng.normal():.6f},{rng.normal():.6f},{n % 3}" for n in range(12)]
     path = tmp_path / "data.csv"
-    path.write_text("\n".join(["name,a,b", *rows]))
-    section = FileObservations(file=str(path), system_column="name")
+    path.write_text("\n".join(["name,a,b,batch", *rows]))
+    section = FileObservations(file=str(path), system_column="name", ignored_columns=["batch"])
     study = load({"studies": {"s": {
         "forward": {"kind": "python", "function": "line:solve",
                     "parameters": ["a", "b"], "observations": {"count": 2}},
@@ -60,5 +60,9 @@ def test_a_file_is_read_without_the_systems_that_withdrew(tmp_path):
     rest = import_observations(study.forward, study.law, fewer, seed=1)
     kept = ~np.isin(whole["system_id"].values, ["bore_3", "bore_7"])
     assert kept.sum() == 10
+    # The systems are in random order; each has its place in the table, and its batch.
+    assert [f"bore_{n}" for n in whole["row"].values] == whole["system_id"].values.tolist()
+    assert whole["unused_name"].values.tolist() == ["batch"]
+    np.testing.assert_array_equal(whole["unused"].values[:, 0].astype(int), whole["row"] % 3)
     xr.testing.assert_identical(rest[["y"]], whole[["y"]].isel(system=kept))
     assert not np.isin(["bore_3", "bore_7"], rest["system_id_heldout"].values).any()

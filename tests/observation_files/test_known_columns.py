@@ -7,7 +7,11 @@ import pandas as pd
 import pytest
 
 from popinv.errors import DataError
-from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.known_columns import (
+    known_columns,
+    source_columns,
+    unused_columns,
+)
 
 SYSTEMS = pd.DataFrame(
     {
@@ -55,6 +59,23 @@ def test_the_column_of_a_category_is_the_longest_that_fits() -> None:
     assert source_columns(columns, names) == ["sex", "sex_at_birth", "dose"]
     known = known_columns(SYSTEMS, ["sex_at_birth_y"], [])
     np.testing.assert_array_equal(known.design.ravel(), [0, 0, 1, 1])
+
+
+def test_columns_that_could_explain_the_systems_are_kept_as_text() -> None:
+    """System 1 has the rows 0 and 2, system 0 has 1 and 3, system 2 has 4."""
+    frame = pd.DataFrame(
+        {
+            "value": list("12345"),
+            "site": ["b", "a", "", "a", "b"],
+            "weight": ["60", "70", "60", "70", "NA"],
+            "visit": list("11222"),
+            "name": list("yxyxz"),
+            "same": ["k"] * 5,
+            "on": ["2024-01-01", "2024-01-02", "2024-01-01", "2024-01-02", "2024-01-03"],
+        }
+    )
+    found = unused_columns(frame, np.array([1, 0, 1, 0, 2]), ["value"])
+    assert found.to_dict("list") == {"site": ["a", "b", "b"], "weight": ["70", "60", ""]}
 
 
 def test_a_column_that_is_not_there() -> None:

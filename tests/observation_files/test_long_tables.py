@@ -58,6 +58,17 @@ def of_file() -> Observations:
     return at(*times_of_file(str(FILE), "time"))
 
 
+def test_columns_that_no_key_names_are_kept_beside_the_observations():
+    write()
+    unused = read(of_file(), design=["dose"]).unused
+    # Names that differ in all systems tell nothing, numbers may.
+    assert unused is not None
+    assert unused.empty
+    unused = read(of_file()).unused
+    assert unused is not None
+    assert unused.to_dict("list") == {"dose": ["100", "50"]}
+
+
 # --- what is read -------------------------------------------------------------------------------
 
 

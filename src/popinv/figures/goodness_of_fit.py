@@ -42,7 +42,9 @@ _MARKERS: tuple[Marker, ...] = ("circle", "square", "diamond")
 # Observations that are drawn as dots, bins of the mean of all residuals, and the fewest in a bin.
 DOTS, _BINS, _LEAST = 600, 15, 12
 # Parameters and known quantities that are drawn against each other.
-_PARAMETERS, _KNOWN = 4, 3
+_PARAMETERS, _KNOWN = 4, 6
+# Labels along an axis.
+_LABELS = 6
 # Share of a panel that inputs over time take.
 _INPUTS = 0.25
 # Share of the range of the data that axes leave free on each side.
@@ -266,7 +268,8 @@ class Goodness:
             label = axis_label(readable(name), given.units.get(name, "1"))
             for column, other in enumerate(known):
                 x = given.known[other]
-                some = evenly(len(x), DOTS)
+                some = np.flatnonzero(np.isfinite(x))
+                some = some[evenly(len(some), DOTS)]
                 marks = [
                     Cloud(
                         x[some],
@@ -279,6 +282,9 @@ class Goodness:
                     )
                 ]
                 across = Axis(readable(other), limits=_limits(x), ticks=4, labels=name == names[-1])
+                if labels := given.labels.get(other, []):
+                    at = evenly(len(labels), _LABELS)
+                    across = replace(across, places=at, names=[labels[i] for i in at], slanted=True)
                 upwards = Axis(label, limits=_limits(values), ticks=4, labels=column == 0)
                 panels.append(Panel(across, upwards, marks))
         return panels

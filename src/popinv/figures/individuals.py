@@ -28,7 +28,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of, parameters_of
 from popinv.late import torch
 from popinv.population.known import Known, inputs
-from popinv.population.observe import member_labels
+from popinv.population.observe import labels_in, member_labels, numbers_in, unused_columns_of
 from popinv.seeds import generator
 from popinv.workers import blocks_of, parallel
 
@@ -67,7 +67,10 @@ class Individuals:
     units : dict of str to str
         The units of the parameters.
     known : dict of str to ndarray
-        The known quantities (n,) that differ between systems.
+        The known quantities (n,) that differ between systems, the columns of the table that the
+        study does not use among them; of labels, their numbers.
+    labels : dict of str to list of str
+        The labels of those that have some.
     timed : dict of str to ndarray
         The inputs over time (n, K) by name, ``time`` first; empty if there are none.
     """
@@ -83,6 +86,7 @@ class Individuals:
     parameters: dict[str, np.ndarray]
     units: dict[str, str]
     known: dict[str, np.ndarray]
+    labels: dict[str, list[str]] = field(default_factory=dict)
     timed: dict[str, np.ndarray] = field(default_factory=dict)
 
     def of(self, rows: np.ndarray) -> Individuals:
@@ -179,7 +183,8 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
         deviation=np.sqrt(noise_deviations(union, gamma, signal) ** 2 + within.numpy()),
         parameters=dict(zip(config, z.reshape(count, -1).T, strict=True)) if config else {},
         units=config,
-        known=_known(observations, rows),
+        known=_known(observations, rows) | _unused(observations, rows),
+        labels=_labels(observations),
         timed=_timed(observations, rows),
     )
     return found if members == 1 else found.of(np.flatnonzero(np.isfinite(y).any(axis=(1, 2))))
@@ -269,6 +274,22 @@ def _known(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
         for name, values in found.items()
         if np.ptp(values) > 0 and not is_of_inputs(name)
     }
+
+
+def _unused(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the columns (n,) that the study does not use: numbers, or numbers of labels."""
+    found: dict[str, np.ndarray] = {}
+    for name, cells in unused_columns_of(observations).items():
+        codes, numbers = labels_in(cells)[0], numbers_in(cells)
+        values = np.where(codes < 0, np.nan, codes) if numbers is None else numbers
+        found[str(name)] = values[rows]
+    return found
+
+
+def _labels(observations: xr.Dataset) -> dict[str, list[str]]:
+    """Return the labels of the columns that the study does not use."""
+    unused = unused_columns_of(observations).items()
+    return {str(name): labels_in(cells)[1] for name, cells in unused if numbers_in(cells) is None}
 
 
 def _timed(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -18,6 +18,10 @@ groups of a parameter               :math:`(c - e^{-2 \omega_i^2}) / (1 - c)`
 effect of a known quantity c        :math:`\omega_i c`
 ==================================  =====================================================
 
+Known quantities are the design, the covariates, and the columns of the table that the study does
+not use. Some features are of pairs of systems: the parameters of systems with the same label, and
+of neighbours in the table, may be alike (:mod:`popinv.inference.pairs`).
+
 He are Hermite polynomials, and the c of the groups is :math:`5^{-1/2}`, the mean under the fitted
 law: the density at the centre of the law then falls by the parameter, as a share. A user would want
 to know of a parameter of the size ``large``.
@@ -26,21 +30,31 @@ to know of a parameter of the size ``large``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popinv.forward.datasets import observation_names, place_coordinates, time_series
 from popinv.forward.inputs.shape import is_of_inputs
+from popinv.inference.faults import (
+    Largest,
+    Spread,
+    gaps_by_signal,
+    largest_square,
+    values_at_limits,
+)
+from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.late import torch
+from popinv.population.observe import labels_in, numbers_in, system_names, unused_columns_of
 from popinv.seeds import generator
 
 # Largest number of groups of observations, of parameters with features of their own, and of lags.
-_GROUPS, _PARAMETERS, _LAGS = 6, 4, 2
+_GROUPS, _PARAMETERS, _LAGS = 12, 4, 2
 # Number of signals drawn for their sizes. A signal below this share of its observation's usual size
 # counts as this size. Sizes that differ by less count as equal.
 _SIGNALS, _LEAST_SIGNAL, _LEAST_SPREAD = 500, 0.05, 0.1
@@ -54,7 +68,15 @@ _BY_SYSTEM = "noise.errors.covariates or noise scales, if something known explai
 _OFFSET = "look at the simulator and at the units of this observation"
 _CORRELATED = "law.correlations: true"
 _SHAPE = "another transform of it, or law.kind: mixture or free_form"
-_KNOWN = "law.covariates"
+_KNOWN = "law.covariates: {{{parameter}: [{column}]}}"
+_LEVEL = (
+    "law.levels: {{{column}: [{parameter}]}}, with the column of the systems as the inner level"
+)
+_ORDER = "law.covariates or law.levels, with a column that explains the order of the table"
+_GAPS = "the limit in place of each gap, with observations.censored_below or censored_above"
+_WITHOUT = "observations.without, if it is a mistake of the data"
+# Labels of fewer groups are covariates, of more a level.
+_FEWEST_GROUPS = 4
 
 # Maps omega (n, S, d_omega), residual and signal (n, S, d_y) to shape (n, S).
 OfDraws = Callable[["torch.Tensor", "torch.Tensor", "torch.Tensor"], "torch.Tensor"]
@@ -80,6 +102,12 @@ class Feature:
         The function of single draws.
     by : int, optional
         The column of the known quantities of the systems that multiplies the feature.
+    pooled : Pairs or Largest, optional
+        How the values of the systems become one number, if not as their mean.
+    of_data : callable, optional
+        The function of data (n, d_y) and of what is present, in place of a function of draws.
+    fault : bool
+        Whether the data are wrong, which looks like mistakes of all parts.
     """
 
     part: Literal["law", "noise", "simulator"]
@@ -88,32 +116,59 @@ class Feature:
     remedy: str
     unit: str
     large: float
-    of: OfDraws
+    of: OfDraws | None = None
     by: int | None = None
+    pooled: Pairs | Largest | None = None
+    of_data: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    fault: bool = False
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """The features of a problem; calling it gives them for single draws, (n, S, k)."""
+    """The features of a problem; calling it gives them for single draws.
+
+    Attributes
+    ----------
+    features : sequence of Feature
+    known : ndarray of shape (N, c)
+        Known quantities of the systems, in units of their deviations.
+    """
 
     features: Sequence[Feature]
+    known: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+
+    @cached_property
+    def _distinct(self) -> list[OfDraws]:
+        """The functions of draws, each once."""
+        return list(dict.fromkeys(f.of for f in self.features if f.of is not None))
 
     def __call__(
         self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
     ) -> torch.Tensor:
-        """Return the features of draws (n, S, d_omega), (n, S, d_y) and (n, S, d_y)."""
-        return torch.stack([f.of(omega, residual, signal) for f in self.features], dim=-1)
+        """Return functions of draws (n, S, d_omega), (n, S, d_y), (n, S, d_y) as (n, S, d)."""
+        return torch.stack([of(omega, residual, signal) for of in self._distinct], dim=-1)
 
     def of_systems(self, means: np.ndarray, problem: Problem) -> np.ndarray:
-        """Return the features (n, k) of a problem's systems from their posterior means."""
-        known, found = problem.known, means.copy()
+        """Return the features (n, k) of systems from the posterior means (n, d) of the functions.
+
+        The systems have the known quantities of the observed ones in turns.
+        """
+        found = np.empty((len(means), len(self.features)))
+        systems = np.arange(len(means)) % max(1, len(self.known))
         for column, feature in enumerate(self.features):
-            if feature.by is not None and known.width:
-                found[:, column] *= _standardised(problem)[:, feature.by]
+            if feature.of_data is not None:
+                y, present = np.asarray(problem.data), problem.conditions.present
+                found[:, column] = feature.of_data(y, present)
+            elif feature.of is not None:
+                found[:, column] = means[:, self._distinct.index(feature.of)]
+            if feature.by is not None:
+                found[:, column] *= self.known[systems, feature.by]
         return found
 
 
-def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> FeatureSet:
+def features_of(
+    problem: Problem, observations: xr.Dataset, p: np.ndarray, residuals: Spread | None = None
+) -> FeatureSet:
     """Return the features of a study at an estimate p (n_p,).
 
     Parameters
@@ -121,14 +176,23 @@ def features_of(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Fe
     observations : Dataset
         With the coordinates of the observations.
     p : ndarray of shape (n_p,)
+    residuals : Spread, optional
+        Those of each entry over the observed systems, 0 and 1 by default. Tails and differences of
+        systems are measured by them, so that a sensor that is off or noisy is neither.
     """
+    known = _known(problem, observations)
+    of_known, of_pairs = _of_known(problem, known), _of_pairs(problem, observations)
     return FeatureSet(
         [
             *_of_correlations(problem, observations),
             *_of_entries(problem, observations),
-            *_of_size(problem, p),
-            *_of_law(problem, observations),
-        ]
+            *_of_size(problem, p, Spread.usual(problem) if residuals is None else residuals),
+            *_of_law(problem),
+            *of_known,
+            *of_pairs,
+            *_of_faults(problem, observations, p),
+        ],
+        known.to_numpy(dtype=float),
     )
 
 
@@ -211,13 +275,9 @@ def _excess(r: torch.Tensor) -> torch.Tensor:
     return torch.where(r == 0, 0.0, r**2 - 1)
 
 
-def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
+def _of_size(problem: Problem, p: np.ndarray, own: Spread) -> Iterator[Feature]:
     """Yield how the size of the noise depends on the signal and the system, and its tails."""
-    alpha = problem.tensors(p)[0]
-    rng = generator(problem.seed, f"{problem.stage}/features")
-    omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
-    with torch.no_grad():
-        signals = problem.noise.mean(problem.signal(alpha, omega))
+    signals = _signals(problem, p)
     size = signals.square().mean(dim=0).sqrt()
     size = torch.where(size > 0, size, 1.0)
     largest = size.max()
@@ -234,20 +294,21 @@ def _of_size(problem: Problem, p: np.ndarray) -> Iterator[Feature]:
         yield Feature("noise", "growth", told, _GROWS, "power of the signal", 1.0, growth)
 
     def tails(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        r = own.standardised(r)
         return torch.where(r == 0, 0.0, r**4 - 6 * r**2 + 3).sum(dim=-1) / 24
 
     told = "the noise has heavy tails"
     yield Feature("noise", "tails", told, _TAILS, "excess kurtosis", 2.0, tails)
 
     def systems(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        return _excess(r).sum(dim=-1) ** 2 / 2
+        return _excess(own.standardised(r)).sum(dim=-1) ** 2 / 2
 
     told = "the standard deviation of the noise differs from system to system"
     yield Feature("noise", "systems", told, _BY_SYSTEM, "variance of its logarithm", 0.2, systems)
 
 
-def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
-    """Yield correlations, skewness and kurtosis of the parameters, and effects of what is known."""
+def _of_law(problem: Problem) -> Iterator[Feature]:
+    """Yield correlations, skewness and kurtosis of the parameters."""
     names = varying_parameters(problem)
     for i, name in enumerate(names):
         for k in range(i):
@@ -267,23 +328,87 @@ def _of_law(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
             "relative loss of density at its centre",
         )
         yield Feature("law", f"groups_{name}", told, _SHAPE, unit, 0.7, partial(_hollow, i))
-    known = _standardised(problem)
-    given = [
-        str(each)
-        for part in ("design_name", "covariate_name")
-        for each in (observations[part].values if part in observations else ())
-    ]
-    for column in np.flatnonzero(known.std(axis=0) > 0):
-        for i, name in enumerate(names):
-            of_known = given[column] if column < len(given) else f"known quantity {column + 1}"
+
+
+def _of_known(problem: Problem, known: pd.DataFrame) -> Iterator[Feature]:
+    """Yield the effects of what is known of the systems on the parameters."""
+    for i, name in enumerate(varying_parameters(problem)):
+        of = partial(_one, i)
+        for column, of_known in enumerate(known.columns):
             # One of many times and values of inputs over time explains no parameter.
-            if is_of_inputs(of_known):
+            if is_of_inputs(of_known) or not known.iloc[:, column].any():
                 continue
-            told = f"{name} depends on {of_known}"
+            told, label = f"{name} depends on {of_known}", f"effect_{name}_{column + 1}"
             unit = "change in standard deviations of the law"
-            of = partial(_one, i)
-            label = f"effect_{name}_{column + 1}"
-            yield Feature("law", label, told, _KNOWN, unit, 0.5, of, by=int(column))
+            remedy = _KNOWN.format(parameter=name, column=of_known)
+            yield Feature("law", label, told, remedy, unit, 0.5, of, by=column)
+
+
+def _of_pairs(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
+    """Yield what the parameters of systems with the same label, and of neighbours, share."""
+    unused = unused_columns_of(observations)
+    for i, name in enumerate(varying_parameters(problem)):
+        of = partial(_one, i)
+        for number, column in enumerate(unused, start=1):
+            labels = _groups(unused[column])
+            if labels is None:
+                continue
+            told, label = (
+                f"{name} differs between the labels of {column}",
+                f"between_{name}_{number}",
+            )
+            unit, groups = "variance between them, as a share of the law's", labels.max() + 1
+            remedy = _LEVEL.format(parameter=name, column=column)
+            if groups < _FEWEST_GROUPS:
+                others = ", ".join(f"{column}_{each}" for each in unused[column].unique() if each)
+                remedy = _KNOWN.format(parameter=name, column=others) + ", without one of these"
+            pairs = Pairs.of_groups(labels)
+            yield Feature("law", label, told, remedy, unit, 0.3, of, pooled=pairs)
+        if "row" in observations.coords:
+            told = f"{name} of neighbouring systems in the order of the table is correlated"
+            pairs = Pairs(np.argsort(observations["row"].values, kind="stable"))
+            label, unit = f"order_{name}", "correlation"
+            yield Feature("law", label, told, _ORDER, unit, 0.4, of, pooled=pairs)
+
+
+def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iterator[Feature]:
+    """Yield faults of the data: values at a limit, gaps that are no chance, and far systems."""
+    for number, found in enumerate(values_at_limits(problem, observations), start=1):
+        told, remedy = found.words
+        unit, label = "of a system, beyond those of the model,", f"limit_{number}"
+        own = Feature("simulator", label, told, remedy, unit, 0.5, of_data=found, fault=True)
+        yield own
+    shares = 1 - problem.conditions.present.mean(axis=0)
+    plain = problem.members == 1 and not problem.conditions.limited
+    if plain and ((shares > 0) & (shares < 1)).any():
+        signals = _signals(problem, p)
+        spread = signals.std(dim=0)
+        spread = torch.where(spread > 0, spread, torch.inf)
+        gaps = gaps_by_signal(torch.from_numpy(shares), signals.mean(dim=0), spread)
+        told = "observations are missing where the signal is small, or large"
+        unit = "change of the log odds of a gap by one deviation of the signal"
+        yield Feature("simulator", "gaps", told, _GAPS, unit, 1.0, gaps, fault=True)
+    names = tuple(map(str, system_names(observations) or range(len(problem.data))))
+    if problem.members > 1 or len(names) != len(problem.data):
+        return
+    unit, largest = "standard deviations of all systems", Largest(names)
+    both = Largest(names, squared=True)
+    told = "an observation is far from its prediction: "
+    far = largest_square
+    yield Feature("noise", "far", told, _WITHOUT, unit, np.inf, far, pooled=largest, fault=True)
+    for i, name in enumerate(varying_parameters(problem)):
+        told, of = f"{name} is far from that of all others: ", partial(_one, i)
+        label = f"far_{name}"
+        yield Feature("law", label, told, _WITHOUT, unit, np.inf, of, pooled=both, fault=True)
+
+
+def _signals(problem: Problem, p: np.ndarray) -> torch.Tensor:
+    """Return signals (n, d_y) of drawn systems at p."""
+    alpha = problem.tensors(p)[0]
+    rng = generator(problem.seed, f"{problem.stage}/features")
+    omega = torch.from_numpy(rng.standard_normal((_SIGNALS, problem.law.d_omega)))
+    with torch.no_grad():
+        return problem.noise.mean(problem.signal(alpha, omega))
 
 
 def varying_parameters(problem: Problem) -> list[str]:
@@ -298,12 +423,39 @@ def varying_parameters(problem: Problem) -> list[str]:
     return names if len(names) == law.d_omega else []
 
 
-def _standardised(problem: Problem) -> np.ndarray:
-    """Return design and covariates of all systems (N, k) in units of their deviations."""
+def _known(problem: Problem, observations: xr.Dataset) -> pd.DataFrame:
+    """Return design, covariates and unused numbers of all systems (N, c), by their names.
+
+    They are in units of their deviations; a missing number is the mean.
+    """
     parts = problem.known.design, problem.known.covariates
     both = torch.cat([x[:, : x.shape[1] - problem.own_places] for x in parts], dim=1).numpy()
-    spread = both.std(axis=0)
-    return np.where(spread > 0, (both - both.mean(axis=0)) / np.where(spread > 0, spread, 1.0), 0.0)
+    given = [
+        str(each)
+        for part in ("design_name", "covariate_name")
+        for each in (observations[part].values if part in observations else ())
+    ]
+    given += [f"known quantity {column + 1}" for column in range(len(given), both.shape[1])]
+    known = pd.DataFrame(both, columns=given[: both.shape[1]])
+    unused = unused_columns_of(observations)
+    numbers = {name: numbers_in(unused[name]) for name in unused}
+    more = pd.DataFrame({name: each for name, each in numbers.items() if each is not None})
+    known = pd.concat([known, more], axis=1)
+    spread = known.std(ddof=0).replace(0.0, np.inf)
+    return ((known - known.mean()) / spread).fillna(0.0)
+
+
+def _groups(cells: pd.Series) -> np.ndarray | None:
+    """Return the group (N,) of each system, -1 without a label; None if cells name no groups.
+
+    Numbers are labels too if they are whole and repeat, so that several systems have each.
+    """
+    numbers, (labels, names) = numbers_in(cells), labels_in(cells)
+    if numbers is not None:
+        whole = np.array_equal(numbers, np.round(numbers), equal_nan=True)
+        if not whole or not _FEWEST_GROUPS <= len(names) <= len(cells) / 2:
+            return None
+    return labels
 
 
 def _one(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:

@@ -24,7 +24,8 @@ estimate by one step of Newton's method is :math:`\bar r / \operatorname{Var} r`
 error :math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a
 probability of less than 80 % has no power.
 
-A feature whose parameter the fitted model has already is left out.
+A feature whose parameter the fitted model has already is left out. A feature of pairs of systems
+(:mod:`popinv.inference.pairs`) is a sum over pairs instead of a mean, in the same samples.
 
 The p-values are adjusted for the number of features by the distribution of the smallest of them
 (Westfall and Young, Resampling-based multiple testing, 1993). If the model is right, the chance
@@ -33,7 +34,7 @@ that any is below 0.05 is 5 %.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,10 +42,14 @@ import xarray as xr
 from scipy.special import ndtri
 
 from popinv.errors import DivergenceError
+from popinv.forward.datasets import observation_names
+from popinv.inference.faults import FirstMoments, Largest, Spread
 from popinv.inference.features import Feature, FeatureSet, features_of, varying_parameters
+from popinv.inference.folds import first_order
 from popinv.inference.intervals import boundaries, settled
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.pairs import Pairs
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
@@ -62,6 +67,10 @@ _SIMULATED, _SYSTEMS = 4000, 4000
 _CLOSEST, _LEAST_DRAWN, _MOST_DRAWN = 20_000, 4000, 4_000_000
 # Number of systems from which means are normal.
 _NORMAL = 1000
+# Largest number of systems that are taken for faults of the data.
+_FAR = 3
+# Share of the null distribution beyond which its tail is taken as exponential.
+_TAIL = 0.01
 # Features of a smaller variance beyond the scores, as a share of their own, are parameters of the
 # fitted model itself.
 _LEAST_VARIANCE = 1e-3
@@ -84,6 +93,12 @@ class ScoreTest:
         Adjusted for the number of features.
     powerful : bool
         Whether the test would see a large parameter.
+    system : int
+        Number of the system that the finding is of; -1 if it is of all.
+    systems : tuple of int
+        This system, and others that are alike.
+    where : str
+        Their names.
     """
 
     feature: Feature
@@ -91,15 +106,16 @@ class ScoreTest:
     error: float
     p_value: float
     powerful: bool
+    system: int = -1
+    systems: tuple[int, ...] = ()
+    where: str = ""
 
     @property
     def told(self) -> str:
         """The finding in words, with the next larger model."""
-        feature = self.feature
-        return (
-            f"{feature.told} ({feature.unit} {self.theta:+.2g} ± {self.error:.1g}); the next "
-            f"larger model: {feature.remedy}"
-        )
+        feature, size = self.feature, f"{self.theta:+.2g} ± {self.error:.1g}"
+        remedy = feature.remedy if feature.fault else f"the next larger model: {feature.remedy}"
+        return f"{feature.told}{self.where} ({feature.unit} {size}); {remedy}"
 
 
 def specification_tests(
@@ -127,10 +143,25 @@ def specification_tests(
         findings = specification(free, observations, estimate_of(population), residuals)
     except DivergenceError as failure:
         return _not_judged(str(failure))
+    findings = [_with_answer(free, population, each) for each in findings]
     features = tuple(
         FeatureTest(f.feature.name, f.theta, f.error, f.feature.large, f.p_value) for f in findings
     )
     return part_tests(findings, shaped=bool(varying_parameters(problem))), features
+
+
+def _with_answer(problem: Problem, population: xr.Dataset, finding: ScoreTest) -> ScoreTest:
+    """Return the finding of single systems with the answer without them, to first order."""
+    if not (finding.feature.fault and finding.systems) or "influence" not in population:
+        return finding
+    p, systems = estimate_of(population), np.array(finding.systems)
+    (without,) = first_order(p, population["influence"].values, [systems])
+    error = np.sqrt(np.diag(population["covariance"].values))
+    moved = np.divide(without - p, error, out=np.zeros_like(p), where=error > 0)
+    most, names = int(np.abs(moved).argmax()), [*problem.law.names, *problem.noise.names]
+    value, before = problem.natural(without)[most], problem.natural(p)[most]
+    told = f"; without, {names[most]} is about {value:.3g} in place of {before:.3g}"
+    return replace(finding, where=finding.where + told)
 
 
 def _not_judged(reason: str) -> tuple[tuple[PartTest, ...], tuple[FeatureTest, ...]]:
@@ -147,6 +178,7 @@ def part_tests(findings: Sequence[ScoreTest], shaped: bool = True) -> tuple[Part
         False if the law has no parameters whose shape is tested.
     """
     found = []
+    faults = sorted((f for f in findings if f.feature.fault and f.p_value < _LEVEL), key=_order)
     for part in _PARTS:
         own = sorted((f for f in findings if f.feature.part == part), key=_order)
         if not own:
@@ -154,14 +186,18 @@ def part_tests(findings: Sequence[ScoreTest], shaped: bool = True) -> tuple[Part
             found.append(PartTest(part, reason))
             continue
         unseen = tuple(finding.feature.told for finding in own if not finding.powerful)
-        seen = own[0].told if own[0].p_value < _LEVEL else ""
+        # A fault of the data looks like mistakes of all parts.
+        seen = [*faults, *own][0].told if own[0].p_value < _LEVEL else ""
         found.append(PartTest(part, "", seen, own[0].p_value, len(own), unseen))
     return tuple(found)
 
 
-def _order(finding: ScoreTest) -> tuple[float, float]:
-    """Return the place of a finding: by p-value, then by the estimate in standard errors."""
-    return finding.p_value, -abs(finding.theta / finding.error)
+def _order(finding: ScoreTest) -> tuple[float, bool, float]:
+    """Return the place of a finding: by p-value, then by the estimate in standard errors.
+
+    Of equal ones, that of a single system is last, since a mistake of all shows in some system.
+    """
+    return finding.p_value, finding.system >= 0, -abs(finding.theta / finding.error)
 
 
 def specification(
@@ -188,20 +224,69 @@ def specification(
     DivergenceError
         If the likelihood of a system is not finite.
     """
-    chosen = features_of(problem, observations, p)
-    settings = MarginalSettings(features=chosen)
     observed = problem
     if len(problem.data) > _SYSTEMS:
         rng = generator(problem.seed, "specification/systems")
         rows = np.sort(rng.choice(len(problem.data), _SYSTEMS, replace=False))
-        observed = problem.of_systems(rows)
+        observed, observations = problem.of_systems(rows), observations.isel(system=rows)
+    moments = _features(observed, p, MarginalSettings(features=FirstMoments()))
+    squares = np.hsplit(moments, 2)[1]
+    chosen = features_of(observed, observations, p, Spread.of(moments, observed))
+    settings = MarginalSettings(features=chosen)
     drawn = simulated(observed, p, _SIMULATED, "specification", residuals)
     f, s = _with_scores(observed, p, settings, chosen)
     g, t = _with_scores(replace(drawn, stage=f"{problem.stage}/specification"), p, settings, chosen)
     finite = np.isfinite(g).all(axis=1) & np.isfinite(t).all(axis=1)
     if not np.isfinite(f).all() or finite.mean() < 0.5:
         raise DivergenceError("the likelihood of a system is not finite")
-    return tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
+    found = tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
+    return _with_systems(found, f, s, (g[finite], t[finite]), squares, observations, problem.seed)
+
+
+def _with_systems(
+    found: list[ScoreTest],
+    f: np.ndarray,
+    s: np.ndarray,
+    drawn: tuple[np.ndarray, np.ndarray],
+    squares: np.ndarray,
+    observations: xr.Dataset,
+    seed: int,
+) -> list[ScoreTest]:
+    """Return findings with the systems that alone make them.
+
+    A few systems far from the others are a fault of the data if nothing is found without them, with
+    the mean of the others in their place. Otherwise the model is wrong, also there.
+    """
+    f, s, far, rest = f.copy(), s.copy(), list[ScoreTest](), found
+    while len(far) < _FAR:
+        left_out = [each.system for each in far]
+        more = [t for t in rest if t.p_value < _LEVEL and t.system >= 0]
+        if not more or (each := min(more, key=_order)).system in left_out:
+            break
+        far.append(each)
+        others = np.ones(len(f), dtype=bool)
+        others[[each.system for each in far]] = False
+        f[~others], s[~others] = f[others].mean(axis=0), s[others].mean(axis=0)
+        rest = tests([each.feature for each in found], f, s, *drawn, seed)
+    alone = bool(far) and not any(t.p_value < _LEVEL for t in rest)
+    entries = observation_names(observations)
+    told = []
+    for each in found:
+        if isinstance(pooled := each.feature.pooled, Largest):
+            same = [t.system for t in far if t.feature.part == each.feature.part]
+            systems = tuple(dict.fromkeys([each.system, *same])) if alone else (each.system,)
+            where = ", ".join(f"system {pooled.names[n]}" for n in systems)
+            if each.feature.part == "noise":
+                where += f", {entries[int(squares[each.system].argmax()) % len(entries)]}"
+            feature = replace(each.feature, fault=alone)
+            each = replace(each, feature=feature, systems=systems, where=where)
+        told.append(each)
+    return told
+
+
+def _features(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> np.ndarray:
+    """Return the posterior means (N, k) of features of draws."""
+    return likelihood_near(problem, p, settings).here.scores[:, len(p) :]
 
 
 def _with_scores(
@@ -240,28 +325,49 @@ def tests(
     rest = g - centre - t @ slopes
     moved = (f - centre - s @ slopes).mean(axis=0)
     variance = rest.var(axis=0)
-    tested = np.flatnonzero(variance > _LEAST_VARIANCE * g.var(axis=0))
-    deviation = np.sqrt(variance[tested])
-    rest, moved = rest[:, tested] / deviation, moved[tested] / deviation
+    paired = np.array([feature.pooled is not None for feature in features], dtype=bool)
+    tested = ~paired & (variance > _LEAST_VARIANCE * g.var(axis=0))
+    deviation = np.where(paired, g.std(axis=0), np.sqrt(variance))
     rng = generator(seed, "specification/resamples")
-    null = _means(rest, count, _Scores.of(t, s.mean(axis=0)), rng)
+    rows = _samples(len(rest), count, _Scores.of(t, s.mean(axis=0)), rng)
     # The means of the simulated systems have an error of their own.
-    null *= np.sqrt(1 + count / len(rest))
-    adjusted = _adjusted(moved, null)
-    factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(tested)))) + ndtri(_POWER))
-    found = []
-    for k, i in enumerate(tested.tolist()):
-        error = 1 / (np.sqrt(count) * deviation[k])
-        found.append(
-            ScoreTest(
-                features[i],
-                float(moved[k] / deviation[k]),
-                float(error),
-                float(adjusted[k]),
-                bool(factor * error <= features[i].large),
-            )
+    null = _means(rest[:, tested] / deviation[tested], rows) * np.sqrt(1 + count / len(rest))
+    seen, errors = moved[tested] / deviation[tested], 1 / (np.sqrt(count) * deviation[tested])
+    theta = seen / deviation[tested]
+    kept, columns = np.flatnonzero(tested).tolist(), [null]
+    system: dict[int, int] = {}
+    for k in np.flatnonzero(paired).tolist():
+        pooled, v = features[k].pooled, deviation[k]
+        if pooled is None or not v > 0 or (isinstance(pooled, Pairs) and not pooled.count):
+            continue
+        kept.append(k)
+        if isinstance(pooled, Largest):
+            away = pooled.distances(f[:, k])
+            system[k] = int(away.argmax())
+            largest = pooled.drawn(g[:, k], count, len(rows), rng)
+            sums = np.append(away.max(), largest)
+            size, error = (f[system[k], k] - centre[k]) / v, 1.0
+        else:
+            values = [pooled.sums(f[None, :, k])]
+            values += [pooled.sums(g[some, k]) for some in _blocks(rows)]
+            # A variance between groups is not negative.
+            sums = np.maximum(np.concatenate(values), -np.inf if pooled.sizes is None else 0.0)
+            size, error = sums[0] / (pooled.count * v**4), 1 / (np.sqrt(pooled.count) * v**2)
+        seen, columns = np.append(seen, sums[0]), [*columns, sums[1:, None]]
+        theta, errors = np.append(theta, size), np.append(errors, error)
+    adjusted = _adjusted(seen, np.hstack(columns))
+    factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(kept)))) + ndtri(_POWER))
+    return [
+        ScoreTest(
+            features[i],
+            float(theta[k]),
+            float(errors[k]),
+            float(adjusted[k]),
+            bool(factor * errors[k] <= features[i].large),
+            system.get(i, -1),
         )
-    return found
+        for k, i in enumerate(kept)
+    ]
 
 
 @dataclass(frozen=True)
@@ -280,18 +386,27 @@ class _Scores:
         return cls(t @ white, mean @ white)
 
 
-def _means(rest: np.ndarray, count: int, scores: _Scores, rng: np.random.Generator) -> np.ndarray:
-    """Return means (B, k) of samples of ``count`` rows with scores that are close to the observed.
-
-    Means of many rows are normal.
-    """
+def _samples(simulated: int, count: int, scores: _Scores, rng: np.random.Generator) -> np.ndarray:
+    """Return samples (B, N) of simulated systems, with scores that are close to the observed."""
+    rows = rng.integers(simulated, size=(max(_LEAST_DRAWN, _MOST_DRAWN // count), count))
     if count > _NORMAL:
-        root = np.linalg.cholesky(np.atleast_2d(np.cov(rest.T)) + 1e-12 * np.eye(rest.shape[1]))
-        return rng.standard_normal((_CLOSEST, rest.shape[1])) @ root.T / np.sqrt(count)
-    rows = rng.integers(len(rest), size=(max(_LEAST_DRAWN, _MOST_DRAWN // count), count))
+        return rows
     distances = ((_mean_rows(scores.each, rows) - scores.mean) ** 2).sum(axis=1)
-    closest = np.argsort(distances, kind="stable")[:_CLOSEST]
-    return _mean_rows(rest, rows[closest])
+    return np.asarray(rows[np.argsort(distances, kind="stable")[:_CLOSEST]])
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield samples (b, N) of B samples, few enough for the memory."""
+    yield from np.array_split(rows, 1 + rows.size // _MOST_DRAWN)
+
+
+def _means(rest: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return the means (B, k) of samples; means of many rows are normal."""
+    if (count := rows.shape[1]) > _NORMAL:
+        rng = np.random.default_rng(rows[0])
+        root = np.linalg.cholesky(np.atleast_2d(np.cov(rest.T)) + 1e-12 * np.eye(rest.shape[1]))
+        return rng.standard_normal((len(rows), rest.shape[1])) @ root.T / np.sqrt(count)
+    return _mean_rows(rest, rows)
 
 
 def _mean_rows(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -306,24 +421,34 @@ def _adjusted(seen: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Return two-sided p-values (k,), adjusted for their number.
 
     A side counts by its own tail, since the mean of a fourth power is far from symmetric. The
-    observed values and each row of the null are ranked in the same way, among the null and
-    themselves.
+    observed values and each row of the null are ranked in the same way, among all of them.
 
     Parameters
     ----------
     seen : ndarray of shape (k,)
     null : ndarray of shape (B, k)
     """
-    size = len(null)
-    ranks = np.array([1 + _from_the_end(*pair) for pair in zip(null.T, seen[:, None], strict=True)])
-    of_null = np.array([_from_the_end(column, column) for column in null.T])
-    smallest = np.sort(of_null.min(axis=0))
-    return np.asarray((1 + np.searchsorted(smallest, ranks[:, 0], side="right")) / (1 + size))
+    both = np.vstack([seen, null])
+    ranks = np.column_stack([_from_the_end(column) for column in both.T])
+    smallest = np.sort(ranks.min(axis=1))
+    return np.asarray(np.searchsorted(smallest, ranks[0], side="right") / len(both))
 
 
-def _from_the_end(null: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return how many of a null sample (B,) are at least as far as each value, on its side."""
-    ordered, size = np.sort(null), len(null)
-    above = size - np.searchsorted(ordered, values, side="left")
-    below = np.searchsorted(ordered, values, side="right")
-    return np.minimum(above, below)
+def _from_the_end(values: np.ndarray) -> np.ndarray:
+    r"""Return how many of the values (B,) are at least as far as each, on its side.
+
+    Beyond the place u with the m-th rank, ranks would be equal in all columns. The tail is taken as
+    exponential there, so that the rank of x is :math:`m e^{-(x - u) / s}` with the mean excess s.
+    """
+    return np.minimum(_from_above(values), _from_above(-values))
+
+
+def _from_above(values: np.ndarray) -> np.ndarray:
+    ordered = np.sort(values)
+    ranks = (len(values) - np.searchsorted(ordered, values, side="left")).astype(float)
+    tail = ordered[-max(2, round(_TAIL * len(values))) :]
+    excess = float(tail.mean() - tail[0])
+    if excess > 0:
+        beyond = values > tail[0]
+        ranks[beyond] = len(tail) * np.exp(-(values[beyond] - tail[0]) / excess)
+    return ranks

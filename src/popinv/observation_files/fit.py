@@ -20,7 +20,11 @@ from popinv.observation_files.column_units import refuse_other_units, stated_uni
 from popinv.observation_files.files import check_exists, has_named_columns, named_in_errors
 from popinv.observation_files.gridded_files import gridded_table, read_gridded, systems_frame
 from popinv.observation_files.groups import grouped, members_of
-from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.known_columns import (
+    known_columns,
+    source_columns,
+    unused_columns,
+)
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.limits import held_at_limits, read_limits
 from popinv.observation_files.long_tables import read_long, rows_of_systems
@@ -33,7 +37,7 @@ from popinv.observation_files.trees import NO_LEVELS, LevelColumns, MemberTree
 from popinv.observation_files.wide_tables import wide_table
 from popinv.sections.messages import shown
 from popinv.sections.tables import TextTable, is_dates, named_column, read_frame, read_text
-from popinv.sections.units import differing_units, name_and_unit
+from popinv.sections.units import columns_named, differing_units, name_and_unit
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,6 +54,8 @@ IN_MEMORY = "data"
 # The column that the labels of all levels make together.
 _MEMBER = "labels of all levels"
 _NO_UNITS: Mapping[str, str] = {}
+# Variables of NetCDF and zarr files that have a meaning.
+_OF_ARRAYS = ("system", "noise_scale")
 # Fewer systems do not make a population.
 _FEWEST_SYSTEMS = 4
 
@@ -235,6 +241,8 @@ def read_wide(
             "has a dimension 'replicate'; set 'observations.replicates: rows' if the observations "
             "along it have the same parameters, and noise of their own"
         )
+    if not (levels or frame.empty):
+        table = replace(table, unused=_unused(frame, table, section, names))
     if section.replicated and table.replicate_count == 1:
         if sources or section.replicate_column:
             column = _MEMBER if levels else str(section.system_column)
@@ -248,6 +256,22 @@ def read_wide(
         own = known_columns(frame, design, covariates, missing, centres)
         table = replace(table, known=own)
     return replace(table, labels=labels) if levels else table
+
+
+def _unused(
+    frame: pd.DataFrame, table: ObservationTable, section: FileObservations, names: Sequence[str]
+) -> pd.DataFrame:
+    """Return what a wide table, or a Dataset, holds of each system, and the study does not use."""
+    columns = list(map(str, frame.columns))
+    used = [*source_columns(columns, names), *columns_named(columns, section.named_columns)]
+    if has_named_columns(section.file):
+        # The other columns of a table are observations.
+        ignored = columns_named(columns, section.ignored_columns)
+        used += [name for name in columns if name not in ignored]
+    row = np.arange(len(frame))
+    if section.replicated and table.replicate_count == 1 and table.system_ids is not None:
+        row = pd.factorize(table.system_ids)[0]
+    return unused_columns(frame, row, [*used, *_OF_ARRAYS])
 
 
 def _last_times(table: ObservationTable, observations: Observations | None) -> np.ndarray | None:

@@ -153,6 +153,7 @@ def grouped(
         tree=tree,
         member_ids=ids.astype(np.str_),
         equal_labels=told,
+        unused=None,
     )
 
 

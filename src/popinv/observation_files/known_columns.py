@@ -1,18 +1,20 @@
-"""Columns of a table that hold what is known of each system: its design and its covariates."""
+"""Columns of a table that hold what is known of each system: design, covariates, and the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
-from popinv.sections.tables import is_missing, is_number, place_in
+from popinv.sections.tables import is_dates, is_missing, is_number, place_in
 from popinv.sections.units import columns_called
 
 _SHOWN = 8
+# Largest number of columns that the study does not use and that are tested, the first of the table.
+_MOST_UNUSED = 16
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,41 @@ class KnownColumns:
     def of(self, rows: np.ndarray) -> KnownColumns:
         """Return the quantities of some systems."""
         return KnownColumns(self.design[rows], self.covariates[rows], self.centres)
+
+
+def unused_columns(frame: pd.DataFrame, row: np.ndarray, used: Iterable[str]) -> pd.DataFrame:
+    """Return the columns that hold one value in each system, and that the study does not use.
+
+    Dates, columns that are the same in all systems, and names that are different in all tell
+    nothing that a test could find. A cell without a value is empty.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        A table of text.
+    row : ndarray of int, shape (n,)
+        The system of each row, numbered in the order of the table.
+    used : iterable of str
+        Columns that are used.
+
+    Returns
+    -------
+    DataFrame
+        Text, with a row for each system.
+    """
+    found, taken = dict[str, np.ndarray](), set(used)
+    for place, name in enumerate(map(str, frame.columns)):
+        if not name or name in taken or name in found or len(found) == _MOST_UNUSED:
+            continue
+        cells = frame.iloc[:, place].astype(str)
+        each = cells.mask(cells.map(is_missing)).groupby(row).agg(["nunique", "first"])
+        labels = each["first"].dropna()
+        differ = labels.nunique()
+        names = differ == len(labels) and not labels.map(is_number).all()
+        if each["nunique"].max() > 1 or differ < 2 or names or is_dates(labels.tolist()):
+            continue
+        found[name] = each["first"].fillna("").to_numpy(dtype=str)
+    return pd.DataFrame(found)
 
 
 def source_columns(columns: Sequence[str], names: Sequence[str]) -> list[str]:

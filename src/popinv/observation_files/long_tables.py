@@ -14,7 +14,11 @@ import pandas as pd
 from popinv.errors import DataError, nearest
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.groups import members_of
-from popinv.observation_files.known_columns import known_columns, source_columns
+from popinv.observation_files.known_columns import (
+    known_columns,
+    source_columns,
+    unused_columns,
+)
 from popinv.observation_files.limits import (
     limits_of_marks,
     marked_limits,
@@ -35,7 +39,7 @@ from popinv.sections.tables import (
     stated_times,
     times_of,
 )
-from popinv.sections.units import name_and_unit
+from popinv.sections.units import columns_named, name_and_unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,6 +154,7 @@ def read_long(
         constant.append(scale)
     systems = rows_of_systems(frame, row, names, constant).assign(**cells)
     columns = [_where(observations, j) for j in range(len(observations))]
+    used = [*section.named_columns, *constant, *(() if timed is None else timed.columns)]
     return ObservationTable(
         table.reshape(len(names), -1),
         rows=[f"system '{name}'" for name in names],
@@ -166,6 +171,7 @@ def read_long(
         limits={name: each.reshape(len(names), -1) for name, each in limits.items()},
         limits_shared=shared,
         labels=of_levels,
+        unused=unused_columns(frame, row, columns_named(list(frame.columns), used)),
     )
 
 

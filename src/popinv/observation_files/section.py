@@ -295,6 +295,22 @@ class FileObservations(Section):
         ]
 
     @property
+    def named_columns(self) -> list[str]:
+        """The columns that keys of the section name."""
+        single = [
+            self.system_column,
+            self.value_column,
+            self.time_column,
+            self.label_column,
+            self.replicate_column,
+            self.noise_scale_column,
+            self.censoring_column,
+            self.limit_column,
+        ]
+        of_limits = [name for names in self.limit_columns.values() for name in names]
+        return [*(name for name in single if name is not None), *self.place_columns, *of_limits]
+
+    @property
     def limit_columns(self) -> dict[str, list[str]]:
         """The columns of limits, by the keys that name them."""
         given = {name: getattr(self, name) for name in VARIABLES}

@@ -12,6 +12,8 @@ from popinv.errors import DataError
 from popinv.observation_files.doubtful_cells import aggregate_row, alike
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from popinv.observation_files.known_columns import KnownColumns
     from popinv.observation_files.trees import MemberTree
 
@@ -69,6 +71,9 @@ class ObservationTable:
     equal_labels : str
         How equal labels of several groups count, in words, where most labels come up in most
         groups.
+    unused : DataFrame, optional
+        Columns of text with one value for each system, which the study does not use; None for
+        groups.
     """
 
     values: np.ndarray
@@ -89,6 +94,7 @@ class ObservationTable:
     tree: MemberTree | None = None
     member_ids: np.ndarray | None = None
     equal_labels: str = ""
+    unused: pd.DataFrame | None = None
 
     @property
     def present_members(self) -> np.ndarray:

@@ -61,6 +61,12 @@ class SystemInputs:
         """The names of the columns of the design."""
         return self.section.shape().names()
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that hold the inputs."""
+        amount = self.section.amount_column
+        return [*self.section.columns, *([] if amount is None else [amount])]
+
     def observed(self, frame: pd.DataFrame, value_column: str) -> pd.DataFrame:
         """Return a table of observations without the values in rows that are doses."""
         if self.own is None or self.section.amount_column is None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from popinv.forward.base import Observations
@@ -14,6 +15,7 @@ from popinv.late import torch
 from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.limits import Limits
 from popinv.sections.systems import systems_left
+from popinv.sections.tables import is_missing, is_number
 from popinv.seeds import generator
 from popinv.store.variables import variable
 
@@ -219,6 +221,29 @@ def system_names(observations: xr.Dataset) -> list[str] | None:
     if "system_id" not in observations.coords:
         return None
     return [str(name) for name in observations["system_id"].values]
+
+
+def unused_columns_of(observations: xr.Dataset) -> pd.DataFrame:
+    """Return the columns of the table that the study does not use, as text.
+
+    See :func:`popinv.observation_files.known_columns.unused_columns`.
+    """
+    if "unused" not in observations.coords:
+        return pd.DataFrame()
+    return pd.DataFrame(observations["unused"].values, columns=observations["unused_name"].values)
+
+
+def numbers_in(cells: pd.Series) -> np.ndarray | None:
+    """Return cells of text as numbers, NaN where one is missing; None if one holds a label."""
+    if not all(is_number(cell) or is_missing(cell) for cell in cells):
+        return None
+    return np.array([float(cell) if is_number(cell) else np.nan for cell in cells])
+
+
+def labels_in(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Return cells of text as numbers of labels, -1 where one is missing, and the labels."""
+    codes, names = pd.factorize(cells.mask(cells.map(is_missing)), sort=True)
+    return np.asarray(codes), list(map(str, names))
 
 
 def system_labels(observations: xr.Dataset) -> list[str]:

@@ -113,7 +113,8 @@ def _against_known(fit: Goodness, names: list[str], known: list[str]) -> Chart:
     return Chart(
         "covariates",
         "Parameters against covariates",
-        "Individual parameters (posterior modes) against known quantities of the systems.",
+        "Individual parameters (posterior modes) against known quantities of the systems, and "
+        "against columns of the table that the study does not use.",
         f"Individual parameters {of_parameters} against {others}.",
         page_grid(fit.parameters_against_known(), len(known), 70 + _ROW * len(names)),
         wide=len(known) > 1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _SQUARE = re.compile(r"(.*\S)\s*\[\s*([^\[\]]+?)\s*\]")
 _ROUND = re.compile(r"(.*\S)\s*\(\s*([^()]+?)\s*\)")
@@ -63,6 +63,11 @@ def columns_called(columns: Sequence[str], name: str) -> list[str]:
     """Return the columns with this name; if there are none, those with this name before a unit."""
     exact = [column for column in columns if column == name]
     return exact or [column for column in columns if name_and_unit(column)[0] == name]
+
+
+def columns_named(columns: Sequence[str], names: Iterable[str]) -> list[str]:
+    """Return the columns with any of these names; see `columns_called`."""
+    return [column for name in names for column in columns_called(columns, name)]
 
 
 def differing_units(one: str, other: str) -> bool:

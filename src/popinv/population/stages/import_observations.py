@@ -20,6 +20,7 @@ from popinv.observation_files.table import described_rounding
 from popinv.population.limits import limits_of
 from popinv.population.model import covariate_names
 from popinv.population.observe import observations_dataset, without_systems
+from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
@@ -81,10 +82,26 @@ def import_observations(
         what = f"{groups} of {spanned(counts.min(), counts.max())} members"
     print(f"{len(learned)} {what}" + ("" if folds != 1 else f", {len(tested)} more held out"))
     dataset = _dataset(table, rows, len(tested), forward, law, noise, observations, seed)
-    dataset = dataset.assign_attrs(folds=folds)
+    dataset = _with_table(dataset, table, learned).assign_attrs(folds=folds)
     if table.equal_labels:
         dataset = dataset.assign_attrs(equal_labels=table.equal_labels)
     return without_systems(dataset, observations.without)[0]
+
+
+def _with_table(observations: xr.Dataset, table: ObservationTable, rows: np.ndarray) -> xr.Dataset:
+    """Return observations with the rows of their systems in the table, and its unused columns."""
+    learned = rows[: observations.sizes["system"]]
+    row = variable("system", learned, "number of the system in the order of the table")
+    observations = observations.assign_coords(row=row)
+    if table.unused is None or table.unused.empty:
+        return observations
+    names = np.array(table.unused.columns, dtype=np.str_)
+    cells = table.unused.to_numpy(dtype=np.str_)
+    told = "columns of the table that the study does not use"
+    return observations.assign_coords(
+        unused_name=variable("unused_name", names, told),
+        unused=variable(("system", "unused_name"), cells[learned], told),
+    )
 
 
 def observations_of_file(

@@ -1,0 +1,199 @@
+r"""Features of faulty data: values at a limit, gaps that depend on the signal, and single systems.
+
+What is wrong there is not law, noise or simulator, but it looks like a mistake of each of them. A
+finding therefore comes before theirs.
+
+Values that were beyond a limit may have been set to it: several observations are then equal to the
+smallest or the largest one. Their number, less the one that any sample has, is compared with the
+observations of simulated systems that are as close to it as rounding makes equal. Or they may have
+been left out. The score of the effect b of the signal g on the log odds of a gap is
+
+.. math:: \sum_j (m_j - \pi_j)\, \frac{g_j - \bar g_j}{s_j},
+
+with the gaps m of a system, their share :math:`\pi` among all, and mean and deviation of the
+signal. A system is far from the others if its largest squared residual, or one of its standard
+normal numbers, is larger than the largest of as many systems of the fitted model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import xarray as xr
+
+from popinv.inference.problem import Problem
+from popinv.late import torch
+
+# Fewest equal values, and the share of the deviation of the data within which values are equal.
+_EQUAL, _WIDTH = 3, 0.01
+# Share of the distances of simulated systems that are their tail, and the fewest of them.
+_TAIL, _FEWEST_TAIL = 0.02, 20
+
+
+@dataclass(frozen=True)
+class Largest:
+    """The system that is furthest from the mean of all.
+
+    Attributes
+    ----------
+    names : sequence of str
+        The systems.
+    squared : bool
+        Whether values have a distance on both sides, measured by its square.
+    """
+
+    names: tuple[str, ...]
+    squared: bool = False
+
+    def distances(self, values: np.ndarray) -> np.ndarray:
+        """Return the distances (N,) of values from their mean; squares have exponential tails."""
+        away = values - values.mean()
+        return np.asarray(away**2 if self.squared else away)
+
+    def drawn(
+        self, values: np.ndarray, count: int, size: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return largest distances (size,) of samples of ``count`` systems like those simulated.
+
+        Beyond the distance u that the share q exceeds, the tail is exponential with the mean excess
+        of the simulated systems. Without it, no sample would lie beyond all of these.
+        """
+        d = np.sort(self.distances(values))
+        most = max(_FEWEST_TAIL, round(_TAIL * len(d)))
+        u, q = d[-most - 1], most / len(d)
+        beyond = 1 - rng.random(size) ** (1 / count)
+        inside = np.quantile(d, 1 - np.maximum(beyond, q))
+        excess = (d[-most:] - u).mean() * np.log(q / np.minimum(beyond, q))
+        return np.asarray(np.where(beyond > q, inside, u + excess))
+
+
+@dataclass(frozen=True)
+class AtLimit:
+    """Observations that are equal to their smallest, or largest, value.
+
+    Attributes
+    ----------
+    entries : ndarray of int
+        Numbers of the observations that have the limit in common.
+    value, width : float
+        The value, and the distance within which values are equal by rounding.
+    count : int
+    below : bool
+    """
+
+    entries: np.ndarray
+    value: float
+    width: float
+    count: int
+    below: bool
+
+    def __call__(self, y: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """Return the number (n,) of values at the limit; the first one counts for nothing."""
+        y, present = y[:, self.entries], present[:, self.entries]
+        found = ((np.abs(y - self.value) <= self.width) & present).sum(axis=1).astype(float)
+        found[((y == self.value) & present).any(axis=1).nonzero()[0][:1]] -= 1
+        return found
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The finding, and the key to write."""
+        end, key = ("smallest", "below") if self.below else ("largest", "above")
+        value = f"{self.value:.6g}"
+        return (
+            f"{self.count} observations are equal to the {end} one, {value}",
+            f"observations.censored_{key}: {value}, if they may lie {key} it",
+        )
+
+
+def values_at_limits(problem: Problem, observations: xr.Dataset) -> Iterator[AtLimit]:
+    """Yield the ends of the data that several observations have in common.
+
+    Observations with the same label share their ends. Stated limits are no finding.
+    """
+    conditions = problem.conditions
+    y = np.where(conditions.present, np.asarray(problem.data), np.nan)
+    width = y.shape[1]
+    labels = observations["label"].values if "label" in observations.coords else np.zeros(width)
+    labels = np.resize(labels, width)
+    for label in dict.fromkeys(labels.tolist()):
+        entries = np.flatnonzero(labels == label)
+        values, counts = np.unique(
+            y[:, entries][conditions.present[:, entries]], return_counts=True
+        )
+        if len(values) < _EQUAL:
+            continue
+        spread = float(np.nanstd(y[:, entries]))
+        limits = conditions.limits
+        for end, beside, below in ((0, 1, True), (-1, -2, False)):
+            stated = limits.lower if below else limits.upper
+            if counts[end] < _EQUAL or np.isfinite(stated[:, entries]).any():
+                continue
+            rounding = abs(float(values[beside] - values[end])) / 2
+            near = max(rounding, _WIDTH * spread)
+            yield AtLimit(entries, float(values[end]), near, int(counts[end]), below)
+
+
+def gaps_by_signal(
+    shares: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
+) -> partial[torch.Tensor]:
+    """Return the score of the signal's effect on gaps, from their shares (d_y,)."""
+    return partial(_gaps, shares, mean, deviation)
+
+
+def _gaps(
+    shares: torch.Tensor,
+    mean: torch.Tensor,
+    deviation: torch.Tensor,
+    omega: torch.Tensor,
+    r: torch.Tensor,
+    g: torch.Tensor,
+) -> torch.Tensor:
+    excess = torch.where(r == 0, 1 - shares, -shares)
+    return (excess * (g - mean) / deviation).sum(dim=-1)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and deviation (d_y,) of the residuals of each entry over systems."""
+
+    mean: torch.Tensor
+    deviation: torch.Tensor
+
+    @classmethod
+    def usual(cls, problem: Problem) -> Spread:
+        """Return those of the fitted model."""
+        width = problem.data.shape[1]
+        return cls(torch.zeros(width).double(), torch.ones(width).double())
+
+    @classmethod
+    def of(cls, moments: np.ndarray, problem: Problem) -> Spread:
+        """Return those of a problem from the means (N, 2 d_y) of :class:`FirstMoments`."""
+        present = problem.conditions.present
+        seen = np.maximum(present.sum(axis=0), 1)
+        first, second = np.hsplit(moments, 2)
+        mean = (first * present).sum(axis=0) / seen
+        variance = (second * present).sum(axis=0) / seen - mean**2
+        deviation = np.sqrt(np.where(variance > 0, variance, 1.0))
+        return cls(torch.from_numpy(mean), torch.from_numpy(deviation))
+
+    def standardised(self, r: torch.Tensor) -> torch.Tensor:
+        """Return residuals (n, S, d_y) by their own mean and deviation, zero where none is."""
+        return torch.where(r == 0, 0.0, (r - self.mean) / self.deviation)
+
+
+class FirstMoments:
+    """The residuals of draws and their squares, (n, S, 2 d_y)."""
+
+    def __call__(
+        self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
+    ) -> torch.Tensor:
+        """Return them of draws (n, S, d_omega), (n, S, d_y) and (n, S, d_y)."""
+        return torch.cat([residual, residual.square()], dim=-1)
+
+
+def largest_square(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    """Return the largest squared residual of draws, (n, S)."""
+    return r.square().amax(dim=-1)
