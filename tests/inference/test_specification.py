@@ -281,9 +281,11 @@ def test_small_values_that_were_left_out_are_seen():
     assert "observations are missing where the signal is small" in told["simulator"]
 
 
-def test_a_single_observation_and_a_single_system_are_named():
+@parameters("size", [30], full=[10])
+def test_a_single_observation_and_a_single_system_are_named(size):
     omega, e = drawn(60, 3)
-    e[17, 3] += 10
+    # The noise of all systems is three times as large with it.
+    e[17, 3] += size
     told = told_of(problem_of(omega, e))
     assert "system 17, observation 4" in told["noise"]
     assert "observations.without" in told["noise"]

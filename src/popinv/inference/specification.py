@@ -45,8 +45,8 @@ from popinv.errors import DivergenceError
 from popinv.forward.datasets import observation_names
 from popinv.inference.faults import FirstMoments, Largest, Spread
 from popinv.inference.features import Feature, FeatureSet, features_of, varying_parameters
-from popinv.inference.folds import first_order
 from popinv.inference.intervals import boundaries, settled
+from popinv.inference.likelihood.fit_marginal import maximum_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.pairs import Pairs
@@ -99,6 +99,8 @@ class ScoreTest:
         This system, and others that are alike.
     where : str
         Their names.
+    without : ndarray of shape (n_p,), optional
+        The estimate without them, if they are a fault of the data.
     """
 
     feature: Feature
@@ -109,13 +111,14 @@ class ScoreTest:
     system: int = -1
     systems: tuple[int, ...] = ()
     where: str = ""
+    without: np.ndarray | None = None
 
     @property
     def told(self) -> str:
         """The finding in words, with the next larger model."""
-        feature, size = self.feature, f"{self.theta:+.2g} ± {self.error:.1g}"
+        feature, size = self.feature, f" ({self.feature.unit} {self.theta:+.2g} ± {self.error:.1g})"
         remedy = feature.remedy if feature.fault else f"the next larger model: {feature.remedy}"
-        return f"{feature.told}{self.where} ({feature.unit} {size}); {remedy}"
+        return f"{feature.told}{self.where}{size if self.system < 0 else ''}; {remedy}"
 
 
 def specification_tests(
@@ -151,16 +154,17 @@ def specification_tests(
 
 
 def _with_answer(problem: Problem, population: xr.Dataset, finding: ScoreTest) -> ScoreTest:
-    """Return the finding of single systems with the answer without them, to first order."""
-    if not (finding.feature.fault and finding.systems) or "influence" not in population:
+    """Return the finding of single systems with the answer without them."""
+    if finding.without is None:
         return finding
-    p, systems = estimate_of(population), np.array(finding.systems)
-    (without,) = first_order(p, population["influence"].values, [systems])
-    error = np.sqrt(np.diag(population["covariance"].values))
-    moved = np.divide(without - p, error, out=np.zeros_like(p), where=error > 0)
-    most, names = int(np.abs(moved).argmax()), [*problem.law.names, *problem.noise.names]
-    value, before = problem.natural(without)[most], problem.natural(p)[most]
-    told = f"; without, {names[most]} is about {value:.3g} in place of {before:.3g}"
+    p, error = estimate_of(population), np.sqrt(np.diag(population["covariance"].values))
+    moved = np.divide(finding.without - p, error, out=np.zeros_like(p), where=error > 0)
+    most, names = (
+        int(np.abs(moved).argmax()),
+        [*problem.law.names, *(f"noise_{name}" for name in problem.noise.names)],
+    )
+    value, before = problem.natural(finding.without)[most], problem.natural(p)[most]
+    told = f"; without, {names[most]} is {value:.3g} in place of {before:.3g}"
     return replace(finding, where=finding.where + told)
 
 
@@ -229,46 +233,55 @@ def specification(
         rng = generator(problem.seed, "specification/systems")
         rows = np.sort(rng.choice(len(problem.data), _SYSTEMS, replace=False))
         observed, observations = problem.of_systems(rows), observations.isel(system=rows)
-    moments = _features(observed, p, MarginalSettings(features=FirstMoments()))
-    squares = np.hsplit(moments, 2)[1]
-    chosen = features_of(observed, observations, p, Spread.of(moments, observed))
+    return _with_systems(observed, observations, p, residuals)
+
+
+def _tested(
+    problem: Problem, observations: xr.Dataset, p: np.ndarray, residuals: np.ndarray | None
+) -> tuple[list[ScoreTest], np.ndarray]:
+    """Return the tests, and the mean squares (N, d_y) of the residuals."""
+    moments = _features(problem, p, MarginalSettings(features=FirstMoments()))
+    chosen = features_of(problem, observations, p, Spread.of(moments, problem))
     settings = MarginalSettings(features=chosen)
-    drawn = simulated(observed, p, _SIMULATED, "specification", residuals)
-    f, s = _with_scores(observed, p, settings, chosen)
+    drawn = simulated(problem, p, _SIMULATED, "specification", residuals)
+    f, s = _with_scores(problem, p, settings, chosen)
     g, t = _with_scores(replace(drawn, stage=f"{problem.stage}/specification"), p, settings, chosen)
     finite = np.isfinite(g).all(axis=1) & np.isfinite(t).all(axis=1)
     if not np.isfinite(f).all() or finite.mean() < 0.5:
         raise DivergenceError("the likelihood of a system is not finite")
     found = tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
-    return _with_systems(found, f, s, (g[finite], t[finite]), squares, observations, problem.seed)
+    return found, np.hsplit(moments, 2)[1]
 
 
 def _with_systems(
-    found: list[ScoreTest],
-    f: np.ndarray,
-    s: np.ndarray,
-    drawn: tuple[np.ndarray, np.ndarray],
-    squares: np.ndarray,
-    observations: xr.Dataset,
-    seed: int,
+    problem: Problem, observations: xr.Dataset, p: np.ndarray, residuals: np.ndarray | None
 ) -> list[ScoreTest]:
-    """Return findings with the systems that alone make them.
+    """Return the tests, with the systems that alone make findings.
 
-    A few systems far from the others are a fault of the data if nothing is found without them, with
-    the mean of the others in their place. Otherwise the model is wrong, also there.
+    A few systems far from the others are a fault of the data if all that is found vanishes in a fit
+    without them. Otherwise the model is wrong, also there.
     """
-    f, s, far, rest = f.copy(), s.copy(), list[ScoreTest](), found
-    while len(far) < _FAR:
-        left_out = [each.system for each in far]
-        more = [t for t in rest if t.p_value < _LEVEL and t.system >= 0]
-        if not more or (each := min(more, key=_order)).system in left_out:
+    found, squares = _tested(problem, observations, p, residuals)
+    kept, without, rest, far = np.arange(len(problem.data)), p, found, list[ScoreTest]()
+    while more := [each for each in rest if each.p_value < _LEVEL and each.system >= 0]:
+        if len(far) == _FAR:
             break
-        far.append(each)
-        others = np.ones(len(f), dtype=bool)
-        others[[each.system for each in far]] = False
-        f[~others], s[~others] = f[others].mean(axis=0), s[others].mean(axis=0)
-        rest = tests([each.feature for each in found], f, s, *drawn, seed)
-    alone = bool(far) and not any(t.p_value < _LEVEL for t in rest)
+        each = min(more, key=_order)
+        far.append(replace(each, system=int(kept[each.system])))
+        kept = np.delete(kept, each.system)
+        others = problem.of_systems(kept)
+        try:
+            without, _ = maximum_likelihood(others, without, MarginalSettings())
+            rest, _ = _tested(
+                others,
+                observations.isel({"system": kept}, missing_dims="ignore"),
+                without,
+                residuals,
+            )
+        except DivergenceError:
+            break
+    left = {each.feature.name for each in rest if each.p_value < _LEVEL}
+    alone = bool(far) and not any(t.p_value < _LEVEL and t.feature.name in left for t in found)
     entries = observation_names(observations)
     told = []
     for each in found:
@@ -278,8 +291,9 @@ def _with_systems(
             where = ", ".join(f"system {pooled.names[n]}" for n in systems)
             if each.feature.part == "noise":
                 where += f", {entries[int(squares[each.system].argmax()) % len(entries)]}"
-            feature = replace(each.feature, fault=alone)
-            each = replace(each, feature=feature, systems=systems, where=where)
+            fault = alone and each.p_value < _LEVEL
+            each = replace(each, feature=replace(each.feature, fault=alone), where=where)
+            each = replace(each, systems=systems, without=without if fault else None)
         told.append(each)
     return told
 
