@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 # Before NumPy, torch and Firedrake read them: results are compared bit for bit in places.
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
+# The files of tests are many and small; where memory has room for them, none waits for a disk.
+_MEMORY = Path("/dev/shm")
+if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > 4e9:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
 # The same examples in every run: a test fails for what was changed, not by the luck of a draw.
 settings.register_profile("popinv", derandomize=True, deadline=None, database=None)
 settings.load_profile("popinv")

@@ -75,6 +75,8 @@ _LEVEL = (
 _ORDER = "law.covariates or law.levels, with a column that explains the order of the table"
 _GAPS = "the limit in place of each gap, with observations.censored_below or censored_above"
 _WITHOUT = "observations.without, if it is a mistake of the data"
+# Deviations from all others at which a user would want to know of a system.
+_FAR = 5.0
 # Labels of fewer groups are covariates, of more a level.
 _FEWEST_GROUPS = 4
 
@@ -395,11 +397,11 @@ def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Ite
     both = Largest(names, squared=True)
     told = "an observation is far from its prediction: "
     far = largest_square
-    yield Feature("noise", "far", told, _WITHOUT, unit, np.inf, far, pooled=largest, fault=True)
+    yield Feature("noise", "far", told, _WITHOUT, unit, _FAR, far, pooled=largest, fault=True)
     for i, name in enumerate(varying_parameters(problem)):
         told, of = f"{name} is far from that of all others: ", partial(_one, i)
         label = f"far_{name}"
-        yield Feature("law", label, told, _WITHOUT, unit, np.inf, of, pooled=both, fault=True)
+        yield Feature("law", label, told, _WITHOUT, unit, _FAR, of, pooled=both, fault=True)
 
 
 def _signals(problem: Problem, p: np.ndarray) -> torch.Tensor:

@@ -93,10 +93,10 @@ def _beside_own(problem: Problem, population: xr.Dataset) -> float | None:
     None without such an error, and with replicates, which tell the two apart.
     """
     noise = problem.noise
-    gamma = torch.from_numpy(estimate_of(population)[problem.d_alpha :])
-    if isinstance(noise, SharedDiscrepancy):
-        gamma, noise = noise.within(gamma), noise.centred
-    if not isinstance(noise, OwnDiscrepancy) or noise.joins_replicates:
+    own = noise.centred if isinstance(noise, SharedDiscrepancy) else noise
+    if not isinstance(own, OwnDiscrepancy) or own.joins_replicates:
         return None
-    measured = noise.measurement.covariance(noise.within(gamma)).diagonal()
-    return float(torch.sqrt(measured / noise.covariance(gamma).diagonal()).min())
+    gamma = torch.from_numpy(estimate_of(population)[problem.d_alpha :])
+    gamma = noise.within(gamma) if isinstance(noise, SharedDiscrepancy) else gamma
+    measured = own.measurement.covariance(own.within(gamma)).diagonal()
+    return float(torch.sqrt(measured / own.covariance(gamma).diagonal()).min())
