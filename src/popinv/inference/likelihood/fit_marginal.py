@@ -105,7 +105,9 @@ _VALUES = 8
 _RATE = 0.5
 # Relative to the effective share at the point of adaptation: the least share at every point where
 # the draws are used, and the share below which they are adapted again.
-_TRUSTED, _OUTWORN = 0.5, 0.8
+_TRUSTED, _OUTWORN = 0.8, 0.9
+# Steps of a cycle in which all draws are adapted.
+_STEPS_OF_ADAPTED = 8
 # With fewer systems for each parameter, the squares of their scores are a poor curvature.
 _SYSTEMS_PER_PARAMETER = 25
 
@@ -412,6 +414,10 @@ class _Ascent:
             self.problem, cycle.p, settings, memory=memory, cheap=self.curved, hard=cycle.hard
         )
 
+    def all_adapted(self, near: Near) -> bool:
+        """Return whether the draws of all systems are adapted to their posteriors."""
+        return len(near.hard) == self.problem.count
+
     def ascended(self, cycle: _Cycle, near: Near, state: ScoringState | None) -> ScoringState:
         """Return the end of a cycle's ascent."""
         problem, point = self.problem, _within_reach(point_at(self.problem, near), near)
@@ -424,11 +430,12 @@ class _Ascent:
                 first = replace(first, information=cycle.information)
             first = off_saddle(problem, first, point)
             state = replace(begin(first), context=cycle.arrays())
-        state = ascend(state, point, problem, MOST_STEPS, self.progress)
+        most = _STEPS_OF_ADAPTED if self.all_adapted(near) else MOST_STEPS
+        state = ascend(state, point, problem, most, self.progress)
         if (better := off_saddle(problem, state.point, point)) is not state.point:
             state = replace(state, point=better, arrived=False, iteration=0, secant=None)
-            state = ascend(state, point, problem, MOST_STEPS, self.progress)
-        if not state.arrived:
+            state = ascend(state, point, problem, most, self.progress)
+        if not state.arrived and not self.all_adapted(near):
             plain = _within_reach(point_at(problem, near), near)
             state = newton(problem, near, state, plain, self.progress)
         return state
@@ -452,7 +459,9 @@ class _Ascent:
             path=np.concatenate([cycle.path, state.path]),
         )
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
-        outworn = _outworn(near, evaluation) and not last
+        # Where all draws are adapted, new ones lead further than many steps with the old ones.
+        stopped = self.all_adapted(near) and not state.arrived
+        outworn = (stopped or _outworn(near, evaluation)) and not last
         if few and np.isfinite(information).all() and not (last or outworn):
             steadier = self.steadier(following, near, evaluation)
             # The information known so far shows whether more draws are needed. A small error of the
@@ -516,7 +525,7 @@ class _Ascent:
             # With too many hard systems, none has adapted draws.
             if allowed and len(following.hard) < problem.count:
                 return replace(following, hard=np.arange(problem.count), draws=adapted)
-            if len(near.hard) == problem.count:
+            if self.all_adapted(near):
                 more = self.more_draws(error, draws, afforded, _RIDGE_ERROR, _ADAPTED_DRAWS)
         return replace(following, draws=more) if more > draws else None
 
