@@ -17,7 +17,7 @@ from popinv.inference import specification as module
 from popinv.inference.conditions import Conditions
 from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.pairs import Pairs
+from popinv.inference.pairs import SystemPairs
 from popinv.inference.problem import Problem
 from popinv.inference.specification import ScoreTest, part_tests, specification
 from popinv.population.constraints import REAL
@@ -235,8 +235,8 @@ def test_pairs_are_the_score_of_a_common_variance_and_of_a_correlation():
 
     single, step = 1.5 * np.eye(9), 1e-4
     for pairs, shape in (
-        (Pairs.of_groups(labels), alike & ~np.eye(9, dtype=bool)),
-        (Pairs(np.arange(9)), beside),
+        (SystemPairs.of_groups(labels), alike & ~np.eye(9, dtype=bool)),
+        (SystemPairs(np.arange(9)), beside),
     ):
         ahead, behind = (log_density(single + sign * step * shape) for sign in (1, -1))
         (found,) = pairs.sums(y[None] / 1.5)

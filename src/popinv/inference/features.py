@@ -47,7 +47,7 @@ from popinv.inference.faults import (
     largest_square,
     values_at_limits,
 )
-from popinv.inference.pairs import Pairs
+from popinv.inference.pairs import SystemPairs
 from popinv.inference.problem import Problem
 from popinv.late import torch
 from popinv.population.observe import labels_in, numbers_in, system_names, unused_columns_of
@@ -104,7 +104,7 @@ class Feature:
         The function of single draws.
     by : int, optional
         The column of the known quantities of the systems that multiplies the feature.
-    pooled : Pairs or Largest, optional
+    pooled : SystemPairs or Largest, optional
         How the values of the systems become one number, if not as their mean.
     of_data : callable, optional
         The function of data (n, d_y) and of what is present, in place of a function of draws.
@@ -120,7 +120,7 @@ class Feature:
     large: float
     of: OfDraws | None = None
     by: int | None = None
-    pooled: Pairs | Largest | None = None
+    pooled: SystemPairs | Largest | None = None
     of_data: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     fault: bool = False
 
@@ -364,11 +364,11 @@ def _of_pairs(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
             if groups < _FEWEST_GROUPS:
                 others = ", ".join(f"{column}_{each}" for each in unused[column].unique() if each)
                 remedy = _KNOWN.format(parameter=name, column=others) + ", without one of these"
-            pairs = Pairs.of_groups(labels)
+            pairs = SystemPairs.of_groups(labels)
             yield Feature("law", label, told, remedy, unit, 0.3, of, pooled=pairs)
         if "row" in observations.coords:
             told = f"{name} of neighbouring systems in the order of the table is correlated"
-            pairs = Pairs(np.argsort(observations["row"].values, kind="stable"))
+            pairs = SystemPairs(np.argsort(observations["row"].values, kind="stable"))
             label, unit = f"order_{name}", "correlation"
             yield Feature("law", label, told, _ORDER, unit, 0.4, of, pooled=pairs)
 

@@ -1,4 +1,4 @@
-r"""Pairs of systems whose parameters may be alike: of one group, and neighbours of a table.
+r"""SystemPairs of systems whose parameters may be alike: of one group, and neighbours of a table.
 
 Let v_n be the score of system n for a shift of a parameter. If the systems of a group share an
 effect of variance :math:`\tau^2`, or if the parameters of neighbours have the correlation
@@ -21,8 +21,8 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs of systems.
+class SystemPairs:
+    """SystemPairs of systems.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class Pairs:
     sizes: np.ndarray | None = None
 
     @classmethod
-    def of_groups(cls, labels: np.ndarray) -> Pairs:
+    def of_groups(cls, labels: np.ndarray) -> SystemPairs:
         """Return the pairs with the same label (N,); a system without a label has -1."""
         order = np.argsort(labels, kind="stable")
         sizes = np.unique(labels[labels >= 0], return_counts=True)[1]

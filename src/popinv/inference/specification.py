@@ -49,7 +49,7 @@ from popinv.inference.intervals import boundaries, settled
 from popinv.inference.likelihood.fit_marginal import maximum_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.pairs import Pairs
+from popinv.inference.pairs import SystemPairs
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
@@ -352,7 +352,7 @@ def tests(
     system: dict[int, int] = {}
     for k in np.flatnonzero(paired).tolist():
         pooled, v = features[k].pooled, deviation[k]
-        if pooled is None or not v > 0 or (isinstance(pooled, Pairs) and not pooled.count):
+        if pooled is None or not v > 0 or (isinstance(pooled, SystemPairs) and not pooled.count):
             continue
         kept.append(k)
         if isinstance(pooled, Largest):
