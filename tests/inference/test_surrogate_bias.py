@@ -139,7 +139,7 @@ def test_the_same_stage_gives_the_same_noise():
     )
     np.testing.assert_array_equal(one, same)
     assert np.all(one != other)
-    # SystemPairs (xi, -xi): of each solve the noise sums to zero.
+    # Pairs (xi, -xi): of each solve the noise sums to zero.
     np.testing.assert_allclose(one.reshape(4, 7, 8).sum(axis=0), 0.0, atol=1e-14)
 
 
