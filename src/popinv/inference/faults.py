@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -137,13 +136,6 @@ def values_at_limits(problem: Problem, observations: xr.Dataset) -> Iterator[AtL
 
 
 def gaps_by_signal(
-    shares: torch.Tensor, mean: torch.Tensor, deviation: torch.Tensor
-) -> partial[torch.Tensor]:
-    """Return the score of the signal's effect on gaps, from their shares (d_y,)."""
-    return partial(_gaps, shares, mean, deviation)
-
-
-def _gaps(
     shares: torch.Tensor,
     mean: torch.Tensor,
     deviation: torch.Tensor,
@@ -151,6 +143,7 @@ def _gaps(
     r: torch.Tensor,
     g: torch.Tensor,
 ) -> torch.Tensor:
+    """Return the score of the signal's effect on gaps (n, S), from their shares (d_y,)."""
     excess = torch.where(r == 0, 1 - shares, -shares)
     return (excess * (g - mean) / deviation).sum(dim=-1)
 

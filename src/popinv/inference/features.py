@@ -378,15 +378,14 @@ def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Ite
     for number, found in enumerate(values_at_limits(problem, observations), start=1):
         told, remedy = found.words
         unit, label = "of a system, beyond those of the model,", f"limit_{number}"
-        own = Feature("simulator", label, told, remedy, unit, 0.5, of_data=found, fault=True)
-        yield own
+        yield Feature("simulator", label, told, remedy, unit, 0.5, of_data=found, fault=True)
     shares = 1 - problem.conditions.present.mean(axis=0)
     plain = problem.members == 1 and not problem.conditions.limited
     if plain and ((shares > 0) & (shares < 1)).any():
         signals = _signals(problem, p)
         spread = signals.std(dim=0)
         spread = torch.where(spread > 0, spread, torch.inf)
-        gaps = gaps_by_signal(torch.from_numpy(shares), signals.mean(dim=0), spread)
+        gaps = partial(gaps_by_signal, torch.from_numpy(shares), signals.mean(dim=0), spread)
         told = "observations are missing where the signal is small, or large"
         unit = "change of the log odds of a gap by one deviation of the signal"
         yield Feature("simulator", "gaps", told, _GAPS, unit, 1.0, gaps, fault=True)

@@ -95,10 +95,8 @@ class ScoreTest:
         Whether the test would see a large parameter.
     system : int
         Number of the system that the finding is of; -1 if it is of all.
-    systems : tuple of int
-        This system, and others that are alike.
     where : str
-        Their names.
+        The names of this system, and of others that are alike.
     without : ndarray of shape (n_p,), optional
         The estimate without them, if they are a fault of the data.
     """
@@ -109,7 +107,6 @@ class ScoreTest:
     p_value: float
     powerful: bool
     system: int = -1
-    systems: tuple[int, ...] = ()
     where: str = ""
     without: np.ndarray | None = None
 
@@ -292,8 +289,8 @@ def _with_systems(
             if each.feature.part == "noise":
                 where += f", {entries[int(squares[each.system].argmax()) % len(entries)]}"
             fault = alone and each.p_value < _LEVEL
-            each = replace(each, feature=replace(each.feature, fault=alone), where=where)
-            each = replace(each, systems=systems, without=without if fault else None)
+            feature = replace(each.feature, fault=alone)
+            each = replace(each, feature=feature, where=where, without=without if fault else None)
         told.append(each)
     return told
 
