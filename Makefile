@@ -6,7 +6,8 @@ SHELL := /usr/bin/env bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-CORES ?= $(shell nproc)
+# nproc would count the threads that OMP_NUM_THREADS allows one process.
+CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
 SOURCES := src tests benchmarks setup config workflow/scripts docs/claims_tables.py docs/tables
 WORKFLOW := Snakefile workflow
 # What can be computed again, outside the checkout.

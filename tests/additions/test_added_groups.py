@@ -26,6 +26,7 @@ def first() -> popinv.Result:
     return fit(parted()[1])
 
 
+@pytest.mark.full
 def test_whole_groups_join(first):
     whole, early, late = parted()
     both = first.add(late, tests=False)
@@ -41,6 +42,7 @@ def test_whole_groups_join(first):
     assert np.all(both.artefacts["batch"]["p_value"] > 0.05)
 
 
+@pytest.mark.full
 def test_groups_of_other_sites_differ(first):
     late = parted()[2]
     both = first.add(late.assign(y=late["y"] + 4), tests=False)

@@ -70,6 +70,7 @@ def test_a_loaded_result_takes_a_file(first, tmp_path):
     assert both.observations.sizes["system"] == 26
 
 
+@pytest.mark.full
 def test_systems_of_another_kind_differ(first):
     late = parted(24)[1]
     taller = first.add(late.assign(height=late["height"] + 60), tests=False)

@@ -42,6 +42,7 @@ def decaying(count: int, rate: float, seed: int) -> np.ndarray:
     return decay(z, TIMES) + 0.1 * rng.normal(size=(count, len(TIMES)))
 
 
+@pytest.mark.full
 def test_the_surrogate_is_judged_at_the_added_systems():
     first = popinv.fit(
         decaying(220, -0.7, 1),
@@ -90,6 +91,7 @@ def line(z: torch.Tensor) -> torch.Tensor:
     return z[:, :1] + z[:, 1:] * torch.linspace(0.0, 1.0, 5, dtype=z.dtype)
 
 
+@pytest.mark.full
 def test_covariates_keep_the_means_of_the_first_systems():
     rng = np.random.default_rng(3)
     age = rng.normal(40.0, 8.0, size=33)

@@ -272,6 +272,7 @@ def oats():
     return table, fit(table.reset_index(drop=True), law, **keys)
 
 
+@pytest.mark.full
 def test_the_posterior_of_each_member_is_its_best_linear_prediction(oats):
     table, result = oats
     found = result.posterior(law_and_noise="fixed", effective=150)

@@ -81,6 +81,7 @@ def test_the_fit_is_the_maximum_of_the_closed_form(function, count):
     assert "noise_covariance" in result.plot("noise_covariance")
 
 
+@pytest.mark.full
 def test_correlated_noise_at_own_times_is_the_maximum_of_the_closed_form():
     data = table(12)
     start = {"amplitude": 0.2, "length": 0.5}

@@ -62,6 +62,7 @@ def exact(result: popinv.Result, rows: pd.DataFrame) -> dict[str, tuple[float, f
     return dict(zip(samples, zip(mean, deviation, strict=True), strict=True))
 
 
+@pytest.mark.full
 def test_members_of_a_new_group_have_the_law_given_all_of_its_rows(result, new):
     told = result.predict(new, law_and_noise="fixed", effective=150, kept_draws=150)
     names = [str(name) for name in told["system"].values]

@@ -123,6 +123,7 @@ def test_the_distance_weighs_a_system_by_its_noise():
     assert found == pytest.approx(squares / (weight + 1 / 0.03**2) ** 2, rel=0.15)
 
 
+@pytest.mark.full
 def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
     data = layout(60)
     law = {
@@ -141,6 +142,7 @@ def test_the_distance_takes_a_prior_beside_noise_of_any_covariance():
     assert mean == pytest.approx(expected, abs=0.003)
 
 
+@pytest.mark.full
 def test_the_effect_of_a_prior_falls_with_the_number_of_systems():
     shifts = []
     for count in (30, 120, 480):

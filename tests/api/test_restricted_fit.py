@@ -63,6 +63,7 @@ def test_boys_are_those_of_nlme():
     assert "only models with equal means" in result.check().loc["Log likelihood", "meaning"]
 
 
+@pytest.mark.full
 @parameters("by_sex", [False], full=[True])
 def test_orthodont_is_that_of_nlme(by_sex, monkeypatch):
     """lme(distance ~ age or age * Sex, Orthodont, ~ age | Subject)."""

@@ -27,6 +27,7 @@ def test_systems_are_observed_through_the_true_noise():
     assert np.mean(whitened**2) == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.full
 @pytest.mark.firedrake
 def test_the_row_of_the_whole_study_begins(monkeypatch):
     sizes = {"SYSTEMS": 40, "SOLVES": 40, "EPOCHS": 2}

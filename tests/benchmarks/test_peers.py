@@ -29,6 +29,7 @@ from popinv.surrogate.training import TrainingData, TrainingSettings
 from popinv.transport.sliced import directions, sliced_wasserstein_squared
 
 
+@pytest.mark.full
 @pytest.mark.firedrake
 @pytest.mark.parametrize("peer", [porous_flow.firedrake_built_once, porous_flow.scikit_fem])
 @pytest.mark.parametrize(("dimension", "elements"), [(1, 12), (2, 5)])
@@ -44,6 +45,7 @@ def test_porous_flow(peer, dimension: int, elements: int, field: str) -> None:
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-10)
 
 
+@pytest.mark.full
 @pytest.mark.firedrake
 @pytest.mark.parametrize("name", ["firedrake_naive", "firedrake_built_once", "scikit_fem"])
 def test_porous_cube(name: str) -> None:
@@ -57,6 +59,7 @@ def test_porous_cube(name: str) -> None:
     assert np.ptp(theirs, axis=0).max() > 0.05 * theirs.max()  # the systems differ
 
 
+@pytest.mark.full
 @pytest.mark.firedrake
 @pytest.mark.parametrize("dimension", [1, 2])
 @pytest.mark.parametrize("field", ["none", "cosine"])
@@ -77,6 +80,7 @@ def test_elastodynamics(field: str, dimension: int) -> None:
     np.testing.assert_allclose(theirs, model.solve(z).observations, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.full
 @parameters(
     "peer, subvariables",
     [(numpy_roll, 4), (hand_blocked, 0)],

@@ -9,6 +9,7 @@ from benchmarks.scaling import SIZES, fitted_exponent, measure
 
 
 # The two-stage fit takes seconds.
+@pytest.mark.full
 @pytest.mark.firedrake
 @parameters("stage", *thinned([name for name in SIZES if name != "two_stage"], 3))
 def test_every_stage_is_measured_at_its_smallest_size(stage):

@@ -272,6 +272,7 @@ def test_true_noise_of_a_class_is_checked_too(study: dict[str, Any]) -> None:
     assert "studies.mine.observations.truth.noise_model: the noise model's 'd_y'" in message(study)
 
 
+@pytest.mark.full
 def test_the_code_of_the_modules_counts_and_that_of_others_does_not(
     study: dict[str, Any], folder: Path
 ) -> None:

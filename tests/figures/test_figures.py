@@ -63,6 +63,7 @@ def digests(folder) -> dict[str, str]:
 
 
 # The default tier writes those that draw random numbers.
+@pytest.mark.full
 @parameters("names", [("observations", "law")], full=[FIGURES], ids=len)
 def test_every_figure_is_written_and_the_same_twice(
     names: tuple[str, ...], line: Study, tmp_path, monkeypatch

@@ -87,6 +87,7 @@ def test_strong_damping_creeps_to_the_static_state():
     assert (np.diff(values[:, :10], axis=1) > 0).all()
 
 
+@pytest.mark.full
 @parameters("dimension, excitation", [(1, "pluck")], full=[(1, "load"), (2, "pluck"), (2, "load")])
 def test_agrees_with_a_loop_of_firedrake_solves(dimension, excitation):
     def source(x, t):
@@ -114,6 +115,7 @@ def test_agrees_with_a_loop_of_firedrake_solves(dimension, excitation):
     assert difference < 1e-10 * rms(reference.observations)
 
 
+@pytest.mark.full
 def test_agrees_with_firedrake_where_the_stiffness_varies_strongly(small_bar):
     z = np.array([[0.0, 0.0, 4.0, 0.0, 0.1]])  # from exp(-4) to exp(4)
     fast, reference = small_bar.solve(z), small_bar.solve_with_firedrake(z)

@@ -132,6 +132,7 @@ def test_second_order_in_space_and_time_on_the_bar():
     assert 1.9 < slope(sizes, errors) < 2.1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("random", "sizes", "order"), [(False, (8, 16), 3), (True, (16, 32), 2)])
 def test_order_in_space_on_the_cantilever(random, sizes, order):
     # Quadratic elements have order 3; a varying stiffness, taken at the midpoints, leaves 2. The

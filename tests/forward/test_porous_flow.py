@@ -351,6 +351,7 @@ def run(program: str, name: str, value: str | None = None, **options):
     return subprocess.run(command, env=environment, capture_output=True, text=True, **options)
 
 
+@pytest.mark.full
 def test_subnormal_numbers_are_left_alone_where_firedrake_was_imported_before():
     program = """
 import firedrake
@@ -367,6 +368,7 @@ print(np.float64(5e-324) * np.ones(3)[1] > 0)
 
 
 # A start takes longer than all else: the other case has no options.
+@pytest.mark.full
 @parameters("options", ["-log_view :view"], full=[None])
 def test_a_closed_connection_raises_where_firedrake_is_loaded(options, tmp_path):
     program = """

@@ -70,6 +70,7 @@ def test_agrees_with_firedrakes_own_solve(keys):
     np.testing.assert_allclose(fast.observations, expected, rtol=1e-10)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_agrees_with_a_solve_that_knows_nothing_of_designs(dimension):
     """Solve two systems directly, with the load as an expression and the sensors as points."""

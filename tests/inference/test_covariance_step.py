@@ -260,6 +260,7 @@ def test_with_signal_starts_end_together_and_beat_independent_noise():
     assert max(relative_frobenius_error(a, truth) for a in answers) < 0.9 * independent
 
 
+@pytest.mark.full
 @parameters("iterations, reached", [(25, 2.0)], full=[(400, 0.6)])
 def test_fifty_observations_do_not_diverge(iterations, reached):
     truth = covariance(50)

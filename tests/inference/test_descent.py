@@ -118,6 +118,7 @@ def test_any_square_root_of_the_covariance_gives_the_same_loss():
     assert float(one) == pytest.approx(float(other), rel=0.02)
 
 
+@pytest.mark.full
 @parameters(
     "factor, optimiser",
     [(0.05, "gauss_newton"), (20.0, "adam")],

@@ -226,6 +226,7 @@ def test_the_measurement_is_judged_beside_the_error_of_each_system(about):
     assert _beside_own(plain, population.isel(noise=[0])) is None
 
 
+@pytest.mark.full
 @parameters("kernel", ["matern52"], full=[None])
 def test_a_fit_recovers_the_bias_and_keeps_the_law(kernel):
     problem = biased_problem(shared(kernel))

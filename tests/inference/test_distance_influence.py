@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import pytest
 import torch
 from problems import curve_problem, silent
 
@@ -33,6 +34,7 @@ def test_of_a_normal_scale_it_is_that_of_the_variance():
     np.testing.assert_array_equal(influence(y)[:, :2], 0.0)
 
 
+@pytest.mark.full
 def test_it_has_mean_zero_under_the_model_and_the_scatter_of_resampled_descents():
     problem, alpha, gamma = curve_problem(count=400)
     settings = DescentSettings(iterations=80, model_samples=800, directions=64)

@@ -26,6 +26,7 @@ def observed(seed):
 
 
 # The last leads to where the two times act no more and the noise explains all.
+@pytest.mark.full
 @parameters("away", [(-2.3, 0.6, 1.6)], full=[(0.0, 0.0, 0.0), (1.3, 4.3, 1.9), (-0.1, 2.5, 4.0)])
 def test_far_starts_lead_to_the_same_answer(away):
     names = ("largest", "middle", "width")

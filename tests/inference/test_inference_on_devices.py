@@ -160,6 +160,7 @@ def resampled(problem: Problem, start: Any) -> Any:
     return bootstrap(problem, "distance", p, 2, SHORT, progress=False)
 
 
+@pytest.mark.full
 @parameters(
     "compute",
     [resampled, likelihood, energy],

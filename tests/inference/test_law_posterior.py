@@ -142,6 +142,7 @@ def test_a_normal_density_is_sampled():
     assert np.all(np.abs(chain.split_r_hat - 1) < 0.05)
 
 
+@pytest.mark.full
 @parameters("ratio, settings", [(0.7, FEW)], full=[(0.7, MANY), (6.0, MANY)])
 def test_draws_have_the_moments_and_the_interval_of_a_grid(ratio, settings):
     """With the ratio 0.7, the likelihood has its maximum at a deviation of zero."""

@@ -86,6 +86,7 @@ def polished(problem: Problem, start, fresh, model=None, seconds=1e-4, **more) -
     return polish(problem, settings, [start], fresh, solver, seconds, say=lambda _: None, **more)
 
 
+@pytest.mark.full
 def test_cheap_models_are_in_the_likelihood_and_dear_ones_are_not():
     problem, start, fresh = given()
     cheap, dear = Curve(), Curve()
@@ -127,6 +128,7 @@ def test_a_model_that_costs_just_what_is_allowed_is_used():
     assert found.through == {"pseudo_likelihood": "solver"}
 
 
+@pytest.mark.full
 @parameters("start", [[0.0, 0.0, 0.0, 0.0]], full=[TRUE_ALPHA])
 def test_through_the_solver_a_useless_surrogate_does_no_harm(start):
     problem, truth, fresh = given(useless)
@@ -138,6 +140,7 @@ def test_through_the_solver_a_useless_surrogate_does_no_harm(start):
     assert np.max(np.abs(away)) < 0.3
 
 
+@pytest.mark.full
 def test_an_error_that_cannot_be_taken_off_is_said():
     problem, truth, fresh = given(useless)
     answers = polished(problem, truth, fresh)
@@ -161,6 +164,7 @@ def test_an_error_that_cannot_be_taken_off_is_said():
     assert "too much for a correction" in why
 
 
+@pytest.mark.full
 def test_without_derivatives_the_pseudo_likelihood_alone_goes_through_the_model():
     class Plain:
         solve = Curve.solve
@@ -192,6 +196,7 @@ def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
     np.testing.assert_array_equal(resumed.likelihood.covariance, whole.likelihood.covariance)
 
 
+@pytest.mark.full
 @parameters("estimator", ["pseudo_likelihood"], full=["likelihood"])
 def test_resamples_lie_about_the_answer_without_the_push(estimator):
     problem, start, fresh = given()

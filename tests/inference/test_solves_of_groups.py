@@ -138,6 +138,7 @@ def test_a_surrogate_without_error_pushes_nothing_even_if_members_failed(fit):
     np.testing.assert_allclose(fresh.pushes(compared), 0.0, atol=1e-9)
 
 
+@pytest.mark.full
 def test_the_correction_through_whole_groups_finds_the_exact_maximum(fit, data):
     values, _ = maximum(data)
     problem = fit.problem.through(wrong)

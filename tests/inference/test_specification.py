@@ -447,6 +447,7 @@ def test_adjusted_p_values_count_the_number_of_tests():
     assert np.all(one[1:] > 0.9)
 
 
+@pytest.mark.full
 def test_of_few_systems_the_tail_has_the_distribution_that_is_left_once_its_variance_is_known(
     monkeypatch,
 ):

@@ -44,6 +44,7 @@ def fresh(count: int = 400) -> FreshSolves:
     return FreshSolves(z, curve(torch.from_numpy(z)).numpy())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("estimator", ["pseudo_likelihood", "likelihood", "distance"])
 def test_without_the_push_the_answer_is_the_solvers(estimator):
     problem, alpha, gamma = curve_problem(count=300)

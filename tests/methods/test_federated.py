@@ -117,6 +117,7 @@ def test_own_laws_are_the_joint_maximum_of_the_pseudo_likelihood():
     check_joint_maximum("pseudo_likelihood")
 
 
+@pytest.mark.full
 def test_own_laws_are_the_joint_maximum_of_the_likelihood():
     check_joint_maximum("likelihood")
 

@@ -59,6 +59,7 @@ def test_a_linear_model_has_its_closed_form(with_conditions):
         close_to(draws, posteriors.effective[n], *closed_form(problem, estimate[1], n))
 
 
+@pytest.mark.full
 def test_the_error_of_law_and_noise_is_that_of_the_mixture():
     problem, estimate, _ = linear_problem(6)
     rng = np.random.default_rng(4)

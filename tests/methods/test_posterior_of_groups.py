@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from tiers import parameters
 
@@ -99,6 +100,7 @@ def test_members_of_linear_groups_have_their_closed_form(tree):
     assert found.r_hat.max() <= 1.05
 
 
+@pytest.mark.full
 def test_the_error_of_law_and_noise_is_that_of_the_mixture():
     problem, p = groups(2, pairs(13), linear=True)
     rng = np.random.default_rng(1)
@@ -116,6 +118,7 @@ def test_the_error_of_law_and_noise_is_that_of_the_mixture():
         assert np.abs((spread - 1) * np.sqrt(2 * found.effective[n])).max() < 4.5
 
 
+@pytest.mark.full
 def test_sets_and_chains_have_the_same_posterior(monkeypatch):
     problem, p = groups(4, pairs(4), linear=False)
     assert not many_members(problem)

@@ -30,6 +30,7 @@ def known():
     return problem, np.concatenate([alpha, gamma]), gamma
 
 
+@pytest.mark.full
 def test_errors_of_the_surrogate_widen_the_posterior_by_what_they_move_it(known):
     """A draw of the error moves the mean by minus the gain times it, and leaves the rest."""
     problem, p, gamma = known

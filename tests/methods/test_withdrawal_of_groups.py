@@ -24,6 +24,7 @@ def fit(data) -> popinv.Result:
     return linear_groups.fit(data)
 
 
+@pytest.mark.full
 def test_a_short_fit_without_a_group_is_the_exact_maximum_of_the_others(fit, data):
     population, problem = fit.population, fit.problem
     influence = influence_of(population)

@@ -81,6 +81,7 @@ def test_the_effect_is_that_of_the_slope() -> None:
     assert moved == pytest.approx(np.sqrt((4 + 9) / 2 * np.mean(shifts**2)))
 
 
+@pytest.mark.full
 def test_a_study_of_thousands_of_times() -> None:
     write(150, 10)
     assert "its many times are rounded to 200, by at most 0.025" in new_study()

@@ -109,6 +109,7 @@ def test_the_curvature_is_that_of_a_linear_model():
     assert scales.size > 0
 
 
+@pytest.mark.full
 def test_analog_descent_shrinks_the_weights_and_two_arrays_do_not(trained):
     problem, surrogate, rows, covariance = trained
     errors, fits = {}, []

@@ -64,6 +64,7 @@ def test_the_limit_below_exponent_1_gives_the_steps_of_large_vocabularies():
         assert gradient_descent.limit(exponent, tau) == pytest.approx(target, rel=1e-3)
 
 
+@pytest.mark.full
 @parameters("target", TARGETS[1:2], full=[TARGETS[0], TARGETS[2]])
 def test_a_finer_grid_finds_no_worse_exponent(target):
     for size in scaling.VOCABULARIES[::3]:
@@ -75,6 +76,7 @@ def test_a_finer_grid_finds_no_worse_exponent(target):
         assert max(near) < steps
 
 
+@pytest.mark.full
 def test_larger_vocabularies_need_not_make_exponent_1_the_worst():
     """To 30 % of the loss it goes the other way; to 3 % exponent 1 comes near, and is not it."""
     found = scaling.worst_case((0.3, 0.03), (1.0,))

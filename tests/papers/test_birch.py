@@ -418,6 +418,7 @@ def test_a_target_out_of_reach_is_said_to_be():
     assert reached.run is None
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("count", [16, 64, 256])
 @pytest.mark.parametrize("regime", [*REGIMES, *SWEPT])
 def test_all_settings_of_the_grid_can_be_run(regime, count):

@@ -180,6 +180,7 @@ def test_equal_workers_take_the_theorems_gradients_in_turn():
     assert over == pytest.approx(2 * rounds / least, rel=0.5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", theory.OPTIMAL)
 @pytest.mark.parametrize("family", theory.FAMILIES)
 def test_optimal_methods_stay_near_the_lower_bound(name, family):

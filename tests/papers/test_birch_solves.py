@@ -167,6 +167,7 @@ def test_the_advice_names_a_way_a_chunk_size_and_shares():
     assert len(drawn(draw_solves(result)).axes) == 1
 
 
+@pytest.mark.full
 def test_a_costly_chunk_leaves_no_size_near_the_bound_and_one_chunk_each():
     stated = {"first": 0.1, "second": 0.1, "third": 0.2, "fourth": 0.4}
     machines = Machines(tuple(stated.values()), 2.0, 0.0, 0.0)

@@ -290,6 +290,7 @@ def test_the_advice_is_given_before_the_runs_and_judged_by_them():
     assert found["largest_error_of_seconds"] == pytest.approx(0.5)
 
 
+@pytest.mark.full
 def test_a_study_is_told_how_to_train():
     asked = Birch(seconds=[0.002, 0.006], message=0.001, gradients=60, repeats=2)
     result, metrics = compare(learning(), asked)

@@ -99,6 +99,7 @@ def test_images_are_averaged_and_labelled():
     np.testing.assert_allclose(np.diff(means), 20 / 255, atol=0.01)
 
 
+@pytest.mark.full
 def test_the_network_learns_what_it_is_pretrained_on():
     rng = np.random.default_rng(0)
     labels = torch.from_numpy(rng.integers(0, 10, 400))
@@ -240,6 +241,7 @@ def result(given) -> xr.Dataset:
     )
 
 
+@pytest.mark.full
 def test_all_parts_of_the_test_problem_end_in_metrics_claims_and_figures(result, tmp_path):
     storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
     for draw in (figures.draw_accuracy, figures.draw_gains, figures.draw_losses):

@@ -103,6 +103,7 @@ def test_the_slope_is_that_of_refits_through_a_wrong_map():
     assert np.linalg.norm(lengths) == pytest.approx(size(slope, found))
 
 
+@pytest.mark.full
 @parameters("conditions", [{"scales": True, "gaps": True}], full=[{"scales": True}, {"gaps": True}])
 def test_draws_take_noise_scales_and_gaps_of_the_systems(conditions):
     problem = linear_problem(count=2000, seed=2, **conditions)

@@ -297,6 +297,7 @@ def test_a_corpus_that_is_too_small_is_refused(corpus):
         sides(corpus, replace(TINY.language, test=900), 1, 0)
 
 
+@pytest.mark.full
 def test_fine_tuning_learns_its_pool_and_keeps_texts_apart(small_encoder):
     size = replace(
         TINY.fine_tuning, bank_of_target=150, pool=140, rare=0.25, full_epochs=20, rate=1e-2

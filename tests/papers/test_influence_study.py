@@ -111,6 +111,7 @@ def test_influence_prefers_solves_near_the_population(solved):
     xr.testing.assert_identical(result, again)
 
 
+@pytest.mark.full
 def test_candidates_bring_the_answer_to_that_of_the_last_surrogate(solved, monkeypatch):
     monkeypatch.setattr(candidates, "_SHARES", (1 / 16, 1))
     # Few draws suffice for moments of two parameters.

@@ -24,6 +24,7 @@ ASKED = InstanceUnlearning(systems=24, withdrawn=2, places=2, noise_draws=40, st
 SETTINGS = DescentSettings(iterations=40, model_samples=400, directions=20, averaging=0.5)
 
 
+@pytest.mark.full
 def test_the_system_far_from_the_others_is_the_hardest_to_forget():
     problem, estimate, _ = linear_problem(24)
     data = problem.data.copy()
@@ -66,6 +67,7 @@ def test_noise_of_iterates_and_answers_has_its_closed_form():
     assert withdrawal.answer_variance(whole) == pytest.approx(1 / 20)
 
 
+@pytest.mark.full
 def test_what_the_draws_hide_is_as_large_as_its_floor_says():
     problem, estimate, _ = linear_problem(24)
     asked, order = ASKED.replace(steps=30, rate=0.2, order=2, epsilon=0.05), 2

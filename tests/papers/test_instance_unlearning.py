@@ -253,6 +253,7 @@ def test_images_are_standardised_and_must_be_enough(experiment):
         datasets(few, TINY, 1)
 
 
+@pytest.mark.full
 def test_the_experiment_in_small(experiment, images, monkeypatch):
     # The middle of a line tells whether there is a barrier.
     monkeypatch.setattr(recipe, "losses_along", partial(difficulty.losses_along, places=3))

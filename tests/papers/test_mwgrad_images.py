@@ -300,6 +300,7 @@ def test_without_a_training_split_the_control_is_the_same_run_on_other_pairs(tra
     assert drawn(draw_logs(some)).axes
 
 
+@pytest.mark.full
 def test_the_search_takes_the_rate_that_learns_and_sees_no_test_image(monkeypatch):
     monkeypatch.setattr(ensemble_training, "NETWORKS", 2)
     sets = image_sets()

@@ -76,6 +76,7 @@ def test_equal_weights_end_at_the_geometric_mean_of_the_posteriors(served):
         assert metrics[f"regret_fixed_system_{n}"] == pytest.approx(expected, abs=0.02)
 
 
+@pytest.mark.full
 def test_the_front_runs_from_one_system_to_the_other():
     problem, estimate, _ = linear_problem(8)
     result, metrics = serve_group(problem, estimate, [1, 4, 5], 20, 100, 0.15, ["a", "b"])

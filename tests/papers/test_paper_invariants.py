@@ -39,6 +39,7 @@ def forget(**changes):
     return instance_use.forget_systems(problem, test_instance_study.SETTINGS, estimate, asked)
 
 
+@pytest.mark.full
 def test_without_a_system_left_out_nothing_moves():
     *_, invariant = forget()
     assert invariant.name == "nothing_removed"

@@ -28,6 +28,7 @@ ROUGH = (
 )
 
 
+@pytest.mark.full
 @parameters("part", *thinned(check.PARTS, 2), ids=lambda part: part.__name__)
 def test_no_formula_is_refuted_and_controls_are(part):
     """So few paths support no claim. They refute none either, but all controls."""

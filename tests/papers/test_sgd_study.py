@@ -55,6 +55,7 @@ def test_a_zero_is_found_where_no_slope_next_to_it_is_clear():
     assert not point.is_maximum
 
 
+@pytest.mark.full
 def test_hill_finds_the_index_of_a_power_tail():
     for index in (1.5, 3.0):
         sample = sample_of(GradientNoise("pareto", 1.0, index), np.random.default_rng(1), 20_000)
@@ -64,6 +65,7 @@ def test_hill_finds_the_index_of_a_power_tail():
     assert light > 5
 
 
+@pytest.mark.full
 def test_a_barrier_is_crossed_as_often_as_the_integral_equation_says():
     """The chance to leave the well of a known landscape, with rates that fall as a descent's."""
     deviation, steps = 1.0, 400
@@ -149,6 +151,7 @@ def explored(sign: float, changes: int) -> use.ManyStarts:
     return use.explore(problem, DESCENT, answer, ERRORS, starts, asked)
 
 
+@pytest.mark.full
 def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     found = explored(-1.0, 2)
     numbers = found.metrics
@@ -167,6 +170,7 @@ def test_an_answer_in_the_wrong_basin_is_told_to_start_again(quick):
     assert stored["end"].shape == (5, 4)
 
 
+@pytest.mark.full
 def test_the_best_answer_is_kept(quick):
     numbers = explored(1.0, 0).metrics
     assert numbers["better_answer"] == 0

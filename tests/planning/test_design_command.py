@@ -158,6 +158,7 @@ def test_candidates_are_other_times(folder):
     assert set(plan.places[0]) <= {"t = 0.1", "t = 0.7", "t = 6"}
 
 
+@pytest.mark.full
 def test_what_next_after_a_finished_study(folder):
     rng = np.random.default_rng(3)
     times = np.array([0.5, 1.0, 2.0, 4.0])

@@ -85,6 +85,7 @@ def test_samples_follow_the_factor_and_are_differentiable(model):
     assert torch.autograd.gradcheck(model.covariance, gamma)
 
 
+@pytest.mark.full
 @each_model
 def test_sample_covariance_approaches_gamma(model):
     gamma = random_gamma(model, 3, 0.3)

@@ -251,6 +251,7 @@ def test_a_keyboard_reaches_and_works_everything(open_page, pages):
     assert opened.said == []
 
 
+@pytest.mark.full
 def test_stops_of_the_keyboard_come_in_the_order_of_the_page_and_are_seen(wide):
     page = wide.page
     page.evaluate("document.activeElement.blur()")

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from dataclasses import replace
 
+import pytest
 import yaml
 from browsing import DRAWN, counts_of, with_few_charts
 from tiers import parameters
@@ -98,6 +99,7 @@ def test_with_one_study_the_report_begins_with_its_page(open_page, results, page
     assert "All results" not in alone
 
 
+@pytest.mark.full
 @parameters("name", ["short"], full=["index", "study", "method"])
 def test_nothing_need_be_scrolled_sideways_on_a_telephone(open_page, pages, name):
     opened = open_page(pages[name], 390, "light")
@@ -123,6 +125,7 @@ def test_charts_side_by_side_begin_at_the_same_height(wide):
     assert any(len(charts) > len({top for top, _ in charts}) for charts in rows)
 
 
+@pytest.mark.full
 def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(open_page, pages):
     page = open_page(pages["short"], 1440, "dark").page
     page.evaluate("""() => addEventListener('beforeprint', () => { window.printed = {
@@ -141,6 +144,7 @@ def test_on_paper_all_is_open_light_and_as_wide_as_the_sheet(open_page, pages):
     assert page.evaluate("all('#chart-densities .plot')[0].data[0].line.color") == "#56B4E9"
 
 
+@pytest.mark.full
 def test_pages_open_from_anywhere_and_lead_to_each_other(open_page, pages, tmp_path):
     folder = tmp_path / "sent by a colleague #1 (50 %)"
     shutil.copytree(pages["index"].parent, folder)

@@ -391,6 +391,7 @@ def test_numbers_are_rounded_for_people_and_whole_for_programs():
     )
 
 
+@pytest.mark.full
 @parameters(
     "make, known",
     [(studies.series_study, False)],

@@ -139,6 +139,7 @@ def test_intervals_of_coverage_have_both_ends(saved):
     assert {row[header.index("y")] for row in rows} >= {"law: mean", "law: length"}
 
 
+@pytest.mark.full
 def test_of_thousands_of_metrics_all_can_be_saved(open_page, pages):
     metrics = {f"entry_{i}": i / 7 for i in range(1500)} | {"text": "a, b"}
     macros = _environment().get_template("parts.html").module

@@ -170,6 +170,7 @@ def test_units_of_answers_do_not_matter():
     )
 
 
+@pytest.mark.full
 def test_a_broad_design_with_answers_of_any_size_is_learned():
     rng = np.random.default_rng(5)
     z = rng.normal(0, 3, (1000, 1))

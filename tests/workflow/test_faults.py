@@ -143,6 +143,7 @@ def test_a_job_that_is_killed_once_is_tried_again_to_the_same_result(solved, wor
     assert_same(workflow, solved)
 
 
+@pytest.mark.full
 def test_a_chunk_that_always_fails_is_named_and_the_others_are_kept(solved, workflow):
     flag = workflow.folder / "kills_its_job"
     flag.write_text("always")

@@ -10,6 +10,7 @@ pytestmark = pytest.mark.firedrake
 STUDY = "results/tiny/gallery"
 
 
+@pytest.mark.full
 def test_a_finished_study_has_pictures_of_systems_and_noise(finished, tiny):
     finished.configure(tiny)
     files = [f"{STUDY}/{name}.png" for name in ("systems", "noise")]

@@ -101,6 +101,7 @@ def interrupted(folder: Path, command: list[str], jobs: int) -> tuple[int, str]:
     return process.returncode, said
 
 
+@pytest.mark.full
 def test_snakemake_says_once_how_to_go_on(workflow: Workflow) -> None:
     rounds = [f"results/slow/rounds/{name}" for name in ("truth", "0")]
     workflow.printed(*(f"{each}/proposals.zarr.zip" for each in rounds))

@@ -273,6 +273,7 @@ def test_a_device_is_not_read(results):
     assert {v.state for v in verify(results.folder) if v.path == str(results.first)} == {"damaged"}
 
 
+@pytest.mark.full
 def test_a_folder_that_cannot_be_read_ends_the_run(results, monkeypatch):
     scan = os.scandir
 

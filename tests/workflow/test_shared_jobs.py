@@ -36,6 +36,7 @@ def again(untouched: Workflow, tmp_path: Path) -> Workflow:
 
 
 # With the free cores besides, but for the ranks.
+@pytest.mark.full
 @parameters(
     "rule, words, lent",
     [(RESAMPLES, f"--set-threads {RESAMPLES}=1", "none")],

@@ -116,6 +116,7 @@ def test_one_odd_record_does_not_hide_other_damage(again, odd):
     assert told[f"{STUDY}/rounds/1/surrogate.zarr.zip"] == reason
 
 
+@pytest.mark.full
 def test_a_folder_that_cannot_be_read_ends_the_run(again):
     (again.folder / STUDY / "made").chmod(0)
     # The superuser reads everything, unless it has laid down its capabilities.

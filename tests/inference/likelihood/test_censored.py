@@ -130,6 +130,7 @@ def test_systems_with_other_scales_or_limits_have_moments_of_their_own(name):
     np.testing.assert_allclose(value.scores, exact, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.full
 def test_both_estimates_come_close_to_the_truth():
     problem = problem_of(NOISES["combined"], 150)
     p = truth(problem)

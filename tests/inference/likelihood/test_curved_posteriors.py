@@ -109,6 +109,7 @@ def test_an_estimate_whose_draws_miss_a_part_does_not_pass(curved, monkeypatch):
     assert "miss a part of the posteriors" in found.reason
 
 
+@pytest.mark.full
 def test_the_missed_share_is_that_of_a_grid(curved):
     settings = MarginalSettings()
     block = integrals_at(curved, TRUTH)

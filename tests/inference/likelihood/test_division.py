@@ -116,6 +116,7 @@ def test_sums_of_blocks_are_added_in_the_order_of_the_ranks() -> None:
     assert added(replace(problem, part=part), np.array([1.0, 2.0])) == 133.0
 
 
+@pytest.mark.full
 @parameters("size", [5], full=[20])
 def test_the_sums_hardly_depend_on_the_blocks(size: int) -> None:
     problem, alpha, gamma = curve_problem(count=FEW)
@@ -135,6 +136,7 @@ def without_ranks() -> dict[str, Arrays]:
     return found_by(None, QUICK, few=True)[0]
 
 
+@pytest.mark.full
 def test_two_ranks_find_the_bits_of_one_process(without_ranks) -> None:
     they_are_those_of_one_process(*found_by_a_pair(QUICK), without_ranks)
 

@@ -124,6 +124,7 @@ def test_both_modes_count():
     assert np.abs(evaluate(problem, p, SETTINGS).log_likelihood - exact).max() > 0.3
 
 
+@pytest.mark.full
 def test_the_estimate_of_systems_with_two_modes_passes():
     problem = problem_of_squares(30, 0.8, 0.6)
     start = np.array([0.9, np.log(0.5), np.log(0.12)])

@@ -173,6 +173,7 @@ def test_its_errors_are_those_seen_over_data_sets_and_not_larger_than_the_pseudo
     assert np.mean(rms / np.sqrt(np.mean(np.square(others), axis=0))) < 1.0
 
 
+@pytest.mark.full
 def test_an_interrupted_ascent_goes_on_to_the_same_bits():
     problem = bent_problem(25, 0.2, seed=4)
     start = BENT + np.array([0.2, -0.1, 0.3, 0.2, -1.3])

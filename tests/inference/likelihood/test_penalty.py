@@ -98,6 +98,7 @@ def likelihood(problem, start):
     return fit_marginal_likelihood(problem, start, rough=True)
 
 
+@pytest.mark.full
 @parameters(
     "fit, data_sets",
     [pytest.param(lambda p, s: fit_pseudo_likelihood(p, [s]), 12, id="pseudo_likelihood")],

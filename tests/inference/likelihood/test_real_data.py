@@ -57,6 +57,7 @@ def problem_of(name: str, noise: dict[str, Any] | None = None) -> tuple[Problem,
     return problem, start(model, problem)
 
 
+@pytest.mark.full
 def test_theophylline():
     problem, first = problem_of("theophylline")
     assert len(problem.data) == 12

@@ -109,6 +109,7 @@ def decays(z: torch.Tensor) -> torch.Tensor:
     return torch.exp(-z * torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64))
 
 
+@pytest.mark.full
 def test_a_nonlinear_model_has_the_maximum_by_quadrature():
     """The integral over each system is by the trapezoidal rule, the one over beta by Laplace."""
     rng = np.random.default_rng(5)

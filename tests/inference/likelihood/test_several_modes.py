@@ -58,6 +58,7 @@ def test_where_there_are_fewer_minima_searches_start_at_the_best():
     torch.testing.assert_close(starts[:, 1], torch.tensor([-2.0, 2.0, -2.0]).double())
 
 
+@pytest.mark.full
 @parameters("name", ["sine"], full=[name for name in CURVES if name != "sine"])
 def test_the_estimate_is_at_the_maximum_of_the_grid(name):
     problem = curved(name)

@@ -185,6 +185,7 @@ def test_the_moments_are_those_of_a_sample():
     np.testing.assert_allclose(sample, whole, atol=0.02 * whole.max())
 
 
+@pytest.mark.full
 def test_both_estimates_come_close_to_the_truth():
     problem = problem_of(NOISES["combined"], 300)
     p = truth(problem)
