@@ -244,9 +244,14 @@ def test_a_table_that_does_not_exist_is_named():
 
 
 def test_cases_are_described_as_in_the_measurements():
-    from benchmarks.trust.coverage import POPULATIONS
     from benchmarks.trust.populations import MISTAKES
+    from benchmarks.trust.right_models import COVERED, RIGHT
 
     described = json.loads((ROOT / "docs/tables/trust_cases.json").read_text())
-    assert described["coverage"] == {name: own().told for name, own in POPULATIONS.items()}
-    assert described["verdicts"] == {name: mistake.told for name, mistake in MISTAKES.items()}
+    assert described["coverage"] == {name: each.told for name, each in COVERED.items()}
+    assert {name: described["right"][name] for name in RIGHT} == {
+        name: each.told for name, each in RIGHT.items()
+    }
+    mistakes = {name: each for name, each in MISTAKES.items() if name != "none"}
+    assert described["mistakes"] == {name: each.told for name, each in mistakes.items()}
+    assert described["causes"] == {name: each.cause for name, each in mistakes.items()}

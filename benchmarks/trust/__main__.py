@@ -1,7 +1,7 @@
 """Measure verdicts or intervals, and keep the results.
 
-    python -m benchmarks.trust verdicts --mistake none --systems 8 14 30 --sets 100
-    python -m benchmarks.trust coverage --population lines --systems 8 14 --sets 200
+    python -m benchmarks.trust verdicts --case none --systems 8 14 30 --sets 100
+    python -m benchmarks.trust coverage --case lines --systems 8 14 --sets 200
 
 One data set a line is added to ``docs/tables/data/trust/``, with its commit. Stored data sets are
 not measured again, so a run can be interrupted and resumed.
@@ -21,8 +21,9 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 from benchmarks.machine import ROOT, cpu_model  # noqa: E402
-from benchmarks.trust.coverage import POPULATIONS, covered  # noqa: E402
+from benchmarks.trust.coverage import covered  # noqa: E402
 from benchmarks.trust.populations import MISTAKES  # noqa: E402
+from benchmarks.trust.right_models import COVERED, RIGHT  # noqa: E402
 from benchmarks.trust.verdicts import verdicts_of  # noqa: E402
 from popinv.workflow.records import commit_of  # noqa: E402
 
@@ -34,8 +35,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure verdicts or intervals.")
     what = parser.add_subparsers(dest="what", required=True)
     for name, option, choices in (
-        ("verdicts", "mistake", MISTAKES),
-        ("coverage", "population", POPULATIONS),
+        ("verdicts", "case", [*RIGHT, *MISTAKES]),
+        ("coverage", "case", COVERED),
     ):
         own = what.add_parser(name)
         own.add_argument(f"--{option}", dest="cases", nargs="+", default=list(choices))

@@ -28,7 +28,7 @@ def verdicts_of(mistake: str, count: int, seed: int) -> dict[str, Any]:
     """Return the verdicts and p-values of one data set, by name of the verdict."""
     population = drawn(mistake, count, seed)
     try:
-        result = popinv.fit(population.y, progress=False, seed=seed, **model(population, mistake))
+        result = popinv.fit(**model(population, mistake), progress=False, seed=seed)
     except PopinvError as error:
         return {"ended": str(error)}
     metrics = result.metrics
@@ -36,4 +36,7 @@ def verdicts_of(mistake: str, count: int, seed: int) -> dict[str, Any]:
         "verdicts": {found.name: found.verdict for found in result.judgements},
         "p_values": {name: metrics[key] for name, key in _P_VALUES.items() if key in metrics},
         "estimator": metrics["estimator"],
+        "findings": {
+            found.name: found.short for found in result.judgements if found.verdict == "doubt"
+        },
     }

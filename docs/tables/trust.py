@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -80,8 +81,8 @@ def _answered(found: Entries) -> list[Mapping[str, Any]]:
 def sizes() -> Iterator[str]:
     """Yield the share of studies of a right model that each verdict doubts."""
     rows = []
-    for (case, systems), every in sorted(entries("verdicts").items(), key=lambda item: item[0][1]):
-        if case != "none":
+    for (case, systems), every in sorted(entries("verdicts").items()):
+        if case not in _cases()["right"]:
             continue
         found = _answered(every)
         smallest = [
@@ -91,6 +92,7 @@ def sizes() -> Iterator[str]:
         ]
         rows.append(
             [
+                _cases()["right"][case],
                 f"{systems:,}",
                 str(len(every)),
                 share(sum(p < LEVEL for p in smallest), len(smallest)),
@@ -98,22 +100,26 @@ def sizes() -> Iterator[str]:
                 _any(found),
             ]
         )
-    heads = ["systems", "data sets", "law, noise or simulator", *(n.lower() for n in _TESTED)]
+    heads = ["model", "systems", "data sets", "law, noise or simulator"]
+    heads += [name.lower() for name in _TESTED]
     yield from table([*heads, "any doubt"], rows)
     yield from ("", _told("verdicts"))
 
 
 def power() -> Iterator[str]:
-    """Yield the share of studies of a wrong model that each verdict doubts."""
+    """Yield the share of studies of a wrong model with a doubt, and with the right cause."""
     rows = []
-    for mistake, described in _cases()["verdicts"].items():
+    for mistake, described in _cases()["mistakes"].items():
         for (case, systems), every in sorted(entries("verdicts").items()):
-            if case != mistake or case == "none":
+            if case != mistake:
                 continue
-            found = _answered(every)
-            cells = [_doubts(found, name) for name in _TESTED]
-            rows.append([described, f"{systems:,}", str(len(every)), *cells, _any(found)])
-    heads = ["mistake", "systems", "data sets", *(name.lower() for name in _TESTED), "any doubt"]
+            found, pattern = _answered(every), re.compile(_cases()["causes"][case])
+            right = sum(any(map(pattern.search, each["findings"].values())) for each in found)
+            told = [", ".join(sorted(_doubted(each))) for each in found if _doubted(each)]
+            by = ", ".join(f"{name} ({n})" for name, n in Counter(told).most_common(2))
+            row = [described, f"{systems:,}", str(len(every)), _any(found)]
+            rows.append([*row, share(right, len(found)), by])
+    heads = ["mistake", "systems", "data sets", "any doubt", "right cause", "usual verdicts"]
     yield from table(heads, rows)
     yield from ("", _told("verdicts"))
 
@@ -123,9 +129,10 @@ def coverage() -> Iterator[str]:
     shares: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
     for (case, systems), every in sorted(entries("coverage").items()):
         found = [each["holds"] for each in every if "holds" in each]
-        for name in found[0]:
+        for name in dict.fromkeys(name for each in found for name in each):
             row = _cases()["coverage"][case], name.replace("_", " ")
-            shares[row][systems] = share(sum(each[name] for each in found), len(found))
+            known = [each[name] for each in found if name in each]
+            shares[row][systems] = share(sum(known), len(known))
     counts = sorted({systems for _, systems in entries("coverage")})
     yield from table(
         ["model", "parameter", *(f"{count:,} systems" for count in counts)],

@@ -493,3 +493,25 @@ def test_a_finding_names_the_parameter_and_the_larger_model():
         "the noise is correlated (correlation +0.5 ± 0.05); the next larger model: "
         "noise.kind: kernel"
     )
+
+
+def test_rounding_beyond_the_noise_is_seen_and_finer_rounding_is_none():
+    problem = problem_of(*drawn(60, 3))
+    told = told_of(replace(problem, data=1.2 * np.round(problem.data / 1.2)))["noise"]
+    assert "the observations are rounded to multiples of 1.2" in told
+    fine = replace(problem, data=0.4 * np.round(problem.data / 0.4))
+    assert not [*faults.roundings(fine, OBSERVATIONS, TRUTH)]
+    assert not [*faults.roundings(problem, OBSERVATIONS, TRUTH)]
+
+
+def test_residuals_of_few_systems_have_the_spread_of_the_model():
+    """Otherwise right systems look more alike than those that the model makes."""
+    problem, rng = problem_of(*drawn(60, 3)), np.random.default_rng(8)
+    r = rng.standard_normal((60, 6))
+    found = faults.Spread.of(r, r**2, problem)
+    assert np.all(found.mean.numpy() == 0)
+    assert np.all(found.deviation.numpy() == 1)
+    r[:, 2] = 2 + 3 * r[:, 2]
+    found = faults.Spread.of(r, r**2, problem)
+    np.testing.assert_allclose(found.deviation, [1, 1, r[:, 2].std(), 1, 1, 1])
+    np.testing.assert_allclose(found.mean, [0, 0, r[:, 2].mean(), 0, 0, 0])

@@ -170,14 +170,29 @@ def inefficient(systems: int) -> dict[str, Any]:
     }
 
 
+UNSURE = replace(GOOD.weakest, warning="not determined", error=1.5)
+
+
 @pytest.mark.parametrize(
     ("changed", "doubted"),
     [
         ({}, None),
         ({"heldout": HeldOutDistance(0.1, 0.2, 0.009)}, "Held-out systems"),
         ({"tests": (PartTest("noise", "", "it is correlated (0.4)", 0.01, 9),)}, "Noise"),
-        ({"weakest": replace(GOOD.weakest, warning="not determined")}, "Identifiability"),
+        ({"weakest": UNSURE}, "Identifiability"),
+        # A hundred such systems would determine what eight do not, unless they never do.
+        ({"weakest": UNSURE, "sizes": ObservedSizes(8, 5, 5, 2)}, None),
+        ({"weakest": UNSURE, "sizes": ObservedSizes(80, 5, 5, 2)}, "Identifiability"),
+        (
+            {
+                "weakest": UNSURE,
+                "sizes": ObservedSizes(8, 5, 5, 2),
+                "choice": replace(LIKELIHOOD, undetermined=("a",)),
+            },
+            "Identifiability",
+        ),
         ({"surrogate": SurrogateError(0.01, 0.02, 0.1, 0.25, False)}, "Surrogate"),
+        ({"surrogate": SurrogateError(0.01, 0.02, 0.1, 0.25, False, "unused")}, None),
         ({"solves": replace(GOOD.solves, failures=3)}, "Solver"),
         ({"descent": DescentArrival(False, 0.5)}, None),
         ({"choice": replace(LIKELIHOOD, arrived=False)}, "Convergence"),

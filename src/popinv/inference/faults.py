@@ -30,6 +30,10 @@ from popinv.late import torch
 _EQUAL, _WIDTH = 3, 0.01
 # Share of the distances of simulated systems that are their tail, and the fewest of them.
 _TAIL, _FEWEST_TAIL = 0.02, 20
+# Share of a step within which a value is a multiple of it.
+_MULTIPLE = 1e-3
+# Standard errors beyond which the residuals of an entry have a mean or a deviation of their own.
+_UNLIKE = 3.5
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,7 @@ def values_at_limits(problem: Problem, observations: xr.Dataset) -> Iterator[AtL
     """
     conditions = problem.conditions
     y = np.where(conditions.present, np.asarray(problem.data), np.nan)
-    width = y.shape[1]
-    labels = observations["label"].values if "label" in observations.coords else np.zeros(width)
-    labels = np.resize(labels, width)
-    for label in dict.fromkeys(labels.tolist()):
-        entries = np.flatnonzero(labels == label)
+    for entries in _labelled(observations, y.shape[1]):
         values, counts = np.unique(
             y[:, entries][conditions.present[:, entries]], return_counts=True
         )
@@ -133,6 +133,74 @@ def values_at_limits(problem: Problem, observations: xr.Dataset) -> Iterator[AtL
             rounding = abs(float(values[beside] - values[end])) / 2
             near = max(rounding, _WIDTH * spread)
             yield AtLimit(entries, float(values[end]), near, int(counts[end]), below)
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """Observations that are whole multiples of a step, from one of them on.
+
+    Attributes
+    ----------
+    entries : ndarray of int
+        Numbers of the observations that have the step in common.
+    value, step : float
+        One of the observations, and the step.
+    beside_noise : float
+        The step in standard deviations of the noise.
+    """
+
+    entries: np.ndarray
+    value: float
+    step: float
+    beside_noise: float
+
+    def __call__(self, y: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """Return the number (n,) of observations that are multiples."""
+        steps = (y[:, self.entries] - self.value) / self.step
+        near = np.abs(steps - np.round(steps)) < _MULTIPLE
+        return (near & present[:, self.entries]).sum(axis=1).astype(float)
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The finding, and what to do."""
+        return (
+            f"the observations are rounded to multiples of {self.step:.4g}, "
+            f"{self.beside_noise:.2g} standard deviations of the noise",
+            "observations before rounding; law and noise hold the error of rounding",
+        )
+
+
+def roundings(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iterator[Rounded]:
+    """Yield the steps of observations that are larger than the noise at p (n_p,).
+
+    Smaller steps add less than a tenth to the variance of the noise. Observations with the same
+    label share their step.
+    """
+    gamma, width = problem.tensors(p)[1], problem.noise.of_one.d_y
+    present = problem.conditions.present
+    y = np.where(present, np.asarray(problem.data), np.nan)
+    with torch.no_grad():
+        signal = torch.from_numpy(np.nan_to_num(y[:, :width]))
+        covariance = problem.noise.of_one.mean_covariance(gamma, signal)
+    deviation = np.resize(covariance.diagonal().sqrt().numpy(), y.shape[1])
+    for entries in _labelled(observations, y.shape[1]):
+        values = np.unique(y[:, entries][present[:, entries]])
+        if len(values) < _EQUAL:
+            continue
+        steps = np.diff(values)
+        step = float(steps[steps > 1e-9 * np.abs(values).max()].min(initial=np.inf))
+        beside = step / float(np.median(deviation[entries]))
+        found = Rounded(entries, float(values[0]), step, beside)
+        if 1 < beside < np.inf and found(y, present).sum() == present[:, entries].sum():
+            yield found
+
+
+def _labelled(observations: xr.Dataset, width: int) -> Iterator[np.ndarray]:
+    """Yield the numbers of the observations with each label; all, if there are no labels."""
+    labels = observations["label"].values if "label" in observations.coords else np.zeros(width)
+    labels = np.resize(labels, width)
+    for label in dict.fromkeys(labels.tolist()):
+        yield np.flatnonzero(labels == label)
 
 
 def gaps_by_signal(
@@ -150,7 +218,10 @@ def gaps_by_signal(
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and deviation (d_y,) of the residuals of each entry over systems."""
+    """Mean and deviation (d_y,) of the residuals of each entry over systems.
+
+    They are 0 and 1 unless those of the entry are further away than chance.
+    """
 
     mean: torch.Tensor
     deviation: torch.Tensor
@@ -162,14 +233,18 @@ class Spread:
         return cls(torch.zeros(width).double(), torch.ones(width).double())
 
     @classmethod
-    def of(cls, moments: np.ndarray, problem: Problem) -> Spread:
-        """Return those of a problem from the means (N, 2 d_y) of :class:`FirstMoments`."""
+    def of(cls, first: np.ndarray, second: np.ndarray, problem: Problem) -> Spread:
+        """Return those of a problem from means (N, d_y) of residuals and of their squares."""
         present = problem.conditions.present
         seen = np.maximum(present.sum(axis=0), 1)
-        first, second = np.hsplit(moments, 2)
         mean = (first * present).sum(axis=0) / seen
         variance = (second * present).sum(axis=0) / seen - mean**2
         deviation = np.sqrt(np.where(variance > 0, variance, 1.0))
+        # Those of few systems differ by chance, and the systems would look more alike than they do
+        # by the model.
+        mean = np.where(np.abs(mean) * np.sqrt(seen) > _UNLIKE, mean, 0.0)
+        off = np.abs(np.log(deviation)) * np.sqrt(2 * seen) > _UNLIKE
+        deviation = np.where(off, deviation, 1.0)
         return cls(torch.from_numpy(mean), torch.from_numpy(deviation))
 
     def standardised(self, r: torch.Tensor) -> torch.Tensor:
@@ -178,13 +253,13 @@ class Spread:
 
 
 class FirstMoments:
-    """The residuals of draws and their squares, (n, S, 2 d_y)."""
+    """The residuals of draws, their squares, and omega, (n, S, 2 d_y + d_omega)."""
 
     def __call__(
         self, omega: torch.Tensor, residual: torch.Tensor, signal: torch.Tensor
     ) -> torch.Tensor:
         """Return them of draws (n, S, d_omega), (n, S, d_y) and (n, S, d_y)."""
-        return torch.cat([residual, residual.square()], dim=-1)
+        return torch.cat([residual, residual.square(), omega], dim=-1)
 
 
 def largest_square(omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,9 @@ effect of a known quantity c        :math:`\omega_i c`
 ==================================  =====================================================
 
 Known quantities are the design, the covariates, and the columns of the table that the study does
-not use. Some features are of pairs of systems: the parameters of systems with the same label, and
+not use. Those of the law of a random field are in :mod:`popinv.inference.field_features`; what is
+known of its systems, and of more than four parameters, multiplies the score of the law's own
+entries. Some features are of pairs of systems: the parameters of systems with the same label, and
 of neighbours in the table, may be alike (:mod:`popinv.inference.pairs`).
 
 He are Hermite polynomials, and the c of the groups is :math:`5^{-1/2}`, the mean under the fitted
@@ -29,7 +31,7 @@ to know of a parameter of the size ``large``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Literal
@@ -45,6 +47,7 @@ from popinv.inference.faults import (
     Spread,
     gaps_by_signal,
     largest_square,
+    roundings,
     values_at_limits,
 )
 from popinv.inference.pairs import SystemPairs
@@ -108,6 +111,8 @@ class Feature:
         How the values of the systems become one number, if not as their mean.
     of_data : callable, optional
         The function of data (n, d_y) and of what is present, in place of a function of draws.
+    entry : int, optional
+        The entry of p whose score of the system is the feature, in place of a function of draws.
     fault : bool
         Whether the data are wrong, which looks like mistakes of all parts.
     """
@@ -122,6 +127,7 @@ class Feature:
     by: int | None = None
     pooled: SystemPairs | Largest | None = None
     of_data: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    entry: int | None = None
     fault: bool = False
 
 
@@ -150,10 +156,14 @@ class FeatureSet:
         """Return functions of draws (n, S, d_omega), (n, S, d_y), (n, S, d_y) as (n, S, d)."""
         return torch.stack([of(omega, residual, signal) for of in self._distinct], dim=-1)
 
-    def of_systems(self, means: np.ndarray, problem: Problem) -> np.ndarray:
-        """Return the features (n, k) of systems from the posterior means (n, d) of the functions.
+    def of_systems(self, means: np.ndarray, scores: np.ndarray, problem: Problem) -> np.ndarray:
+        """Return the features (n, k) of systems.
 
-        The systems have the known quantities of the observed ones in turns.
+        Parameters
+        ----------
+        means, scores : ndarray of shape (n, d), (n, n_p)
+            Posterior means of the functions, and scores. The systems have the known quantities of
+            the observed ones in turns.
         """
         found = np.empty((len(means), len(self.features)))
         systems = np.arange(len(means)) % max(1, len(self.known))
@@ -161,6 +171,8 @@ class FeatureSet:
             if feature.of_data is not None:
                 y, present = np.asarray(problem.data), problem.conditions.present
                 found[:, column] = feature.of_data(y, present)
+            elif feature.entry is not None:
+                found[:, column] = scores[:, feature.entry]
             elif feature.of is not None:
                 found[:, column] = means[:, self._distinct.index(feature.of)]
             if feature.by is not None:
@@ -169,7 +181,11 @@ class FeatureSet:
 
 
 def features_of(
-    problem: Problem, observations: xr.Dataset, p: np.ndarray, residuals: Spread | None = None
+    problem: Problem,
+    observations: xr.Dataset,
+    p: np.ndarray,
+    residuals: Spread | None = None,
+    further: Iterable[Feature] = (),
 ) -> FeatureSet:
     """Return the features of a study at an estimate p (n_p,).
 
@@ -181,6 +197,8 @@ def features_of(
     residuals : Spread, optional
         Those of each entry over the observed systems, 0 and 1 by default. Tails and differences of
         systems are measured by them, so that a sensor that is off or noisy is neither.
+    further : iterable of Feature
+        Those of the law of a field (:mod:`popinv.inference.field_features`).
     """
     known = _known(problem, observations)
     of_known, of_pairs = _of_known(problem, known), _of_pairs(problem, observations)
@@ -190,6 +208,7 @@ def features_of(
             *_of_entries(problem, observations),
             *_of_size(problem, p, Spread.usual(problem) if residuals is None else residuals),
             *_of_law(problem),
+            *further,
             *of_known,
             *of_pairs,
             *_of_faults(problem, observations, p),
@@ -332,45 +351,105 @@ def _of_law(problem: Problem) -> Iterator[Feature]:
         yield Feature("law", f"groups_{name}", told, _SHAPE, unit, 0.7, partial(_hollow, i))
 
 
+@dataclass(frozen=True)
+class _Place:
+    """A parameter that known quantities of the systems may move.
+
+    Attributes
+    ----------
+    of, entry
+        What its features are made of: a standard normal number, or the score of an entry of p.
+    unit : str
+        Unit of its change.
+    large : float
+        A large change.
+    """
+
+    name: str
+    unit: str
+    large: float
+    of: OfDraws | None = None
+    entry: int | None = None
+
+
+def _places(problem: Problem) -> list[_Place]:
+    """Return the parameters that vary and have features, or else the entries of the law.
+
+    These are the unknowns of a field, and the means of many parameters.
+    """
+    if names := varying_parameters(problem):
+        unit = "standard deviations of the law"
+        return [_Place(name, unit, 0.5, of=partial(_one, i)) for i, name in enumerate(names)]
+    law = problem.law
+    if law.summarised or law.component is not None or problem.members > 1:
+        return []
+    field = law.wave_numbers is not None
+    own = {*(range(len(law.names)) if field else law.mean_entries)}
+    own -= {entry for entry, _ in law.coefficients}
+    found = []
+    for j in sorted(own & {*np.flatnonzero(problem.free).tolist()}):
+        unit, large = ("its logarithm", 0.5) if law.positive[j] else ("it", problem.scale[j] / 2)
+        found.append(_Place(law.names[j].removesuffix("_mean"), unit, large, entry=j))
+    return found
+
+
 def _of_known(problem: Problem, known: pd.DataFrame) -> Iterator[Feature]:
     """Yield the effects of what is known of the systems on the parameters."""
-    for i, name in enumerate(varying_parameters(problem)):
-        of = partial(_one, i)
+    for place in _places(problem):
         for column, of_known in enumerate(known.columns):
             # One of many times and values of inputs over time explains no parameter.
             if is_of_inputs(of_known) or not known.iloc[:, column].any():
                 continue
-            told, label = f"{name} depends on {of_known}", f"effect_{name}_{column + 1}"
-            unit = "change in standard deviations of the law"
-            remedy = _KNOWN.format(parameter=name, column=of_known)
-            yield Feature("law", label, told, remedy, unit, 0.5, of, by=column)
+            name = place.name
+            yield Feature(
+                "law",
+                f"effect_{name}_{column + 1}",
+                f"{name} depends on {of_known}",
+                _KNOWN.format(parameter=name, column=of_known),
+                f"change in {place.unit}",
+                place.large,
+                place.of,
+                by=column,
+                entry=place.entry,
+            )
 
 
 def _of_pairs(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
     """Yield what the parameters of systems with the same label, and of neighbours, share."""
     unused = unused_columns_of(observations)
-    for i, name in enumerate(varying_parameters(problem)):
-        of = partial(_one, i)
+    for place in _places(problem):
+        name = place.name
         for number, column in enumerate(unused, start=1):
             labels = _groups(unused[column])
             if labels is None:
                 continue
-            told, label = (
-                f"{name} differs between the labels of {column}",
-                f"between_{name}_{number}",
-            )
-            unit, groups = "variance between them, as a share of the law's", labels.max() + 1
-            remedy = _LEVEL.format(parameter=name, column=column)
-            if groups < _FEWEST_GROUPS:
+            remedy, groups = _LEVEL.format(parameter=name, column=column), labels.max() + 1
+            if groups < _FEWEST_GROUPS or problem.law.wave_numbers is not None:
                 others = ", ".join(f"{column}_{each}" for each in unused[column].unique() if each)
                 remedy = _KNOWN.format(parameter=name, column=others) + ", without one of these"
-            pairs = SystemPairs.of_groups(labels)
-            yield Feature("law", label, told, remedy, unit, 0.3, of, pooled=pairs)
+            unit, large = "variance between them, as a share of the law's", 0.3
+            if place.entry is not None:
+                unit, large = f"variance of {place.unit} between them", place.large**2
+            yield Feature(
+                "law",
+                f"between_{name}_{number}",
+                f"{name} differs between the labels of {column}",
+                remedy,
+                unit,
+                large,
+                place.of,
+                pooled=SystemPairs.of_groups(labels),
+                entry=place.entry,
+            )
         if "row" in observations.coords:
             told = f"{name} of neighbouring systems in the order of the table is correlated"
             pairs = SystemPairs(np.argsort(observations["row"].values, kind="stable"))
-            label, unit = f"order_{name}", "correlation"
-            yield Feature("law", label, told, _ORDER, unit, 0.4, of, pooled=pairs)
+            unit = "correlation" if place.entry is None else f"covariance of {place.unit}"
+            large = 0.4 if place.entry is None else place.large**2
+            label = f"order_{name}"
+            yield Feature(
+                "law", label, told, _ORDER, unit, large, place.of, pooled=pairs, entry=place.entry
+            )
 
 
 def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iterator[Feature]:
@@ -379,6 +458,10 @@ def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Ite
         told, remedy = found.words
         unit, label = "of a system, beyond those of the model,", f"limit_{number}"
         yield Feature("simulator", label, told, remedy, unit, 0.5, of_data=found, fault=True)
+    for number, rounded in enumerate(roundings(problem, observations, p), start=1):
+        told, remedy = rounded.words
+        unit, label = "of a system, beyond those of the model,", f"rounding_{number}"
+        yield Feature("noise", label, told, remedy, unit, 0.5, of_data=rounded, fault=True)
     shares = 1 - problem.conditions.present.mean(axis=0)
     plain = problem.members == 1 and not problem.conditions.limited
     if plain and ((shares > 0) & (shares < 1)).any():

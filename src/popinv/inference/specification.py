@@ -45,6 +45,7 @@ from popinv.errors import DivergenceError
 from popinv.forward.datasets import observation_names
 from popinv.inference.faults import FirstMoments, Largest, Spread
 from popinv.inference.features import Feature, FeatureSet, features_of, varying_parameters
+from popinv.inference.field_features import FieldCosines, of_field
 from popinv.inference.intervals import boundaries, settled
 from popinv.inference.likelihood.fit_marginal import maximum_likelihood
 from popinv.inference.likelihood.integrals import MarginalSettings
@@ -147,7 +148,8 @@ def specification_tests(
     features = tuple(
         FeatureTest(f.feature.name, f.theta, f.error, f.feature.large, f.p_value) for f in findings
     )
-    return part_tests(findings, shaped=bool(varying_parameters(problem))), features
+    shaped = bool(varying_parameters(problem)) or problem.law.wave_numbers is not None
+    return part_tests(findings, shaped), features
 
 
 def _with_answer(problem: Problem, population: xr.Dataset, finding: ScoreTest) -> ScoreTest:
@@ -238,7 +240,9 @@ def _tested(
 ) -> tuple[list[ScoreTest], np.ndarray]:
     """Return the tests, and the mean squares (N, d_y) of the residuals."""
     moments = _features(problem, p, MarginalSettings(features=FirstMoments()))
-    chosen = features_of(problem, observations, p, Spread.of(moments, problem))
+    first, second, omega = np.split(moments, np.cumsum([problem.data.shape[1]] * 2), axis=1)
+    field = of_field(FieldCosines.of(problem, p, omega))
+    chosen = features_of(problem, observations, p, Spread.of(first, second, problem), field)
     settings = MarginalSettings(features=chosen)
     drawn = simulated(problem, p, _SIMULATED, "specification", residuals)
     f, s = _with_scores(problem, p, settings, chosen)
@@ -247,7 +251,7 @@ def _tested(
     if not np.isfinite(f).all() or finite.mean() < 0.5:
         raise DivergenceError("the likelihood of a system is not finite")
     found = tests(chosen.features, f, s, g[finite], t[finite], problem.seed)
-    return found, np.hsplit(moments, 2)[1]
+    return found, second
 
 
 def _with_systems(
@@ -306,7 +310,8 @@ def _with_scores(
     """Return the features (N, k) and the scores (N, n) of the free parameters of all systems."""
     both = likelihood_near(problem, p, settings).here.scores
     means = both[:, len(p) :]
-    return chosen.of_systems(means, problem), both[:, : len(p)][:, problem.free]
+    scores = both[:, : len(p)]
+    return chosen.of_systems(means, scores, problem), scores[:, problem.free]
 
 
 def tests(

@@ -33,6 +33,8 @@ _LOST = 0.05
 _TAKEN = 0.1
 # If standard error over bound exceeds this, the data contain more information.
 _INEFFICIENT = 1.5
+# What so many systems would determine is not a fault of the model.
+_ENOUGH = 100
 # Standard errors of fewer systems are too uncertain for their ratio to be judged.
 _FEWEST_FOR_ERRORS = 50
 POSTERIOR_BELOW = 24
@@ -343,6 +345,17 @@ def _identifiability(answer: StudyAnswer) -> Iterator[Judgement]:
         f"{found.error:.2g} of the first design's spread."
     )
     text = f"{readable(found.warning) or 'The data determine every parameter'}. {weakest}"
+    # The error falls with the root of the number of systems.
+    with_more = found.error * min(1.0, math.sqrt(answer.sizes.systems / _ENOUGH))
+    if not (fine or answer.choice.undetermined or with_more > 1):
+        yield Judgement(
+            "Identifiability",
+            "neutral",
+            f"{answer.sizes.systems_counted} determine a combination of parameters poorly",
+            text,
+            f"{_ENOUGH} systems would determine it. The intervals say how well it is known now.",
+        )
+        return
     yield Judgement(
         "Identifiability",
         "good" if fine else "doubt",
@@ -375,7 +388,8 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
     told = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
     yield Judgement(
         "Surrogate",
-        "good" if found.good_enough else "doubt",
+        # The error of what the answer does not use is no doubt of the answer.
+        "good" if found.good_enough else "neutral" if done == "unused" else "doubt",
         f"error of {error:.2g} noise standard deviations; it changes the answer by "
         f"{found.push:.2g} standard errors{told.get(done, '')}",
         f"{found.statement} On fresh solves the surrogate's error is {error:.3g} noise standard "

@@ -61,6 +61,9 @@ class Law(Parameterised, ABC):
         Names of the entries of z; needed if the law is ``summarised``.
     component : Law or None
         The law of the components, if the law is a mixture; :meth:`split` gives their parameters.
+    wave_numbers : ndarray of shape (M, dimension), or None
+        Those of the cosines of a random field, whose coefficients the first M entries of omega
+        multiply; :meth:`amplitudes` gives their deviations.
     """
 
     parameters: tuple[str, ...] = ()
@@ -74,6 +77,7 @@ class Law(Parameterised, ABC):
     summarised: bool = False
     joint: bool = False
     component: Law | None = None
+    wave_numbers: np.ndarray | None = None
 
     def _flagged(self) -> tuple[Constraint, ...]:
         flags = zip(self.positive, self.correlations, self.shares, strict=True)
@@ -158,6 +162,16 @@ class Law(Parameterised, ABC):
             If the law is no mixture.
         """
         raise NotImplementedError(f"{type(self).__name__} has no components")
+
+    def amplitudes(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return the deviations (M,) of the coefficients of a random field at alpha (d_alpha,).
+
+        Raises
+        ------
+        NotImplementedError
+            If the law is not that of a random field.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is not the law of a field")
 
     @abstractmethod
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:

@@ -50,6 +50,7 @@ class WrappedLaw(Law):
         self.covariates, self.coefficients = law.covariates, law.coefficients
         self.strongly_curved, self.summarised = law.strongly_curved, law.summarised
         self.joint, self.component = law.joint, law.component
+        self.wave_numbers = law.wave_numbers
 
     def within(self, alpha: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         """Return the entries of the law within, one row for each system where they differ.
@@ -107,6 +108,12 @@ class WrappedLaw(Law):
     def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the components of the law within."""
         return self.law.split(self.within(alpha))
+
+    def amplitudes(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return those of the law within, for a system with covariates of zero."""
+        covariates = torch.zeros(1, self.covariates, dtype=alpha.dtype) if self.covariates else None
+        within = self.within(alpha, covariates)
+        return self.law.amplitudes(within if covariates is None else within[0])
 
     def sample(
         self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
@@ -204,6 +211,11 @@ class ProductLaw(Law):
         self.d_omega = first.d_omega + second.d_omega
         self.d_z = first.d_z + second.d_z
         self.affine = first.affine and second.affine
+        self.wave_numbers = first.wave_numbers
+
+    def amplitudes(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return those of the first law."""
+        return self._first.amplitudes(alpha[..., : self._entries])
 
     @property
     def medians(self) -> Mapping[int, int]:

@@ -21,20 +21,20 @@ class _Cosines:
     """The wave numbers k of an expansion, and what the laws need of them."""
 
     def __init__(self, dimension: int, modes: int) -> None:
-        self._k = wavenumbers(dimension, modes)
+        self.wave_numbers = wavenumbers(dimension, modes)
 
     def __len__(self) -> int:
-        return len(self._k)
+        return len(self.wave_numbers)
 
     @cached_property
     def squared(self) -> torch.Tensor:
         """pi^2 |k|^2."""
-        return torch.as_tensor(math.pi**2 * (self._k**2).sum(axis=1), dtype=torch.float64)
+        return torch.as_tensor(math.pi**2 * (self.wave_numbers**2).sum(axis=1), dtype=torch.float64)
 
     @cached_property
     def average(self) -> torch.Tensor:
         """The average of the squared cosine: 1/2 in each direction in which it varies."""
-        return torch.as_tensor(0.5 ** (self._k > 0).sum(axis=1), dtype=torch.float64)
+        return torch.as_tensor(0.5 ** (self.wave_numbers > 0).sum(axis=1), dtype=torch.float64)
 
 
 class MaternLaw(Law):
@@ -68,6 +68,7 @@ class MaternLaw(Law):
 
     def __init__(self, dimension: int, modes: int, smoothness: float) -> None:
         self._cosines = _Cosines(dimension, modes)
+        self.wave_numbers = self._cosines.wave_numbers
         self._exponent = smoothness + dimension / 2
         self.d_omega = len(self._cosines)
         self.d_z = self.d_omega + 1
@@ -82,11 +83,15 @@ class MaternLaw(Law):
         q = (1 + length[..., None] ** 2 * self._cosines.squared) ** -self._exponent
         return q / (q * self._cosines.average).sum(dim=-1, keepdim=True)
 
+    def amplitudes(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return the deviations s sqrt(q_j) of the coefficients, (..., modes)."""
+        deviation, length = alpha[..., 1].exp(), alpha[..., 2].exp()
+        return deviation[..., None] * torch.sqrt(self.spectrum(length))
+
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, modes) to z (n, 1 + modes)."""
-        mean, deviation, length = alpha[..., 0], alpha[..., 1].exp(), alpha[..., 2].exp()
-        coefficients = deviation[..., None] * torch.sqrt(self.spectrum(length)) * omega
-        return torch.cat([mean.expand(len(omega))[:, None], coefficients], dim=1)
+        coefficients = self.amplitudes(alpha) * omega
+        return torch.cat([alpha[..., 0].expand(len(omega))[:, None], coefficients], dim=1)
 
     def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
         """Return the log density of the coefficients, for each row of z (n, 1 + modes).
@@ -123,6 +128,7 @@ class LevelSetLaw(Law):
 
     def __init__(self, dimension: int, modes: int) -> None:
         self._cosines = _Cosines(dimension, modes)
+        self.wave_numbers = self._cosines.wave_numbers
         self.d_omega = len(self._cosines)
         self.d_z = self.d_omega + 2
 
@@ -131,10 +137,14 @@ class LevelSetLaw(Law):
         """False for the permeabilities, which are the same in all systems."""
         return np.arange(self.d_z) > 1
 
+    def amplitudes(self, alpha: torch.Tensor) -> torch.Tensor:
+        """Return the deviations of the coefficients before the norm, (..., modes)."""
+        inverse_length = alpha[..., 0].exp()
+        return (self._cosines.squared + inverse_length[..., None] ** 2) ** -2
+
     def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
         """Map omega (n, modes) to z (n, 2 + modes)."""
-        inverse_length = alpha[..., 0].exp()
-        c = (self._cosines.squared + inverse_length[..., None] ** 2) ** -2 * omega
+        c = self.amplitudes(alpha) * omega
         c = c / torch.sqrt((c**2 * self._cosines.average).sum(dim=1, keepdim=True))
         permeabilities = alpha[..., 1:3].expand(len(omega), 2)
         return torch.cat([permeabilities, c], dim=1)
