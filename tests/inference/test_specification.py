@@ -515,3 +515,21 @@ def test_residuals_of_few_systems_have_the_spread_of_the_model():
     found = faults.Spread.of(r, r**2, problem)
     np.testing.assert_allclose(found.deviation, [1, 1, r[:, 2].std(), 1, 1, 1])
     np.testing.assert_allclose(found.mean, [0, 0, r[:, 2].mean(), 0, 0, 0])
+
+
+def test_a_larger_model_moves_the_answer_as_far_as_is_said(monkeypatch):
+    """A law with correlations, fitted: the move of each parameter, in standard errors."""
+    monkeypatch.setattr(module, "_SIMULATED", 4000)
+    omega, e = drawn(80, 5)
+    problem = problem_of(np.column_stack([omega[:, 0], 0.3 * omega[:, 0] + omega[:, 1]]), e)
+    estimate = fit_marginal_likelihood(problem, TRUTH)
+    found = {t.feature.name: t for t in specification(problem, OBSERVATIONS, estimate.p)}
+    law = GaussianLaw(["a", "b"], [REAL, REAL], groups=[["a", "b"]])
+    larger = replace(problem, law=law, scale=np.full(6, 0.5))
+    refitted = fit_marginal_likelihood(larger, np.insert(estimate.p, 4, 0.1)).p
+    moved = np.delete(refitted, 4) - estimate.p
+    errors = np.sqrt(np.diag(estimate.covariance))
+    assert np.abs(moved / errors).max() > 0.2
+    # The move is of first order in the correlation, and has an error of 4 / sqrt(4000) by the
+    # simulated systems, as the correlation is 4 of its standard errors.
+    np.testing.assert_allclose(found["correlation_a_b"].moves, moved / errors, atol=0.2)

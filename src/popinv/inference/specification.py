@@ -24,6 +24,9 @@ estimate by one step of Newton's method is :math:`\bar r / \operatorname{Var} r`
 error :math:`1 / \sqrt{N \operatorname{Var} r}`. A test that would see a large theta with a
 probability of less than 80 % has no power.
 
+The larger model moves the estimate by :math:`-\operatorname{Cov}(s)^{-1} \operatorname{Cov}(s, f)\,
+\theta` to first order, which a finding states in standard errors.
+
 A feature whose parameter the fitted model has already is left out. A feature of pairs of systems
 (:mod:`popinv.inference.pairs`) is a sum over pairs instead of a mean, in the same samples.
 
@@ -77,6 +80,8 @@ _TAIL = 0.01
 _LEAST_VARIANCE = 1e-3
 # Probability with which a test must see a large parameter, and the level.
 _POWER, _LEVEL = 0.8, 0.05
+# Standard errors below which a move is not stated.
+_HARDLY = 0.1
 # The parts of a model.
 _PARTS: tuple[Part, ...] = ("law", "noise", "simulator")
 _NO_SHAPE = "there are no tests for this kind of law"
@@ -100,6 +105,10 @@ class ScoreTest:
         The names of this system, and of others that are alike.
     without : ndarray of shape (n_p,), optional
         The estimate without them, if they are a fault of the data.
+    moves : ndarray of shape (n_free,), optional
+        How far the larger model moves the free parameters, in standard errors.
+    effect : str
+        The largest of these moves in words.
     """
 
     feature: Feature
@@ -110,13 +119,15 @@ class ScoreTest:
     system: int = -1
     where: str = ""
     without: np.ndarray | None = None
+    moves: np.ndarray | None = None
+    effect: str = ""
 
     @property
     def told(self) -> str:
         """The finding in words, with the next larger model."""
         feature, size = self.feature, f" ({self.feature.unit} {self.theta:+.2g} ± {self.error:.1g})"
         remedy = feature.remedy if feature.fault else f"the next larger model: {feature.remedy}"
-        return f"{feature.told}{self.where}{size if self.system < 0 else ''}; {remedy}"
+        return f"{feature.told}{self.where}{size if self.system < 0 else ''}{self.effect}; {remedy}"
 
 
 def specification_tests(
@@ -153,15 +164,22 @@ def specification_tests(
 
 
 def _with_answer(problem: Problem, population: xr.Dataset, finding: ScoreTest) -> ScoreTest:
-    """Return the finding of single systems with the answer without them."""
+    """Return a finding with what it does to the answer.
+
+    This is the estimate without the systems that it names, or how far the larger model moves it.
+    """
+    names = [*problem.law.names, *(f"noise_{name}" for name in problem.noise.names)]
     if finding.without is None:
-        return finding
+        if finding.moves is None:
+            return finding
+        most, free = int(np.abs(finding.moves).argmax()), np.flatnonzero(problem.free)
+        told = f", which moves {names[free[most]]} by {finding.moves[most]:+.1f} standard errors"
+        if abs(finding.moves[most]) < _HARDLY:
+            told = ", which hardly moves the answer"
+        return replace(finding, effect=told)
     p, error = estimate_of(population), np.sqrt(np.diag(population["covariance"].values))
     moved = np.divide(finding.without - p, error, out=np.zeros_like(p), where=error > 0)
-    most, names = (
-        int(np.abs(moved).argmax()),
-        [*problem.law.names, *(f"noise_{name}" for name in problem.noise.names)],
-    )
+    most = int(np.abs(moved).argmax())
     value, before = problem.natural(finding.without)[most], problem.natural(p)[most]
     told = f"; without, {names[most]} is {value:.3g} in place of {before:.3g}"
     return replace(finding, where=finding.where + told)
@@ -372,6 +390,9 @@ def tests(
         seen, columns = np.append(seen, sums[0]), [*columns, sums[1:, None]]
         theta, errors = np.append(theta, size), np.append(errors, error)
     adjusted = _adjusted(seen, np.hstack(columns))
+    # In units of the scores' deviations, as the slopes.
+    errors_of_p = np.sqrt(np.diag(np.linalg.pinv(np.atleast_2d(np.cov(t.T)))) / count)
+    moves = -slopes / np.maximum(errors_of_p, 1e-300)[:, None]
     factor = float(ndtri(1 - _LEVEL / (2 * max(1, len(kept)))) + ndtri(_POWER))
     return [
         ScoreTest(
@@ -381,6 +402,7 @@ def tests(
             float(adjusted[k]),
             bool(factor * errors[k] <= features[i].large),
             system.get(i, -1),
+            moves=None if paired[i] or features[i].fault else moves[:, i] * theta[k],
         )
         for k, i in enumerate(kept)
     ]
