@@ -9,7 +9,9 @@ import time
 
 import pytest
 
-from popinv.cli.unlock import at_work, main, rule_of
+from popinv.cli import run
+from popinv.cli import unlock as module
+from popinv.cli.unlock import at_work, main, rule_of, why_locked
 
 
 @pytest.fixture
@@ -71,3 +73,20 @@ def test_a_job_is_known_by_its_rule_where_several_rules_have_one_script(tmp_path
     script.write_text("from popinv.workflow.script import run_stage\n")
     assert rule_of(script) == "stage"
     assert rule_of(tmp_path / "tmp2.report.py") == "report"
+
+
+def test_a_run_that_did_not_begin_says_why(folder, monkeypatch):
+    assert why_locked(folder) == ""
+    lock(folder)
+    assert "killed or by one on another machine" in why_locked(folder)
+    monkeypatch.setattr(module, "at_work", lambda folder: {7: "python -m snakemake"})
+    assert "another run is at work in this directory: 7 (Snakemake)" in why_locked(folder)
+
+
+def test_popinv_run_says_that_another_run_is_at_work(folder, monkeypatch, capfd):
+    lock(folder)
+    failed = [sys.executable, "-c", "raise SystemExit(1)"]
+    started = subprocess.Popen
+    monkeypatch.setattr(run.subprocess, "Popen", lambda *a, **k: started(failed, **k))
+    assert run.run(None, []) == 1
+    assert "popinv unlock, and run again" in capfd.readouterr().err

@@ -17,6 +17,7 @@ import click
 
 from popinv.cli.programs import program, snakefile_option
 from popinv.cli.show import metrics_files, table
+from popinv.cli.unlock import why_locked
 from popinv.config.loading import load_file
 from popinv.config.study import Config
 from popinv.config.yaml_files import read_yaml
@@ -225,6 +226,9 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
     if interrupted:
         click.echo(GO_ON, err=True)
         return _INTERRUPTED
+    # Snakemake ends before its message of a lock has come through.
+    if status and (why := why_locked(_working_folder(options))):
+        click.echo(why, err=True)
     return status
 
 

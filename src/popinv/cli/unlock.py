@@ -62,9 +62,27 @@ def _described(command: str) -> str:
     return f"a job of the rule {rule_of(Path(script[0]))}" if script else "Snakemake"
 
 
+def locks_of(folder: str | os.PathLike[str] = ".") -> list[Path]:
+    """Return the locks of a working directory."""
+    return sorted(Path(folder, ".snakemake", "locks").glob("*"))
+
+
+def why_locked(folder: str | os.PathLike[str] = ".") -> str:
+    """Return why a run did not begin, or "" if the directory is not locked."""
+    if not locks_of(folder):
+        return ""
+    if running := at_work(folder):
+        named = ", ".join(f"{pid} ({_described(each)})" for pid, each in running.items())
+        return f"another run is at work in this directory: {named}. Wait until it has finished"
+    return (
+        "this directory is locked, by a run that was killed or by one on another machine. If none "
+        "runs: popinv unlock, and run again"
+    )
+
+
 def main() -> int:
     """Unlock, or print why not; return the exit status."""
-    locks = sorted(Path(".snakemake", "locks").glob("*"))
+    locks = locks_of()
     if not locks:
         print("This directory is not locked.")
         return 0

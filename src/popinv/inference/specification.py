@@ -59,11 +59,18 @@ from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.inference.surrogate_bias import solver_residuals
 from popinv.judgement.measures import FeatureTest, Part, PartTest
+from popinv.late import torch
 from popinv.sections.systems import FEWEST_TESTED
 from popinv.seeds import generator
 
 # Largest numbers of simulated systems and of observed systems that are used.
 _SIMULATED, _SYSTEMS = 4000, 4000
+# Fewer systems are simulated if these times the random numbers and observations of each are more
+# than the second number, but at least the first. A thousand fields of a hundred cosines, at fifty
+# places, take ten seconds.
+_FEWEST, _SIMULATED_WORK = 1000, 5e6
+# The largest such product of the observed systems with which the model is fitted again.
+_REFITTED_WORK = 5e5
 # The samples of the null distribution with the closest scores are kept, at most the first number.
 # The second number is the least number of samples drawn, the third the most systems in all samples
 # together (a second). From 200 systems on, the means of features hardly depend on the means of
@@ -80,6 +87,9 @@ _TAIL = 0.01
 _LEAST_VARIANCE = 1e-3
 # Probability with which a test must see a large parameter, and the level.
 _POWER, _LEVEL = 0.8, 0.05
+# Error of the surrogate, in standard deviations of the noise, above which single observations are
+# not judged.
+_ROUGH = 0.5
 # Standard errors below which a move is not stated.
 _HARDLY = 0.1
 # The parts of a model.
@@ -262,7 +272,12 @@ def _tested(
     field = of_field(FieldCosines.of(problem, p, omega))
     chosen = features_of(problem, observations, p, Spread.of(first, second, problem), field)
     settings = MarginalSettings(features=chosen)
-    drawn = simulated(problem, p, _SIMULATED, "specification", residuals)
+    if _error_of_surrogate(problem, p, residuals) > _ROUGH:
+        # A large error of the surrogate at one system is no fault of its data.
+        chosen = replace(chosen, features=[f for f in chosen.features if f.name != "far"])
+        settings = MarginalSettings(features=chosen)
+    enough = max(_FEWEST, int(_SIMULATED_WORK / _work(problem)))
+    drawn = simulated(problem, p, min(_SIMULATED, enough), "specification", residuals)
     f, s = _with_scores(problem, p, settings, chosen)
     g, t = _with_scores(replace(drawn, stage=f"{problem.stage}/specification"), p, settings, chosen)
     finite = np.isfinite(g).all(axis=1) & np.isfinite(t).all(axis=1)
@@ -272,18 +287,36 @@ def _tested(
     return found, second
 
 
+def _error_of_surrogate(problem: Problem, p: np.ndarray, residuals: np.ndarray | None) -> float:
+    """Return the error (K, d_y) of the surrogate in standard deviations of the noise at p."""
+    if residuals is None:
+        return 0.0
+    one = problem.noise.of_one
+    with torch.no_grad():
+        signal = torch.from_numpy(np.asarray(problem.data[:_SYSTEMS])[:, : one.d_y].copy())
+        noise = one.mean_covariance(problem.tensors(p)[1], signal).diagonal().numpy()
+    errors = residuals[:, : one.d_y] ** 2
+    return float(np.sqrt((errors / noise).mean()))
+
+
+def _work(problem: Problem) -> int:
+    """Return what a system's likelihood costs: its random numbers times its observations."""
+    return problem.law.d_omega * problem.data.shape[1]
+
+
 def _with_systems(
     problem: Problem, observations: xr.Dataset, p: np.ndarray, residuals: np.ndarray | None
 ) -> list[ScoreTest]:
     """Return the tests, with the systems that alone make findings.
 
     A few systems far from the others are a fault of the data if all that is found vanishes in a fit
-    without them. Otherwise the model is wrong, also there.
+    without them. Otherwise the model is wrong, also there. Where a fit is dear they are only named.
     """
     found, squares = _tested(problem, observations, p, residuals)
     kept, without, rest, far = np.arange(len(problem.data)), p, found, list[ScoreTest]()
+    most = _FAR if len(problem.data) * _work(problem) <= _REFITTED_WORK else 0
     while more := [each for each in rest if each.p_value < _LEVEL and each.system >= 0]:
-        if len(far) == _FAR:
+        if len(far) >= most:
             break
         each = min(more, key=_order)
         far.append(replace(each, system=int(kept[each.system])))
