@@ -29,6 +29,7 @@ MEASURED = [
     kept.FOLDER / "efficiency.csv",
     kept.FOLDER / "benchmarks.csv",
     kept.FOLDER / "few_systems.csv",
+    kept.FOLDER / "ridges.csv",
     kept.FOLDER / "law_posterior_ranks.csv",
     kept.FOLDER / "law_posterior_joint.csv",
     kept.FOLDER / "additions.csv",

@@ -1,7 +1,7 @@
-"""Tables of intervals from few systems, and of the ranks of the posterior of the law.
+"""Tables of intervals from few systems, of the ranks of the posterior of the law, and of ridges.
 
-``benchmarks.few_systems`` and ``benchmarks.joint_model`` write the numbers, with the commit and the
-machine.
+``benchmarks.few_systems``, ``benchmarks.joint_model`` and ``benchmarks.ridges`` write the numbers,
+with the commit and the machine.
 """
 
 from __future__ import annotations
@@ -54,7 +54,16 @@ def joint() -> Iterator[str]:
     yield from measured_table("law_posterior_joint", {key: key for key in keys})
 
 
+def ridges() -> Iterator[str]:
+    """Yield how far more draws move answers where the likelihood has a ridge."""
+    keys = ["model", "systems", "data sets", "largest difference, standard errors"]
+    keys += ["largest difference of standard errors", "draws", "seconds"]
+    keys += ["seconds with more draws"]
+    yield from measured_table("ridges", {key: key for key in keys})
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
+    "ridges": ridges,
     "coverage": coverage,
     "ranks": ranks,
     "joint": joint,

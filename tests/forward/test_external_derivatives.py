@@ -6,6 +6,7 @@ import os
 import textwrap
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tiers import parameters
 from umbridge_running import running_server
 
 from popinv.errors import SolverError
-from popinv.forward.base import ClaimedDerivatives, DifferentiableModel
+from popinv.forward.base import ClaimedDerivatives, DifferentiableModel, Solutions
+from popinv.forward.external.taylor import derivative_fault
 from popinv.forward.python.autograd import from_torch
 from popinv.forward.python.derivatives import NotNumbers
 from popinv.inference.solver import SolverSimulator
@@ -414,3 +416,28 @@ def test_a_server_whose_derivatives_err_is_refused(url: str) -> None:
 def test_a_pair_without_a_word_is_refused_with_what_to_write() -> None:
     with pytest.raises(SolverError, match=r"not a table of numbers.*set 'derivatives: jacobian'"):
         function("pair", None).solve(Z)
+
+
+def test_a_system_whose_derivatives_underflow_is_not_compared() -> None:
+    """A curve near the end of its saturation, as broad first designs have it."""
+
+    def solve(z: np.ndarray) -> Solutions:
+        y = 1 / (1 + np.exp(-z))
+        return Solutions(y, np.full(len(z), ""))
+
+    def slope(z: np.ndarray) -> np.ndarray:
+        return np.exp(-np.abs(z)) / (1 + np.exp(-np.abs(z))) ** 2
+
+    def changes(z: np.ndarray, tangents: np.ndarray) -> Solutions:
+        y = solve(z).observations
+        # In another order, as reverse and forward derivatives are, the last digits are lost.
+        lost = np.where(np.abs(z) > 100, -3.0, 1.0)
+        return Solutions(np.hstack([y, lost * slope(z) * tangents[0]]), np.full(len(z), ""))
+
+    def gradients(z: np.ndarray, cotangents: np.ndarray, factor: float = 1.0) -> Solutions:
+        return Solutions(factor * slope(z) * cotangents, np.full(len(z), ""))
+
+    z = np.array([[-0.5], [-240.0]])
+    assert derivative_fault(solve, changes, gradients, z, ["a"]) == ""
+    wrong = partial(gradients, factor=1.1)
+    assert "not of one Jacobian" in derivative_fault(solve, changes, wrong, z, ["a"])

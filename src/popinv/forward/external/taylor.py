@@ -25,6 +25,8 @@ _TOLERANCE = 0.01
 _ADJOINT_TOLERANCE = 1e-3
 # An entry whose change is below this share of its value counts as unchanged.
 _NOTHING = 1e-8
+# Derivatives of a system below this share of those of the others are not compared.
+_UNDERFLOW = 1e-9
 # Largest number of parameters among which the one at fault is searched.
 _NAMED = 16
 
@@ -145,8 +147,12 @@ def _adjoint_fault(
         (c * given).sum(axis=1)[good],
         (answers.observations * u).sum(axis=1)[good],
     )
-    i = np.abs(forwards - backwards).argmax()
-    if np.abs(forwards - backwards)[i] > _ADJOINT_TOLERANCE * np.abs(forwards[i]):
+    # Where a system's observations hardly depend on its parameters, as at the end of a saturation,
+    # its derivatives underflow.
+    sizes = np.abs(forwards) + _UNDERFLOW * np.abs(forwards).max()
+    gaps = np.abs(forwards - backwards) / np.maximum(sizes, np.finfo(float).tiny)
+    i = gaps.argmax()
+    if gaps[i] > _ADJOINT_TOLERANCE:
         return (
             "gradients and derivatives along tangents are not of one Jacobian J: <c, J u> is "
             f"{forwards[i]:.6g}, but <J^T c, u> is {backwards[i]:.6g}."
