@@ -14,7 +14,7 @@ from popinv.judgement.answer import (
     RecoveredParameter,
     StudyAnswer,
 )
-from popinv.judgement.judgements import Judgement, judgements
+from popinv.judgement.judgements import judgements
 from popinv.judgement.measures import (
     HeldOutDistance,
     SolverCosts,
@@ -22,6 +22,7 @@ from popinv.judgement.measures import (
     TruthErrors,
     WeakestDirection,
 )
+from popinv.judgement.verdict import Judgement
 
 
 def estimate(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from popinv.judgement.levels import LEVEL, levels
+from popinv.judgement.verdict import LEVEL, levels
 from tables.cells import table
 from tables.kept import FOLDER, Numbers, told_of
 

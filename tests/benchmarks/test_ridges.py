@@ -15,7 +15,8 @@ def test_signals_are_finite_near_the_medians_and_show_every_parameter(name):
     own = RIDGES[name]
     z = torch.tensor([own.medians] * len(own.medians), dtype=torch.float64)
     base = own.signal(z)
-    assert base.shape == (len(z), len(own.at)) and bool(torch.isfinite(base).all())
+    assert base.shape == (len(z), len(own.at))
+    assert bool(torch.isfinite(base).all())
     changed = (own.signal(z * (1 + 0.2 * torch.eye(len(z)))) - base).abs().amax(dim=1)
     assert bool((changed > 0.1 * own.noise).all())
 

@@ -9,7 +9,7 @@ import pytest
 from answers import ANSWER, estimate, told
 
 from popinv.judgement.answer import LikelihoodValue
-from popinv.judgement.judgements import Judgement
+from popinv.judgement.verdict import Judgement
 
 ERRORS = (
     estimate("law", "mean", 1.0, model_error=0.2, robust_error=0.1),

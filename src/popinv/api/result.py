@@ -21,7 +21,8 @@ from popinv.inference.build import censorable, descent_problem
 from popinv.inference.problem import Problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE
-from popinv.judgement.judgements import Judgement, judgements
+from popinv.judgement.judgements import judgements
+from popinv.judgement.verdict import Judgement
 from popinv.population.kinds import law_section, noise_section
 from popinv.population.laws.base import Law
 from popinv.population.model import Model

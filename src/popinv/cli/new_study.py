@@ -31,7 +31,7 @@ from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
 from popinv.inference.settings import FEWEST_GROUPS
-from popinv.judgement.judgements import POSTERIOR_BELOW
+from popinv.judgement.estimator_judgements import POSTERIOR_BELOW
 from popinv.observation_files.columns import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text

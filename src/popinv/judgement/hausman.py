@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from popinv.judgement.levels import LEVEL
+from popinv.judgement.verdict import LEVEL
 
 _RESAMPLES = 2000
 # Most systems of a resample. Sums of more systems are closer to normal than quantiles can show.

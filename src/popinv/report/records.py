@@ -14,7 +14,7 @@ from popinv.config.observations import SyntheticObservations
 from popinv.config.study import Study
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.comparison import explained, rows_of
-from popinv.judgement.judgements import Judgement
+from popinv.judgement.verdict import Judgement
 from popinv.report.formats import compressed
 
 Metrics = dict[str, Any]

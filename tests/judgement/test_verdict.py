@@ -8,8 +8,8 @@ import pytest
 from answers import TRUE
 
 from popinv.judgement.judgements import judgements
-from popinv.judgement.levels import levels
 from popinv.judgement.measures import HeldOutDistance, PartTest
+from popinv.judgement.verdict import levels
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The one rule by which a p-value is a reason for doubt.
+"""A judgement of an answer, and the one rule by which a p-value is a reason for doubt.
 
 The tests of an answer are judged together by Holm's procedure (Scand. J. Statist. 6, 1979): the
 smallest of m p-values has the level 0.05 / m, the next 0.05 / (m - 1), and so on, until one is not
@@ -9,12 +9,43 @@ there are and however they depend on each other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from popinv.judgement.answer import StudyAnswer, finite
 
 LEVEL = 0.05
 """Chance of any doubt by a test if the model is right."""
 
+HELD_OUT, AGREEMENT = "Held-out systems", "Agreement"
+UNJUDGED = "A test without a result is evidence neither for the answer nor against it."
 # Their p-values are already adjusted for each other, so they count as one test.
 _TOGETHER = ("Law", "Noise", "Simulator")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The result of one check of the answer.
+
+    Attributes
+    ----------
+    name : str
+        Name of the check.
+    verdict : {"good", "doubt", "neutral"}
+        Good, or a reason for doubt; neutral if there is nothing to compare with.
+    short : str
+        The result in a few words.
+    finding : str
+        The result in a sentence.
+    meaning : str
+        The meaning of the result.
+    """
+
+    name: str
+    verdict: Literal["good", "doubt", "neutral"]
+    short: str
+    finding: str
+    meaning: str
 
 
 def levels(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -41,3 +72,22 @@ def levels(p_values: Mapping[str, float]) -> dict[str, float]:
             goes_on = smallest[group] < level
         found |= dict.fromkeys(groups[group], level)
     return found
+
+
+def levels_of(answer: StudyAnswer) -> dict[str, float]:
+    """Return the level of each test of the answer, by the name of its judgement."""
+    p_values = {sentence(test.part): test.p_value for test in answer.tests}
+    p_values[AGREEMENT] = answer.choice.agreement_p_value
+    p_values[HELD_OUT] = None if answer.heldout is None else answer.heldout.p_value
+    known = {name: finite(p) for name, p in p_values.items()}
+    return levels({name: p for name, p in known.items() if p is not None})
+
+
+def readable(name: str) -> str:
+    """Return a name in words."""
+    return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
