@@ -11,6 +11,7 @@ from bent_population import BENT, bent_problem, by_quadrature
 from slopes import slopes
 from tiers import parameters
 
+from benchmarks.ridges import RIDGES
 from popinv.inference.likelihood import fit_marginal
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -164,3 +165,32 @@ def test_the_value_alone_is_that_beside_the_scores(hard):
         np.testing.assert_array_equal(alone.value_error, both.value_error)
     assert not alone.scores.any()
     assert both.scores.any()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("start", [0.3, 0.003])
+def test_a_median_beside_a_deviation_of_zero_has_its_right_error(start):
+    """A product of two parameters, and one of them in a small term: its deviation ends at zero."""
+    own = RIDGES["product"]
+    rng = np.random.default_rng(3)
+    logs = np.log(own.medians) + own.deviations * rng.standard_normal((own.count, 2))
+    y = own.signal(torch.from_numpy(np.exp(logs))).numpy()
+    y = y + own.noise * rng.standard_normal(y.shape)
+    law = lognormal_law(["z1", "z2"])
+    problem = Problem(y, own.signal, law, IsotropicNoise(4), np.full(5, 0.5), seed=3)
+    first = np.log([0.8, 2.6, start, 0.5, 0.3])
+    estimate = fit_marginal_likelihood(problem, first)
+    scores = estimate.arrays["scores"][:, [0, 1, 3, 4]]
+    # The squares of the scores of 100 systems are the information up to a few tenths.
+    expected = np.sqrt(np.diag(np.linalg.inv(scores.T @ scores)))
+    np.testing.assert_allclose(
+        np.sqrt(np.diag(estimate.covariance))[[0, 1, 3, 4]], expected, rtol=0.4
+    )
+
+
+def test_draws_are_not_adapted_where_nothing_is_told_of_a_random_number():
+    problem = bent_problem(20, 0.3)
+    near = likelihood_near(problem, BENT, MarginalSettings())
+    told = replace(near.here, variance=np.array([[0.2, 0.9]] * 20))
+    assert fit_marginal._all_told(told)
+    assert not fit_marginal._all_told(replace(told, variance=np.array([[0.2, 0.999]] * 20)))

@@ -86,6 +86,8 @@ _ERROR, _SMALL_ERROR, _FEW_DRAWS = 0.2, 0.02, 64_000
 # need no further calls: so many of a system at first, of all systems, and numbers that are kept.
 # With fewer, the likelihood on a ridge has maxima that are the draws' own.
 _RIDGE_ERROR, _FIRST_ADAPTED, _ADAPTED_DRAWS, _ADAPTED_VALUES = 0.04, 2048, 1_000_000, 2**27
+# They are not adapted where the observations determine less than this share of a random number.
+_TOLD = 0.02
 # Evaluations of a cycle in addition to its steps' evaluations, and the fewest of a cycle.
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
 # Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
@@ -458,6 +460,8 @@ class _Ascent:
             spent=self.spent(cycle, state),
             path=np.concatenate([cycle.path, state.path]),
         )
+        if self.all_adapted(near) and not _all_told(evaluation):
+            return replace(following, hard=np.empty(0, dtype=int)), 0.0, None
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
         # Where all draws are adapted, new ones lead further than many steps with the old ones.
         stopped = self.all_adapted(near) and not state.arrived
@@ -522,6 +526,7 @@ class _Ascent:
                 adapted *= 2
             numbers = problem.count * adapted * (problem.data.shape[1] + problem.law.d_z)
             allowed = near.can_adapt and numbers <= _ADAPTED_VALUES and adapted <= afforded
+            allowed = allowed and _all_told(evaluation)
             # With too many hard systems, none has adapted draws.
             if allowed and len(following.hard) < problem.count:
                 return replace(following, hard=np.arange(problem.count), draws=adapted)
@@ -543,6 +548,17 @@ class _Ascent:
         while doubled > max(most, draws):
             doubled //= 2
         return doubled
+
+
+def _all_told(evaluation: Evaluation) -> bool:
+    """Return whether the observations tell something of every random number of the systems.
+
+    Draws z that do not depend on the law have scores of ``log p(z | alpha)``. Where the deviation s
+    of a parameter is so small that the observations tell nothing of it, the information of s^-2 for
+    each system is to cancel to zero, up to an error of the draws that is much larger than what the
+    observations do tell.
+    """
+    return bool((1 - evaluation.variance.mean(axis=0)).min(initial=1.0) > _TOLD)
 
 
 def _corrected(problem: Problem, memory: Mapping[str, np.ndarray]) -> float:
