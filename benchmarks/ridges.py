@@ -10,24 +10,20 @@ commit and the machine; rows of other models stay.
 
 from __future__ import annotations
 
-from benchmarks.machine import confine
+import argparse
+import csv
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-confine()
+import numpy as np
+import torch
 
-import argparse  # noqa: E402
-import csv  # noqa: E402
-import time  # noqa: E402
-import warnings  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from dataclasses import dataclass  # noqa: E402
-from typing import Any  # noqa: E402
-
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
-
-import popinv  # noqa: E402
-from benchmarks.machine import ROOT, cpu_model  # noqa: E402
-from popinv.workflow.records import commit_of  # noqa: E402
+import popinv
+from benchmarks.machine import ROOT, cpu_model
+from popinv.workflow.records import commit_of
 
 __all__ = ["RIDGES", "Ridge", "compared"]
 
