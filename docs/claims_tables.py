@@ -54,6 +54,7 @@ DOCS = Path(__file__).resolve().parent
 PAGES = [
     *sorted((DOCS / "methods").glob("*.md")),
     *sorted((DOCS / "papers").glob("*.md")),
+    DOCS / "estimators.md",
     DOCS / "how_well_it_works.md",
     DOCS / "laws.md",
     DOCS / "stochastic.md",

@@ -169,7 +169,8 @@ def test_baselines_beside_the_metrics_are_shown(tmp_path) -> None:
 
 def test_what_the_data_cannot_tell_is_said(tmp_path) -> None:
     warning = "10 systems do not determine 1 combination"
-    warned = replace(ANSWER, weakest=replace(ANSWER.weakest, warning=warning))
+    weakest = replace(ANSWER.weakest, warning=warning, error=1.5)
+    warned = replace(ANSWER, weakest=weakest)
     text = table([write(tmp_path / "soil", warned)])
     assert "doubt Identifiability" in words(text)
     assert "10 systems do not determine 1 combination" in words(text)
