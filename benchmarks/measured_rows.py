@@ -14,13 +14,23 @@ __all__ = ["DATA", "write_rows"]
 DATA = ROOT / "docs/tables/data"
 
 
-def write_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows into the file of this name, with the commit and the machine in each."""
+def write_rows(name: str, rows: Sequence[Mapping[str, Any]], key: str = "") -> None:
+    """Write rows into the file of this name, with the commit and the machine in each.
+
+    Rows of the file that have another value of the key stay, before the new ones. Without a key
+    none stays.
+    """
     from popinv.workflow.records import commit_of  # after a benchmark has confined the process
 
     commit, *changes = commit_of(Path(__file__), "docs/tables/data").split(" ", 1)
     made = {"commit": " ".join([commit[:8], *changes]), "machine": cpu_model()}
-    with (DATA / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, [*rows[0], *made], lineterminator="\n")
+    file, stay = DATA / f"{name}.csv", list[Mapping[str, Any]]()
+    every: list[Mapping[str, Any]] = [{**row, **made} for row in rows]
+    if key and file.is_file():
+        now = {str(row[key]) for row in rows}
+        with file.open(newline="", encoding="utf-8") as lines:
+            stay = [row for row in csv.DictReader(lines) if row[key] not in now]
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.DictWriter(lines, list(every[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows({**row, **made} for row in rows)
+        writer.writerows([*stay, *every])

@@ -11,7 +11,6 @@ commit and the machine; rows of other models stay.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 import warnings
 from collections.abc import Callable
@@ -22,12 +21,9 @@ import numpy as np
 import torch
 
 import popinv
-from benchmarks.machine import ROOT, cpu_model
-from popinv.workflow.records import commit_of
+from benchmarks.measured_rows import write_rows
 
 __all__ = ["RIDGES", "Ridge", "compared"]
-
-FILE = ROOT / "docs/tables/data/ridges.csv"
 
 
 @dataclass(frozen=True)
@@ -54,24 +50,25 @@ class Ridge:
     noise: float
     count: int
 
-    def fitted(self, seed: int, **more: Any) -> Any:
-        """Return the answer for the data of a seed."""
+    def drawn(self, seed: int) -> np.ndarray:
+        """Return observations (N, d_y)."""
         rng, size = np.random.default_rng(seed), len(self.medians)
         logs = np.log(self.medians) + self.deviations * rng.standard_normal((self.count, size))
         with torch.no_grad():
             signal = self.signal(torch.from_numpy(np.exp(logs))).numpy()
-        y = signal + self.noise * rng.standard_normal(signal.shape)
+        return np.asarray(signal + self.noise * rng.standard_normal(signal.shape))
+
+    def fitted(self, seed: int, **more: Any) -> Any:
+        """Return the answer for the data of a seed."""
         start = {
-            f"z{i}": {"mean": 1.2 * median, "standard_deviation": 0.5 * median if spread else 0.0}
-            for i, (median, spread) in enumerate(
-                zip(self.medians, self.deviations, strict=True), start=1
-            )
+            f"z{i}": {"mean": 1.2 * median, "standard_deviation": 0.5 * median}
+            for i, median in enumerate(self.medians, start=1)
         }
         law = {"kind": "lognormal", "start": start}
         noise = {"kind": "isotropic", "start": {"standard_deviation": 1.5 * self.noise}}
         return popinv.fit(
-            y, self.signal, law=law, noise=noise, seed=seed, tests=False, progress=False,
-            estimator="likelihood", **more,
+            self.drawn(seed), self.signal, law=law, noise=noise, seed=seed, tests=False,
+            progress=False, estimator="likelihood", **more,
         )  # fmt: skip
 
 
@@ -218,23 +215,9 @@ def main() -> None:
             "largest difference of standard errors": f"{max(r['of errors'] for r in runs):.0%}",
             "seconds": f"{np.median([r['seconds'] for r in runs]):.0f}",
             "seconds with more draws": f"{np.median([r['seconds with more'] for r in runs]):.0f}",
-            "commit": commit_of(ROOT / "README.md", "docs/tables/data")[:8],
-            "machine": cpu_model(),
         }
         print(row, flush=True)
-        _write(row)
-
-
-def _write(row: dict[str, str]) -> None:
-    rows = []
-    if FILE.exists():
-        with FILE.open(newline="") as lines:
-            rows = [each for each in csv.DictReader(lines) if each["name"] != row["name"]]
-    order = list(RIDGES)
-    with FILE.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, list(row), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted([*rows, row], key=lambda each: order.index(each["name"])))
+        write_rows("ridges", [row], key="name")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from benchmarks.trust.right_models import RIGHT
+from benchmarks.trust.right_models import RIGHT, autoregressive
 
 __all__ = ["MISTAKES", "Drawn", "drawn", "model"]
 
@@ -40,13 +40,6 @@ def _logs(rng: Rng, count: int) -> np.ndarray:
 def _curves(logs: np.ndarray) -> np.ndarray:
     size, rate = np.exp(logs).T
     return size[:, None] * np.exp(-rate[:, None] * TIMES)
-
-
-def _correlated_in_time(rng: Rng, signal: np.ndarray) -> np.ndarray:
-    noise = rng.standard_normal(signal.shape)
-    for j in range(1, signal.shape[1]):
-        noise[:, j] = 0.5 * noise[:, j - 1] + np.sqrt(0.75) * noise[:, j]
-    return noise
 
 
 def _by_entry(rng: Rng, signal: np.ndarray) -> np.ndarray:
@@ -178,7 +171,7 @@ MISTAKES = {
     "none": Mistake("none"),
     "correlated_noise": Mistake(
         "the noise is autoregressive, 0.5 at lag 1",
-        _correlated_in_time,
+        autoregressive(1.0, 0.5).drawn,
         cause="correlated in time",
     ),
     "uneven_noise": Mistake(

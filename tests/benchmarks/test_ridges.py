@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+
 import numpy as np
 import pytest
 import torch
 from scipy.linalg import expm
 
+from benchmarks import measured_rows
+from benchmarks.measured_rows import write_rows
 from benchmarks.ridges import RIDGES
 
 
@@ -38,3 +42,12 @@ def test_absorption_is_that_of_the_matrix_exponential():
     exact = [dose * expm(matrix * t)[1, 0] for t in own.at]
     z = torch.tensor([own.medians], dtype=torch.float64)
     np.testing.assert_allclose(own.signal(z)[0], exact, rtol=1e-10)
+
+
+def test_rows_of_other_models_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr(measured_rows, "DATA", tmp_path)
+    write_rows("some", [{"name": "a", "x": "1"}, {"name": "b", "x": "2"}])
+    write_rows("some", [{"name": "a", "x": "3"}], key="name")
+    with (tmp_path / "some.csv").open() as lines:
+        rows = [(row["name"], row["x"], bool(row["commit"])) for row in csv.DictReader(lines)]
+    assert rows == [("b", "2", True), ("a", "3", True)]

@@ -176,13 +176,9 @@ def roundings(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iter
     Smaller steps add less than a tenth to the variance of the noise. Observations with the same
     label share their step.
     """
-    gamma, width = problem.tensors(p)[1], problem.noise.of_one.d_y
     present = problem.conditions.present
     y = np.where(present, np.asarray(problem.data), np.nan)
-    with torch.no_grad():
-        signal = torch.from_numpy(np.nan_to_num(y[:, :width]))
-        covariance = problem.noise.of_one.mean_covariance(gamma, signal)
-    deviation = np.resize(covariance.diagonal().sqrt().numpy(), y.shape[1])
+    deviation = np.resize(noise_deviations(problem, p), y.shape[1])
     for entries in _labelled(observations, y.shape[1]):
         values = np.unique(y[:, entries][present[:, entries]])
         if len(values) < _EQUAL:
@@ -193,6 +189,15 @@ def roundings(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iter
         found = Rounded(entries, float(values[0]), step, beside)
         if 1 < beside < np.inf and found(y, present).sum() == present[:, entries].sum():
             yield found
+
+
+def noise_deviations(problem: Problem, p: np.ndarray) -> np.ndarray:
+    """Return the deviations (d,) of one replicate's noise at p (n_p,), at the observed signals."""
+    one, present = problem.noise.of_one, problem.conditions.present
+    y = np.where(present, np.asarray(problem.data), 0.0)[:, : one.d_y]
+    with torch.no_grad():
+        covariance = one.mean_covariance(problem.tensors(p)[1], torch.from_numpy(y))
+    return np.asarray(covariance.diagonal().sqrt())
 
 
 def _labelled(observations: xr.Dataset, width: int) -> Iterator[np.ndarray]:

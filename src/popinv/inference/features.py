@@ -379,7 +379,9 @@ def _places(problem: Problem) -> list[_Place]:
     """
     if names := varying_parameters(problem):
         unit = "standard deviations of the law"
-        return [_Place(name, unit, 0.5, of=partial(_one, i)) for i, name in enumerate(names)]
+        return [
+            _Place(name, unit, 0.5, of=partial(random_number, i)) for i, name in enumerate(names)
+        ]
     law = problem.law
     if law.summarised or law.component is not None or problem.members > 1:
         return []
@@ -481,7 +483,7 @@ def _of_faults(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Ite
     far = largest_square
     yield Feature("noise", "far", told, _WITHOUT, unit, _FAR, far, pooled=largest, fault=True)
     for i, name in enumerate(varying_parameters(problem)):
-        told, of = f"{name} is far from that of all others: ", partial(_one, i)
+        told, of = f"{name} is far from that of all others: ", partial(random_number, i)
         label = f"far_{name}"
         yield Feature("law", label, told, _WITHOUT, unit, _FAR, of, pooled=both, fault=True)
 
@@ -542,7 +544,8 @@ def _groups(cells: pd.Series) -> np.ndarray | None:
     return labels
 
 
-def _one(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+def random_number(i: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    """Return the random number omega_i of draws, (n, S)."""
     return omega[..., i]
 
 

@@ -34,7 +34,7 @@ from functools import partial
 
 import numpy as np
 
-from popinv.inference.features import Feature
+from popinv.inference.features import Feature, random_number
 from popinv.inference.problem import Problem
 from popinv.late import torch
 
@@ -130,7 +130,7 @@ def of_field(cosines: FieldCosines | None) -> Iterator[Feature]:
     for j in np.flatnonzero(cosines.shares)[:_MEANS].tolist():
         name = ", ".join(map(str, cosines.wave_numbers[j]))
         told = f"the mean of the field varies in place (cosine {name})"
-        of, unit = partial(_one, j), "deviations of its coefficient"
+        of, unit = partial(random_number, j), "deviations of its coefficient"
         yield Feature("law", f"mean_{j + 1}", told, _MEAN, unit, 0.5, of)
     told = "the standard deviation of the field differs from system to system"
     of, unit = partial(_size, shares), "variance of its logarithm"
@@ -151,10 +151,6 @@ def _energy(
     within: torch.Tensor, d: torch.Tensor, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor
 ) -> torch.Tensor:
     return (d * (omega[..., within] ** 2 - 1)).sum(dim=-1) / 2
-
-
-def _one(j: int, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-    return omega[..., j]
 
 
 def _size(d: torch.Tensor, omega: torch.Tensor, r: torch.Tensor, g: torch.Tensor) -> torch.Tensor:

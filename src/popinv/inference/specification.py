@@ -46,7 +46,7 @@ from scipy.special import ndtri
 
 from popinv.errors import DivergenceError
 from popinv.forward.datasets import observation_names
-from popinv.inference.faults import FirstMoments, Largest, Spread
+from popinv.inference.faults import FirstMoments, Largest, Spread, noise_deviations
 from popinv.inference.features import Feature, FeatureSet, features_of, varying_parameters
 from popinv.inference.field_features import FieldCosines, of_field
 from popinv.inference.intervals import boundaries, settled
@@ -59,7 +59,6 @@ from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.inference.surrogate_bias import solver_residuals
 from popinv.judgement.measures import FeatureTest, Part, PartTest
-from popinv.late import torch
 from popinv.sections.systems import FEWEST_TESTED
 from popinv.seeds import generator
 
@@ -271,11 +270,10 @@ def _tested(
     first, second, omega = np.split(moments, np.cumsum([problem.data.shape[1]] * 2), axis=1)
     field = of_field(FieldCosines.of(problem, p, omega))
     chosen = features_of(problem, observations, p, Spread.of(first, second, problem), field)
-    settings = MarginalSettings(features=chosen)
     if _error_of_surrogate(problem, p, residuals) > _ROUGH:
         # A large error of the surrogate at one system is no fault of its data.
         chosen = replace(chosen, features=[f for f in chosen.features if f.name != "far"])
-        settings = MarginalSettings(features=chosen)
+    settings = MarginalSettings(features=chosen)
     enough = max(_FEWEST, int(_SIMULATED_WORK / _work(problem)))
     drawn = simulated(problem, p, min(_SIMULATED, enough), "specification", residuals)
     f, s = _with_scores(problem, p, settings, chosen)
@@ -288,15 +286,11 @@ def _tested(
 
 
 def _error_of_surrogate(problem: Problem, p: np.ndarray, residuals: np.ndarray | None) -> float:
-    """Return the error (K, d_y) of the surrogate in standard deviations of the noise at p."""
+    """Return the error of the surrogate in standard deviations of the noise at p."""
     if residuals is None:
         return 0.0
-    one = problem.noise.of_one
-    with torch.no_grad():
-        signal = torch.from_numpy(np.asarray(problem.data[:_SYSTEMS])[:, : one.d_y].copy())
-        noise = one.mean_covariance(problem.tensors(p)[1], signal).diagonal().numpy()
-    errors = residuals[:, : one.d_y] ** 2
-    return float(np.sqrt((errors / noise).mean()))
+    deviations = noise_deviations(problem, p)
+    return float(np.sqrt(((residuals[:, : len(deviations)] / deviations) ** 2).mean()))
 
 
 def _work(problem: Problem) -> int:

@@ -172,12 +172,8 @@ def test_the_value_alone_is_that_beside_the_scores(hard):
 def test_a_median_beside_a_deviation_of_zero_has_its_right_error(start):
     """A product of two parameters, and one of them in a small term: its deviation ends at zero."""
     own = RIDGES["product"]
-    rng = np.random.default_rng(3)
-    logs = np.log(own.medians) + own.deviations * rng.standard_normal((own.count, 2))
-    y = own.signal(torch.from_numpy(np.exp(logs))).numpy()
-    y = y + own.noise * rng.standard_normal(y.shape)
     law = lognormal_law(["z1", "z2"])
-    problem = Problem(y, own.signal, law, IsotropicNoise(4), np.full(5, 0.5), seed=3)
+    problem = Problem(own.drawn(3), own.signal, law, IsotropicNoise(4), np.full(5, 0.5), seed=3)
     first = np.log([0.8, 2.6, start, 0.5, 0.3])
     estimate = fit_marginal_likelihood(problem, first)
     scores = estimate.arrays["scores"][:, [0, 1, 3, 4]]
