@@ -62,6 +62,8 @@ def _name(label: object) -> str:
 
 def _rows(ax: Axes) -> Iterator[Row]:
     told: set[int] = set()
+    # Its limits, which matplotlib finds when they are asked for, are where some lines end.
+    ax.get_xlim(), ax.get_ylim()
     for container in ax.containers:
         name = _name(container.get_label())
         if isinstance(container, ErrorbarContainer):

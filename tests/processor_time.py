@@ -9,10 +9,10 @@ fixture.
 from __future__ import annotations
 
 import os
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import preloaded
@@ -27,36 +27,52 @@ _SHOWN = 20
 # Seconds of a short file.
 _SHORT = 5.0
 _TICKS = os.sysconf("SC_CLK_TCK")
+# Of each process that runs: the ticks of its own when it was last looked below, and what was found.
+_LAST: dict[str, tuple[int, float]] = {}
 _OWN, _SHARED = "processor_seconds", "processor_seconds_of_fixtures"
 
 
 def seconds() -> float:
     """Return the processor seconds of this process, of all below it, and of those forked for it."""
-    return sum(os.times()[:4]) + preloaded.seconds() + sum(map(_seconds_of, _children("self")))
+    # Other threads than Python's start no processes.
+    below = _children("self", [str(thread.native_id) for thread in threading.enumerate()])
+    return sum(os.times()[:4]) + preloaded.seconds() + sum(map(_seconds_of, below))
 
 
 def _seconds_of(pid: str) -> float:
-    """Return the seconds of a process that runs, and of all below it."""
+    """Return the seconds of a process that runs, and of all below it.
+
+    What is below a process that has done nothing since the last time, such as a browser without a
+    page, is not looked for again.
+    """
     try:
         # The name of the program, in parentheses, may hold anything.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         # It has ended meanwhile.
         return 0.0
     if int(pid) == preloaded.pid():
         # What it has forked tells its seconds itself, as it serves all processes of the tests.
         return sum(map(int, fields[11:13])) / _TICKS
-    return sum(map(int, fields[11:15])) / _TICKS + sum(map(_seconds_of, _children(pid)))
+    ticks = sum(map(int, fields[11:15]))
+    if pid not in _LAST or _LAST[pid][0] != ticks:
+        _LAST[pid] = ticks, sum(map(_seconds_of, _children(pid, threads)))
+    return ticks / _TICKS + _LAST[pid][1]
 
 
-def _children(pid: str) -> list[str]:
+def _children(pid: str, threads: list[str]) -> list[str]:
     found = list[str]()
-    with suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            # A thread may end meanwhile.
-            with suppress(OSError):
-                found += Path(f"/proc/{pid}/task/{thread}/children").read_text().split()
+    for thread in threads:
+        # A thread may end meanwhile.
+        with suppress(OSError):
+            found += _read(f"/proc/{pid}/task/{thread}/children").split()
     return found
+
+
+def _read(file: str) -> str:
+    with open(file) as opened:
+        return opened.read()
 
 
 class ProcessorTime:

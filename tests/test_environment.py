@@ -178,6 +178,7 @@ def test_doctor_reports_and_finds_nothing_wrong() -> None:
     assert re.search(r"^  Poisson solve: +OK", done.stdout, re.MULTILINE)
 
 
+@pytest.mark.full
 def test_doctor_explains_an_environment_without_firedrake(tmp_path: Path) -> None:
     # A module that fails like one whose library has gone stands before the real one.
     (tmp_path / "firedrake.py").write_text("raise ImportError('libpetsc.so is gone')\n")

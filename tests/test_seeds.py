@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from popinv.seeds import generator, standard_normal_rows
+from popinv.seeds import generator, generators, standard_normal_rows
 
 
 @given(start=st.integers(0, 50), cut=st.integers(0, 20), count=st.integers(0, 20))
@@ -66,3 +66,12 @@ def test_rows_are_standard_normal():
     assert abs(rows.mean()) < 0.03
     assert abs(rows.var() - 1) < 0.04
     assert abs((rows**4).mean() / rows.var() ** 2 - 3) < 0.14
+
+
+def test_generators_of_a_range_draw_what_each_of_them_draws_alone():
+    """Whatever was drawn from one before, also half of a word."""
+    for index, rng in zip([4, 0, 7], generators(3, "stage", [4, 0, 7]), strict=True):
+        alone = generator(3, "stage", index)
+        for kind in (np.uint32, np.uint64, np.uint32):
+            assert rng.integers(2**32, dtype=kind) == alone.integers(2**32, dtype=kind)
+        np.testing.assert_array_equal(rng.standard_normal(index), alone.standard_normal(index))

@@ -7,13 +7,7 @@ Nothing is imported here before its use, so a job imports only the modules that 
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-
-try:
-    __version__ = version("popinv")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0+unknown"
 
 __all__ = ["Result", "__version__", "design", "fit", "load"]
 
@@ -26,6 +20,15 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        # Reading it takes as long as half of NumPy, and most processes do not ask.
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("popinv")
+        except PackageNotFoundError:  # run from a source tree that was never installed
+            found = "0+unknown"
+        return globals().setdefault(name, found)
     if name in _MODULES:
         return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'popinv' has no attribute '{name}'")

@@ -8,6 +8,7 @@ draws, on how the work is cut into chunks, or on the number of cores. A stage is
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -40,6 +41,20 @@ def generator(seed: int, stage: str, index: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=_key(seed, stage), counter=counter))
 
 
+def generators(seed: int, stage: str, indices: Iterable[int]) -> Iterator[np.random.Generator]:
+    """Yield the generator of each index, as :func:`generator` returns it, at a fifth of its cost.
+
+    It is one object, which stands at the next index's stream once that is asked for.
+    """
+    bits = np.random.Philox(key=_key(seed, stage))
+    rng, state = np.random.Generator(bits), bits.state
+    counter = state["state"]["counter"]
+    for index in indices:
+        counter[3] = index
+        bits.state = state
+        yield rng
+
+
 def standard_normal_rows(seed: int, stage: str, start: int, count: int, width: int) -> np.ndarray:
     """Return standard normal rows start, ..., start + count - 1 of an endless table.
 
@@ -50,6 +65,6 @@ def standard_normal_rows(seed: int, stage: str, start: int, count: int, width: i
     numpy.ndarray of shape (count, width)
     """
     rows = np.empty((count, width))
-    for i in range(count):
-        rows[i] = generator(seed, stage, start + i).standard_normal(width)
+    for row, rng in zip(rows, generators(seed, stage, range(start, start + count)), strict=True):
+        rng.standard_normal(out=row)
     return rows

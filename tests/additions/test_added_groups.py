@@ -71,6 +71,7 @@ def read(counts: dict[range, int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["site", "sample", "y"])
 
 
+@pytest.mark.full
 def test_members_with_fewer_readings_join():
     early, late = range(12), range(12, 18)
     law = {

@@ -128,6 +128,7 @@ def test_the_distance_is_not_an_answer_for_one_system():
         assert row["standard_error"] == pytest.approx(error, rel=0.05)
 
 
+@pytest.mark.full
 def test_figures_and_a_saved_fit_of_one_system(answer, tmp_path):
     result = answer[1]
     assert "individual_fits" in result.plot("individual_fits", "noise_covariance")

@@ -83,6 +83,7 @@ def test_the_checks_say_that_the_simulator_errs_and_what_rests_on_the_prior(resu
     assert "discrepancy 1 " not in shown
 
 
+@pytest.mark.full
 def test_predictions_and_posteriors_contain_the_error(result, data):
     """The posterior mean of a system has a closed form at one law and noise."""
     found = result.population

@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 from study_sections import moments
+from tiers import parameters
 
 import popinv
 from popinv.api.data import given_data
@@ -124,7 +125,8 @@ def test_a_result_through_a_surrogate_has_all_figures_and_is_stored_whole(decays
     np.testing.assert_array_equal(predicted["time"], TIMES)
 
 
-def test_forms_of_the_same_data_give_the_same_answer():
+@parameters("form", ["wide"], full=["array", "xarray"])
+def test_forms_of_the_same_data_give_the_same_answer(form):
     keywords = {"law": boys.LAW, "noise": boys.NOISE, "tests": False, "progress": False}
     table = boys.table().query("Subject > 18").reset_index(drop=True)
     # The table has the boys in the order of their first row; the pivot has sorted them.
@@ -135,17 +137,17 @@ def test_forms_of_the_same_data_give_the_same_answer():
         coords={"boy": wide.index.to_numpy(), "t": wide.columns.to_numpy()},
     )
     long = popinv.fit(table, boys.line, **boys.COLUMNS, **keywords)
-    others = {
-        "wide": popinv.fit(wide, boys.line, **keywords),
-        "array": popinv.fit(wide.to_numpy(), boys.line, times=wide.columns, **keywords),
-        "xarray": popinv.fit(array, boys.line, **keywords),
-    }
-    for name, other in others.items():
-        columns = ["estimate", "standard_error", "lower", "upper"]
-        pd.testing.assert_frame_equal(
-            other.summary()[columns], long.summary()[columns], obj=name, check_exact=True
-        )
-        assert other.metrics["log_likelihood"] == long.metrics["log_likelihood"]
+    given, times = {
+        "wide": (wide, {}),
+        "array": (wide.to_numpy(), {"times": wide.columns}),
+        "xarray": (array, {}),
+    }[form]
+    other = popinv.fit(given, boys.line, **times, **keywords)
+    columns = ["estimate", "standard_error", "lower", "upper"]
+    pd.testing.assert_frame_equal(
+        other.summary()[columns], long.summary()[columns], check_exact=True
+    )
+    assert other.metrics["log_likelihood"] == long.metrics["log_likelihood"]
 
 
 def test_a_function_of_design_and_covariates(quick):
@@ -203,6 +205,7 @@ def test_a_forward_model_of_the_package(quick):
     assert row["standard_error"] / row["estimate"] < 0.1
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_numbers_and_another_others(quick):
     def fitted(seed: int) -> popinv.Result:
         return popinv.fit(
@@ -256,6 +259,7 @@ def test_wrong_derivatives_are_told_of():
         popinv.fit(data, cut, law=law, progress=False)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("own", "tests"), [("tensors", True), ("arrays", False)])
 def test_the_bar_has_as_many_steps_as_are_told(own, tests, quick):
     def solve(z):

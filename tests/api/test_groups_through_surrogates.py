@@ -44,6 +44,7 @@ def test_few_fresh_solves_are_refused_with_the_number_that_suffices():
         fitted(table(6, seed=1), **few, assessment={"surrogate_check": 12})
 
 
+@pytest.mark.full
 def test_a_function_of_torch_needs_no_surrogate():
     def differentiable(z, design, times):
         return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)

@@ -158,6 +158,7 @@ RESTRICTED = {
 }
 
 
+@pytest.mark.full
 @parameters("name", ["Machines"], full=["Pixel"])
 def test_the_restricted_likelihood_is_that_of_nlme(name):
     law, keys, _, _ = CASES[name]
@@ -311,6 +312,7 @@ def test_figures_show_members(oats):
     np.testing.assert_allclose(found.individual[row], lines, rtol=1e-10)
 
 
+@pytest.mark.full
 def test_a_row_for_each_member_is_fitted_like_a_row_for_each_observation():
     def signal(z: torch.Tensor, design: torch.Tensor, times: Any) -> torch.Tensor:
         return z[:, :1] + z[:, 1:2] * design * torch.as_tensor(times)

@@ -213,6 +213,7 @@ def test_weak_priors_move_little():
     assert len(weak.answer.prior) == 3
 
 
+@pytest.mark.full
 def test_a_prior_of_an_unrestricted_covariance():
     signal = np.array([1.0, 2.0, -1.0])
     rng = np.random.default_rng(1)

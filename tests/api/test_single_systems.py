@@ -68,6 +68,7 @@ def test_figures_show_the_fits_of_single_systems(boys_result):
     assert not shown[0] & shown[1]
 
 
+@pytest.mark.full
 def test_a_figure_shows_them(boys_result):
     figures = boys_result.plot.posterior(law_and_noise="fixed", effective=20, chains=2)
     assert list(figures) == ["posterior"]

@@ -147,6 +147,7 @@ def test_a_simulator_that_is_not_random_needs_no_key():
     assert "gave the same answer again in 3 systems: draw the random numbers" in told
 
 
+@pytest.mark.full
 def test_random_numbers_without_seeds_cannot_be_repeated():
     unseeded = RANDOM.replace(", seeds", "").replace(
         "np.array([np.random.default_rng(each).standard_normal(3) for each in seeds])",

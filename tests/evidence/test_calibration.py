@@ -64,6 +64,7 @@ def test_errors_are_compared_with_the_bound():
     np.testing.assert_allclose(calibrated["efficiency"], 2.0)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("width", "fine"), [(1.0, True), (0.3, False)])
 def test_ranks_tell_intervals_that_are_too_short(width, fine):
     normal = np.random.default_rng(0).standard_normal(60)

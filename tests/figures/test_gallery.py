@@ -143,6 +143,7 @@ def panels(figure: Figure) -> list[list]:
     return [axes[k : k + COUNT] for k in range(0, len(axes), COUNT)]
 
 
+@pytest.mark.full
 @tiers.parameters("kind", *tiers.thinned(KINDS, 3))
 def test_every_system_has_a_column_and_nothing_is_left_outside(kind):
     figure = picture(kind)

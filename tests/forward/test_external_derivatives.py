@@ -265,6 +265,7 @@ def test_a_derivative_without_end_is_stopped(name: str, kind: str) -> None:
     np.testing.assert_array_equal(np.isnan(y[:, 0]), [False, True, False])
 
 
+@pytest.mark.full
 @parameters("name", ["pair"], full=["asked"])
 def test_rows_do_not_depend_on_how_they_are_called(name: str) -> None:
     whole, parts = function(name), function(name, rows_per_call=2, parallel=2)

@@ -192,6 +192,7 @@ def test_conditions_of_full_sight_and_scale_one_change_nothing() -> None:
     np.testing.assert_array_equal(same.state.path, plain.state.path)
 
 
+@pytest.mark.full
 def test_law_and_noise_are_recovered_with_a_fifth_missing() -> None:
     problem, alpha, gamma = irregular_problem(2000, 3, missing=0.2)
     start = begin(alpha + 0.2, gamma + 0.2, LONGER)
@@ -206,6 +207,7 @@ def test_law_and_noise_are_recovered_with_a_fifth_missing() -> None:
     assert ignored.gamma[1] < gamma[1] - 0.5
 
 
+@pytest.mark.full
 def test_noise_is_recovered_with_known_scales_and_biased_without() -> None:
     problem, alpha, gamma = irregular_problem(2000, 3, scales=True)
     start = begin(alpha + 0.2, gamma + 0.2, LONGER)

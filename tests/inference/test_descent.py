@@ -139,6 +139,7 @@ def test_without_signal_the_noise_is_found_from_far_away(factor, optimiser):
     np.testing.assert_array_equal(descent.alpha, np.zeros(2))
 
 
+@pytest.mark.full
 def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing_neither():
     # The distance of two samples of one law is not zero but a floor f: the cut then stops at
     # sigma = s (1 - f'), the full gradient at s (1 + f'), and half the model's own floor mends it.
@@ -195,6 +196,7 @@ def test_started_at_the_truth_it_stays_within_the_sampling_error():
     np.testing.assert_allclose(descent.gamma, gamma, atol=0.15)
 
 
+@pytest.mark.full
 def test_starts_a_factor_five_away_in_the_noise_end_at_the_same_point():
     problem, alpha, gamma = curve_problem(count=500)
     settings = DescentSettings(iterations=200, model_samples=1000, directions=64)

@@ -98,6 +98,7 @@ def test_a_descent_does_not_depend_on_the_device(elsewhere, fitted, settings, ch
     np.testing.assert_array_equal(moved, there.free)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("devices", [(0, 1), (1, 0)])
 def test_an_interrupted_descent_goes_on_on_another_device(elsewhere, fitted, devices):
     problems = pair(elsewhere, fitted)

@@ -185,6 +185,7 @@ def decays(z: torch.Tensor) -> torch.Tensor:
     return torch.exp(-z * torch.tensor([0.5, 1.0, 2.0, 3.0], dtype=torch.float64))
 
 
+@pytest.mark.full
 def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
     """The chains' density is a normal one, and each integral has 16 draws."""
     rng = np.random.default_rng(5)

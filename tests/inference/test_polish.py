@@ -175,6 +175,7 @@ def test_without_derivatives_the_pseudo_likelihood_alone_goes_through_the_model(
     assert answers.through == {"pseudo_likelihood": "solver", "likelihood": "surrogate"}
 
 
+@pytest.mark.full
 def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
     problem, start, fresh = given()
     whole = polished(problem, start, fresh, Curve())

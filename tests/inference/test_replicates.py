@@ -93,6 +93,7 @@ def test_both_likelihoods_are_at_the_maximum_of_the_closed_form() -> None:
         assert np.all(np.abs(estimate.p - best) < 0.03 * estimate.standard_errors)
 
 
+@pytest.mark.full
 def test_the_distance_finds_the_law_and_the_noise() -> None:
     truth = np.array([TRUTH["mean"], np.log(TRUTH["between"]), np.log(TRUTH["within"])])
     settings = DescentSettings(iterations=150, restarts=1)

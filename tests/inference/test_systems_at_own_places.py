@@ -133,6 +133,7 @@ def test_likelihood_and_scores_are_those_of_the_union(name, replicates):
     np.testing.assert_allclose(one.scores, other.scores, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.full
 @parameters("name, replicates", *thinned(CASES, 3))
 def test_pseudo_likelihood_and_scores_are_those_of_the_union(name, replicates):
     union = union_of(name, replicates)
@@ -264,6 +265,7 @@ class Learned:
         return np.repeat((self.predict(z) + np.arange(ENTRIES))[None], len(normal), axis=0)
 
 
+@pytest.mark.full
 @parameters(
     "name, replicates", [("growing series", 1)], full=[("isotropic", 1), ("below limits", 2)]
 )

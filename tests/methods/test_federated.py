@@ -67,6 +67,7 @@ def test_sites_with_one_law_find_the_pooled_answer(estimator, secure):
     np.testing.assert_allclose(found.standard_error, pooled.standard_error, rtol=0.03)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("estimator", ["pseudo_likelihood", "likelihood"])
 def test_sites_add_a_prior_once(estimator):
     density = normal(float(TRUTH[0]) + 1.0, 0.05, REAL.ends)

@@ -139,6 +139,7 @@ def test_the_pseudo_likelihood_forgets_too(fitted):
     assert found.arrived
 
 
+@pytest.mark.full
 def test_the_distance_descends_without_the_system(fitted):
     problem = replace(fitted[0], stage="descent")
     settings = DescentSettings(iterations=60, model_samples=300, directions=16)

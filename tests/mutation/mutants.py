@@ -44,6 +44,8 @@ _AXES = {"axis", "dim"}
 # What a user reads, and defaults, of which no value is wrong.
 _LEFT_ALONE = {"default", "description", "desc", "examples", "title"}
 _FACTOR = 1.15
+MARKS = "popinv_marks"
+"""The module in whose set ``called`` marked functions note their names."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,27 @@ def mutants(source: str) -> list[Mutant]:
             before = source[start:end]
             found.append(Mutant(node.lineno, start, end, before, after, function, compiled))
     return found
+
+
+def marked(module: str, source: str) -> str:
+    """Return a module in which each function that Numba leaves alone notes that it is called."""
+    tree = ast.parse(source)
+
+    def mark(node: ast.AST, within: str, compiled: bool) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.FunctionDef):
+                own = compiled or any("jit" in ast.unparse(d) for d in child.decorator_list)
+                mark(child, f"{within}{child.name}.<locals>.", own)
+                if not own:
+                    call = f"__import__({MARKS!r}).called.add({f'{module}:{within}{child.name}'!r})"
+                    after = int(ast.get_docstring(child) is not None)
+                    child.body[after:after] = ast.parse(call).body
+            else:
+                own = f"{within}{child.name}." if isinstance(child, ast.ClassDef) else within
+                mark(child, own, compiled)
+
+    mark(tree, "", False)
+    return ast.unparse(tree)
 
 
 def _nodes(node: ast.AST, function: str, compiled: bool, within: str = "") -> Iterator[tuple]:

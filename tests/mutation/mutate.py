@@ -3,15 +3,16 @@
     python tests/mutation/mutate.py [--number 200] [--seed 1] [--part transport] [--module ...] ...
 
 Mutants are drawn at random from all parts together. Each is met by the tests of the default tier
-that call the changed function, the quickest first; ``tests/record.json`` says which files these are
-among, and what each of their tests calls is recorded first. A test that calls it through a
-subprocess is not among them. With ``--full`` the mutants that were not noticed are then met by the
-tests of the full tier in these files. The report gives the share that was noticed, with its 95 %
-interval by Clopper and Pearson, without the mutants that compute the same by ``equivalent.json``.
+that call the changed function, the quickest first. Which these are is found out by one run of the
+tests over a copy whose modules note what is called in them; ``tests/record.json`` says which files
+it needs. A test that calls the function through a subprocess is not among them. With ``--full`` the
+mutants that were not noticed are then met by the tests of the full tier, those of the files first
+in which a test of the default tier calls the function. The report gives the share that was noticed,
+with its 95 % interval by Clopper and Pearson, without the mutants that compute the same by
+``equivalent.json``.
 
 What was done is kept in ``build/mutation``, and a further call goes on from there. The last line of
-``mutants.jsonl`` for a mutant counts. The calls of a test file are recorded anew if it has changed;
-after a change of the package that moves calls, delete ``build/mutation/calls``.
+``mutants.jsonl`` for a mutant counts. The calls are recorded anew if a test or a module changes.
 
 mutmut leaves out decorated functions, and so all that Numba compiles. cosmic-ray starts Python,
 torch and Numba anew for each mutant, has one command for all tests and does not draw samples. Here
@@ -38,12 +39,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from mutants import Mutant, mutants
+from mutants import MARKS, Mutant, marked, mutants
 from scipy.stats import binomtest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -62,7 +64,8 @@ PARTS = (
 )
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
 # A mutant that its tests have not noticed after so many seconds of tests is a survivor.
-LONGEST, LONGEST_FULL = 120.0, 1800.0
+LONGEST, LONGEST_FULL = 120.0, 600.0
+PROCESSES = os.cpu_count() or 1
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider"]
 # The exit status of a fork in which pytest did not even begin.
 _FAILED = 70
@@ -92,6 +95,22 @@ def in_fork(work: Callable[[], int], seconds: float, log: Path) -> int | None:
     return None
 
 
+def at_once(work: Callable[[int], int]) -> list[int]:
+    """Return what ``work`` answers in as many processes, each of which is told its number."""
+    children = []
+    for share in range(PROCESSES):
+        child = os.fork()
+        if child == 0:
+            status = 0
+            try:
+                status = int(work(share))
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        children.append(child)
+    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+
+
 def read(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
@@ -112,7 +131,10 @@ class Copy:
         self.log = folder / "log.txt"
 
     def run(self, arguments: list[str], seconds: float, record: Path | None = None) -> int | None:
-        """Return pytest's exit status, and add what each test calls to ``record``."""
+        """Return pytest's exit status, and add what each test calls to ``record``.
+
+        A result that tests share is that of this copy.
+        """
 
         def work() -> int:
             sys.dont_write_bytecode = True
@@ -121,59 +143,82 @@ class Copy:
             sys.path.insert(0, str(self.package.parent))
             os.environ |= {"PYTHONPATH": str(self.package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
             os.environ["POPINV_CACHE"] = str(self.folder / "cache")
-            # A result that tests share is that of the changed code.
             shutil.rmtree(self.folder / "cache/tests", ignore_errors=True)
             import popinv
 
             assert Path(popinv.__file__).is_relative_to(self.package), popinv.__file__
-            reach = Reach() if record else None
-            status = pytest.main([*OPTIONS, *arguments], plugins=[reach] if reach else [])
-            if reach:
-                add(record, lines(reach, self.package))
+            marks = Marks() if record else None
+            status = pytest.main([*OPTIONS, *arguments], plugins=[marks] if marks else [])
+            if marks:
+                add(record, marks.lines())
             return int(status)
 
         return in_fork(work, seconds, self.log)
 
 
-def lines(reach: Reach, package: Path) -> list[dict]:
-    """Return a record for each test: seconds, and the functions of the package that it calls."""
-    return [
-        {
-            "test": test,
-            "seconds": round(reach.seconds[test], 3),
-            "calls": sorted(
-                f"{Path(code.co_filename).relative_to(package)}:{code.co_qualname}"
-                for code in codes
-                if Path(code.co_filename).is_relative_to(package)
-            ),
-        }
-        for test, codes in reach.calls.items()
-    ]
+class Marks(Reach):
+    """A plugin that notes which marked functions each test calls."""
+
+    @contextmanager
+    def _noted(self, codes: set[str]) -> Iterator[None]:
+        marks = importlib.import_module(MARKS)
+        outer, marks.called = marks.called, codes
+        try:
+            yield
+        finally:
+            marks.called = outer
+
+    def lines(self) -> list[dict]:
+        """Return a record for each test: seconds, and the functions that it calls."""
+        seconds = {test: round(own, 3) for test, own in self.seconds.items()}
+        return [
+            {"test": test, "seconds": seconds[test], "calls": sorted(names)}
+            for test, names in self.calls.items()
+        ]
+
+
+def watched(modules: set[str]) -> set[str]:
+    """Return some modules and the neighbours of those that Numba compiles."""
+    files = {PACKAGE / module for module in modules}
+    for file in [file for file in files if "@njit" in file.read_text()]:
+        files |= set(file.parent.glob("*.py"))
+    return {str(file.relative_to(PACKAGE)) for file in files}
 
 
 def files_that_enter(modules: set[str]) -> list[str]:
-    """Return the files of tests that enter some modules, or neighbours of compiled functions."""
-    wanted = {f"popinv/{module}" for module in modules}
-    for module in modules:
-        if "@njit" in (PACKAGE / module).read_text():
-            neighbours = (PACKAGE / module).parent.glob("*.py")
-            wanted |= {f"popinv/{file.relative_to(PACKAGE)}" for file in neighbours}
+    """Return the files of tests that enter some modules."""
+    wanted = {f"popinv/{module}" for module in watched(modules)}
     return [name for name, each in reach_of_files().items() if wanted & set(each["enters"])]
 
 
-def calls(copy: Copy, files: list[str]) -> list[dict]:
-    """Return the record of the tests of some files, after running those that are not in it."""
-    record = []
-    for file in (ROOT / name for name in files):
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()[:12]
-        kept = RESULTS / f"calls/{file.stem}-{digest}.jsonl"
-        if not kept.exists():
-            options = [str(file), "-m", "not full", "--maxfail=1000"]
-            status = copy.run(options, 1800, record=kept)
-            print(f"recorded {file.name}: " + {0: "passed"}.get(status, f"status {status}"))
-            kept.touch()
-        record += read(kept)
-    return sorted(record, key=lambda test: test["seconds"])
+def calls(modules: set[str]) -> list[dict]:
+    """Return what each test calls of some modules, by a run of the tests that enter them."""
+    files = [name for name in files_that_enter(modules) if (ROOT / name).exists()]
+    digest = hashlib.sha256()
+    for file in [*(PACKAGE / module for module in sorted(modules)), *(ROOT / f for f in files)]:
+        digest.update(file.read_bytes())
+    kept = RESULTS / f"calls-{digest.hexdigest()[:12]}.jsonl"
+    if not kept.exists():
+        found = kept.with_suffix(".part")
+        found.unlink(missing_ok=True)
+
+        def run(share: int) -> int:
+            with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+                copy = Copy(Path(folder))
+                (copy.package.parent / f"{MARKS}.py").write_text("called = set()\n")
+                for module in watched(modules):
+                    source = (PACKAGE / module).read_text()
+                    (copy.package / module).write_text(marked(module, source))
+                options = [*files[share::PROCESSES], "-m", "not full", "--maxfail=1000"]
+                status = copy.run(options, 7200, record=found)
+                print(f"recorded {len(options) - 3} files, status {status}", flush=True)
+                print(copy.log.read_text()[-300:])
+            return status in (0, 1)
+
+        if not all(at_once(run)):
+            raise SystemExit("the tests could not be run")
+        found.rename(kept)
+    return sorted(read(kept), key=lambda test: test["seconds"])
 
 
 def chosen_tests(module: str, mutant: Mutant, record: list[dict]) -> list[str]:
@@ -238,11 +283,13 @@ def met_by_default(copy: Copy, module: str, mutant: Mutant, record: list[dict]) 
     return {"outcome": outcome, "tests": len(tests), "seconds": round(time.monotonic() - begun, 1)}
 
 
-def met_by_full(copy: Copy, module: str, mutant: Mutant) -> dict:
+def met_by_full(copy: Copy, module: str, mutant: Mutant, record: list[dict]) -> dict:
     """Return what the tests that belong to the full tier alone make of a mutant."""
-    # Those of the module's own part first.
+    near = {test.partition("::")[0] for test in chosen_tests(module, mutant, record)}
+    # Then those of the module's own part.
     part = f"tests/{module.partition('/')[0]}/"
-    files = sorted(files_that_enter({module}), key=lambda name: not name.startswith(part))
+    files = files_that_enter({module})
+    files.sort(key=lambda name: (name not in near, not name.startswith(part)))
     arguments = [*(str(ROOT / name) for name in files), "-m", "full"]
     outcome = meet(copy, module, mutant, arguments, LONGEST_FULL) if files else "unreached"
     # Tests that take too long do not say that anything is wrong.
@@ -326,36 +373,42 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="meet the survivors by the full tier")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
-    (RESULTS / "calls").mkdir(parents=True, exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     for library in LIBRARIES:
         importlib.import_module(library)
     kept = RESULTS / "mutants.jsonl"
-    records = {record["mutant"]: record for record in read(kept)}
-    done = 0
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        copy = Copy(Path(folder))
-        parts = arguments.part or list(PARTS)
-        chosen = sample(parts, arguments.module, arguments.number, arguments.seed)
-        record = calls(copy, files_that_enter({module for _, module, _ in chosen}))
-        for part, module, mutant in chosen:
-            if time.monotonic() > end:
-                break
-            name = key(module, mutant)
-            known = records.get(name)
-            if known is None or (is_missed(known) and arguments.survivors):
-                place = places(module)[mutant.start, mutant.after]
-                what = {"mutant": name, "part": part, "function": mutant.function, "place": place}
-                what |= {"before": mutant.before, "after": mutant.after}
-                records[name] = known = what | met_by_default(copy, module, mutant, record)
-                add(kept, [known])
-                done += 1
-                print(f"{known['outcome']:9} {name}", flush=True)
-            if arguments.full and is_missed(known) and "full" not in known:
-                records[name] = known = known | met_by_full(copy, module, mutant)
-                add(kept, [known])
-                print(f"{known['full']:9} {name} by the full tier", flush=True)
+    chosen = sample(
+        arguments.part or list(PARTS), arguments.module, arguments.number, arguments.seed
+    )
+    record = calls({module for _, module, _ in chosen})
+
+    def work(share: int) -> int:
+        """Meet every so many of the mutants."""
+        records = {each["mutant"]: each for each in read(kept)}
+        with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+            copy = Copy(Path(folder))
+            for part, module, mutant in chosen[share::PROCESSES]:
+                if time.monotonic() > end:
+                    break
+                name = key(module, mutant)
+                known = records.get(name)
+                if known is None or (is_missed(known) and arguments.survivors):
+                    place = places(module)[mutant.start, mutant.after]
+                    what = {"mutant": name, "part": part, "function": mutant.function}
+                    what |= {"place": place, "before": mutant.before, "after": mutant.after}
+                    known = what | met_by_default(copy, module, mutant, record)
+                    add(kept, [known])
+                    print(f"{known['outcome']:9} {name}", flush=True)
+                if arguments.full and is_missed(known) and "full" not in known:
+                    known |= met_by_full(copy, module, mutant, record)
+                    add(kept, [known])
+                    print(f"{known['full']:9} {name} by the full tier", flush=True)
+        return 0
+
+    at_once(work)
+    records = {each["mutant"]: each for each in read(kept)}
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(f"{done} mutants now, in {used.ru_utime + used.ru_stime:.0f} s of processor time")
+    print(f"{used.ru_utime + used.ru_stime:.0f} s of processor time")
     drawn = {key(module, mutant) for _, module, mutant in chosen}
     report({name: record for name, record in records.items() if name in drawn})
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import sys
+from types import ModuleType
 
 import pytest
-from mutants import mutants
+from mutants import MARKS, marked, mutants
 
 SOURCE = '''"""A module: 1 + 1."""
 
@@ -90,3 +92,22 @@ def test_a_mutant_knows_the_function_that_it_is_in():
         (10, "A.g.<locals>.h", False),
         (11, "A.g", False),
     ]
+
+
+def test_marked_functions_note_that_they_are_called(monkeypatch):
+    marks = ModuleType(MARKS)
+    marks.called = set()
+    monkeypatch.setitem(sys.modules, MARKS, marks)
+    source = (
+        '"""A module."""\n\nfrom __future__ import annotations\n\n\n'
+        'def f(x):\n    """Return a function."""\n    def h(y):\n'
+        "        return x - y\n    return h\n\n\n"
+        "class A:\n    @property\n    def g(self):\n        return 1\n\n\n"
+        "def njit(function):\n    return function\n\n\n@njit\ndef compiled():\n    return 2\n"
+    )
+    made = {}
+    exec(marked("a.py", source), made)
+    assert marks.called == {"a.py:njit"}
+    assert made["f"].__doc__ == "Return a function."
+    assert (made["f"](3)(1), made["A"]().g, made["compiled"]()) == (2, 1, 2)
+    assert marks.called == {f"a.py:{name}" for name in ("njit", "f", "f.<locals>.h", "A.g")}

@@ -337,6 +337,7 @@ def test_trainings_repeat_to_the_last_digit(numbers_and_accuracies, images):
     assert all(math.isfinite(value) for value in again)
 
 
+@pytest.mark.full
 def test_a_separable_set_is_learnt_digitally_and_by_tiki_taka():
     pictures = np.zeros((60, 28, 28), dtype=np.uint8)
     labels = np.arange(60, dtype=np.uint8) % 2

@@ -71,6 +71,7 @@ def few_measured():
         yield check.measure(*[few_digits(384, 0.3)] * 2, check.CertifiedSize(5, 6, 3, 3, (32,)))
 
 
+@pytest.mark.full
 def test_the_table_says_what_was_measured(few_measured, tmp_path):
     numbers = check.metrics(few_measured)
     # Small batches have five trials, and one batch six.
@@ -99,6 +100,7 @@ def test_the_table_says_what_was_measured(few_measured, tmp_path):
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_rivals_are_as_good_as_their_steps_allow(few_measured):
     accuracy = few_measured["rival_accuracy"].mean("trial")
     # One step needs a noise that leaves little of what was learnt.

@@ -222,6 +222,7 @@ METHODS: dict[str, tuple[Parts, int]] = {
 
 
 # Parts and their numbers; and a training that goes on, as in most of the others.
+@pytest.mark.full
 @parameters("method", list(METHODS)[:1], full=list(METHODS)[1:])
 def test_a_killed_test_problem_goes_on_to_the_same_numbers(method, tmp_path, monkeypatch) -> None:
     parts, stores = METHODS[method]

@@ -267,6 +267,7 @@ def test_all_parts_of_the_test_problem_end_in_metrics_claims_and_figures(result,
     assert all("; 100 clients" in claim and "Brown" not in claim for claim in missing)
 
 
+@pytest.mark.full
 def test_a_problem_without_a_division_has_no_numbers_for_it(result):
     last = result["last_accuracy"]
     assert last.sel(problem="digits").notnull().all(["rule", "seed"]).sum() == 1
@@ -294,6 +295,7 @@ def changed(result: xr.Dataset, pooled: float = 0.9, **by_rule: float) -> xr.Dat
 KEY = "FedHL is more accurate than {} (MiniLM, Brown's categories; 10 clients)"
 
 
+@pytest.mark.full
 def test_a_lead_is_over_each_rival(result):
     equal = {"hetlora": 0.6, "flora": 0.63, "flexlora": 0.59}
     told = statuses(changed(result, **equal, fedhl=0.62))
@@ -302,6 +304,7 @@ def test_a_lead_is_over_each_rival(result):
     assert told[KEY.format("FLoRA")] == "does not hold"
 
 
+@pytest.mark.full
 def test_rows_of_a_problem_count_only_if_its_pooled_model_learns(result):
     equal = {"hetlora": 0.6, "flora": 0.63, "flexlora": 0.59, "fedhl": 0.62}
     gate = "the problem counts: one client with all data and full rank is more accurate than"
@@ -314,6 +317,7 @@ def test_rows_of_a_problem_count_only_if_its_pooled_model_learns(result):
         assert gates == {"holds" if learns else "does not hold"}
 
 
+@pytest.mark.full
 def test_the_weights_are_told_apart_from_the_base(result):
     given = changed(result, equal=0.6, flexlora=0.5, fedhl=0.55, fedhl_q1=0.61)
     told = {claim.split(":")[0]: s for claim, s in statuses(given).items() if "Brown" in claim}
@@ -322,6 +326,7 @@ def test_the_weights_are_told_apart_from_the_base(result):
     assert told["weights with q = 1 add to the base"] == "holds"
 
 
+@pytest.mark.full
 def test_each_rule_gets_the_rate_that_is_best_for_the_pilot(result, given):
     tried = result["pilot_accuracy"].sel(problem="brown", clients=10, rule="flora")
     best = float(tried["learning_rate"][int(np.argmax(tried.values))])

@@ -112,6 +112,7 @@ def result(corpus, pretrained, small_encoder):
     return problem.run(TINY, corpus, pretrained, (Path(), Path(), Path()), 1)
 
 
+@pytest.mark.full
 def test_every_part_becomes_numbers_and_claims(result):
     numbers = problem.metrics(result)
     assert numbers["draws"] == 5
@@ -152,6 +153,7 @@ def told(result, **losses):
     }
 
 
+@pytest.mark.full
 def test_a_lead_is_told_only_of_a_model_that_is_better_than_pairs(result):
     losses = {
         "random": 2.0, "representations": 2.0, "landmarks_last_state": 1.0, "landmarks_dealt": 2.5,
@@ -172,6 +174,7 @@ def test_a_lead_is_told_only_of_a_model_that_is_better_than_pairs(result):
     assert told(result, bigram=3.0, **losses)[words].status == "not comparable"
 
 
+@pytest.mark.full
 def test_the_whole_pool_must_teach_more_than_one_class(result):
     changed = result.copy(deep=True)
     for name, value in (("full", 0.5), ("largest_class", 0.4), ("random", 0.2)):
@@ -225,6 +228,7 @@ def test_passages_are_whole_sentences_between_marks():
     assert pretraining.passages([np.arange(9)], 5).shape == (0, 7)
 
 
+@pytest.mark.full
 def test_a_model_learns_what_follows_and_a_killed_training_continues(tmp_path, monkeypatch):
     # After token k of a ring comes k + 1.
     ring = pretraining.PretrainingCorpus(

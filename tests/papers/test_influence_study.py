@@ -91,6 +91,7 @@ def solved():
     return solves, first_surrogate(solves)
 
 
+@pytest.mark.full
 def test_influence_prefers_solves_near_the_population(solved):
     solves, surrogate = solved
     bench = Bench(Solves.of(solves, 12), surrogate, SETTINGS, ASKED)

@@ -255,6 +255,7 @@ def test_every_run_has_its_place():
     assert {run.kind for run in runs(SIZES["paper"])} == set(KINDS)
 
 
+@pytest.mark.full
 def test_the_problem_learns_and_reports(trained):
     numbers = ensemble_problem.metrics(trained)
     for method in ensemble_runs.METHODS:
@@ -290,6 +291,7 @@ def test_the_problem_learns_and_reports(trained):
     assert len(drawn(draw_examples(trained)).axes) == 6
 
 
+@pytest.mark.full
 def test_without_a_training_split_the_control_is_the_same_run_on_other_pairs(trained):
     some = {run: one for run, one in trained.items() if run.recipe != "authors"}
     assert not any(run.recipe == "authors" for run in runs(replace(SIZE, split_kinds=())))
@@ -328,6 +330,7 @@ def test_pairs_of_a_search_are_scored_that_were_not_trained_on():
     np.testing.assert_array_equal(np.concatenate([training.first, scored.first]), together.first)
 
 
+@pytest.mark.full
 def test_a_killed_training_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(ensemble_training, "NETWORKS", 2)
     small = replace(SIZE, trained=60, authors_trained=512, authors_epochs=1)

@@ -207,6 +207,7 @@ def test_a_method_page_has_its_claims(open_page, pages):
     assert opened.page.inner_text("h1") == "Several objectives"
 
 
+@pytest.mark.full
 def test_a_keyboard_reaches_and_works_everything(open_page, pages):
     opened = open_page(pages["short"], 1440, "light")
     page = opened.page

@@ -157,6 +157,7 @@ def test_a_network_trained_on_a_gpu_is_that_of_the_processor(elsewhere, kind):
     elsewhere.agree(ours.predict(z), theirs.predict(z), 1e-3)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS)
 @parameters("devices", [("cpu", "cuda")], full=[("cuda", "cpu")])
 def test_an_interrupted_training_goes_on_on_another_device(elsewhere, kind, devices):

@@ -112,6 +112,7 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
+@pytest.mark.full
 def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_room(solved, workflow):
     results = workflow.folder / "results"
     with in_memory(results, "size=24k"):

@@ -353,6 +353,7 @@ def test_code_counts_and_comments_do_not(tmp_path):
         assert printed("another_cache") == changed
 
 
+@pytest.mark.full
 def test_what_is_kept_belongs_to_the_rules_by_which_it_was_read(tmp_path):
     package = copied(tmp_path)
     with printing(tmp_path) as printed:

@@ -19,6 +19,7 @@ def test_a_finished_study_has_pictures_of_systems_and_noise(finished, tiny):
         assert (finished.folder / file).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.full
 def test_a_finished_study_has_its_gallery(finished, tiny):
     finished.configure(tiny)
     finished.printed("gallery")

@@ -71,6 +71,7 @@ def test_failures_are_recorded_and_a_changed_simulator_repeats_the_solves(workfl
     assert "proposing" not in printed
 
 
+@pytest.mark.full
 def test_wrong_derivatives_stop_the_run_at_the_first_solves(workflow: Workflow):
     forward = {**STUDY["forward"], "derivatives": "jacobian"}
     together = {**STUDY["active_learning"], "chunk_size": 60}

@@ -28,6 +28,7 @@ def test_the_report_is_written_from_a_finished_study(finished, tiny):
         assert f"<code>{store}</code>" in page
 
 
+@pytest.mark.full
 def test_a_report_stays_and_that_of_snakemake_is_still_to_be_had(finished, tiny):
     finished.configure(tiny)
     again = finished.run("--dry-run", "report").stdout

@@ -98,6 +98,7 @@ MOTION = {
 STUDY = load({"studies": {"motion": MOTION}}).studies["motion"]
 
 
+@pytest.mark.full
 @parameters("rule, uses", [("deconvolve", ("law", "noise"))], full=[("solve_chunk", ("solver",))])
 def test_a_fingerprint_holds_every_module_that_is_loaded(rule, uses):
     selected = (*modules_of(rule), *kind_modules(STUDY, *uses))

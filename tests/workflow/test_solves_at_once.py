@@ -141,6 +141,7 @@ def test_a_job_that_is_another_and_has_other_settings_is_not_overlooked(at_once)
     assert "observe_population" in planned(workflow, OBSERVED)
 
 
+@pytest.mark.full
 @pytest.mark.firedrake
 @parameters("target, parts", [(FIRST, set())], full=[(ESTIMATED, LEARNING)])
 def test_what_is_made_in_parts_is_not_what_was_made_at_once(
@@ -165,6 +166,7 @@ def test_rounds_of_long_training_are_made_in_parts(tmp_path):
     assert not AT_ONCE & rules
 
 
+@pytest.mark.full
 def test_rounds_of_the_evidence_are_made_in_parts(tmp_path):
     workflow = Workflow(tmp_path)
     evidence = {"system_counts": [30, 60, 90], "repeats": 2, "design_counts": [20, 40]}

@@ -214,6 +214,7 @@ def test_chunks_without_records_are_not_adopted(moved, other):
 
 
 # What comes out the same needs no new figures.
+@pytest.mark.full
 @parameters(
     "path, made",
     [("oracles/noise_known", ["population", "oracles/noise_known"])],

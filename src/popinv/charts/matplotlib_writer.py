@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis as DrawnAxis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure, SubFigure
@@ -26,23 +27,28 @@ def drawn(sheet: Sheet) -> Figure:
         _part(figure, sheet.body)
         if sheet.below:
             figure.supxlabel(sheet.below, fontsize=10)
-    _leave_dollars(figure)
+    for text in _words(figure):
+        # Dollar signs, such as in a unit, are drawn as they are written, not as mathematics.
+        text.set_parse_math(False)
     return figure
 
 
-def _leave_dollars(figure: Figure) -> None:
-    """Let text with dollar signs, such as a unit, be drawn as it is written, not as mathematics.
+def _words(artist: Artist) -> Iterator[Text]:
+    """Yield all text of a figure but the numbers at ticks, which are mathematics.
 
-    The numbers at the ticks are mathematics, but for the names that some axes have in their place.
+    Ticks take long to make, and are not made here where numbers stand at them.
     """
-    ticks: set[Text] = set()
-    for ax in figure.axes:
-        for axis in (ax.xaxis, ax.yaxis):
-            if not isinstance(axis.get_major_formatter(), FixedFormatter):
-                ticks |= {axis.get_offset_text(), *axis.findobj(Text)} - {axis.label}
-    for text in figure.findobj(Text):
-        if text not in ticks:
-            text.set_parse_math(False)
+    if isinstance(artist, Text):
+        yield artist
+    if isinstance(artist, DrawnAxis) and not _has_names(artist):
+        yield artist.label
+        return
+    for child in artist.get_children():
+        yield from _words(child)
+
+
+def _has_names(axis: DrawnAxis) -> bool:
+    return isinstance(axis.get_major_formatter(), FixedFormatter)
 
 
 def _part(figure: Figure | SubFigure, part: Grid | Parts) -> None:

@@ -16,7 +16,7 @@ from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.limits import Limits
 from popinv.sections.systems import systems_left
 from popinv.sections.tables import is_missing, is_number
-from popinv.seeds import generator
+from popinv.seeds import generators
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 def noise_scales(low: float, high: float, seed: int, stage: str, count: int) -> np.ndarray:
     """Return noise scales (count,) between low and high, their logarithms uniform."""
-    shares = [generator(seed, f"{stage}/noise_scale", i).random() for i in range(count)]
+    shares = [rng.random() for rng in generators(seed, f"{stage}/noise_scale", range(count))]
     return low * (high / low) ** np.array(shares)
 
 

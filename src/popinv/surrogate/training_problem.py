@@ -23,7 +23,7 @@ from torch import nn
 from popinv.errors import ConfigError, DataError
 from popinv.late import torch
 from popinv.population.noise.intrinsic import Factor
-from popinv.seeds import generator
+from popinv.seeds import generator, generators
 from popinv.surrogate.components import extended, principal_components
 from popinv.surrogate.device import device_of
 from popinv.surrogate.mean_and_factor import GaussianScore
@@ -68,7 +68,7 @@ def validation_mask(rows: np.ndarray, seed: int, fraction: float) -> np.ndarray:
     -------
     ndarray of bool, shape (n,)
     """
-    draws = [generator(seed, "surrogate/split", int(row)).random() for row in rows]
+    draws = [rng.random() for rng in generators(seed, "surrogate/split", rows.tolist())]
     return np.array(draws) < fraction
 
 

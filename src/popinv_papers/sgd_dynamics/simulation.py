@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from popinv.errors import ConfigError, require_known
-from popinv.seeds import generator
+from popinv.seeds import generators
 from popinv.store.compiled import njit
 
 
@@ -315,8 +315,8 @@ def simulate(
     taken, side = np.empty(paths, dtype=np.int64), np.empty(paths, dtype=np.int64)
     fixed = (float(rate), int(steps), float(within[0]), float(within[1]))
     of_landscape = (landscape.breaks, landscape.coefficients)
-    for i in range(paths):
+    for i, rng in enumerate(generators(seed, stage, range(paths))):
         final[i], taken[i], side[i] = _path(
-            generator(seed, stage, i), float(start), *fixed, *of_landscape, *noise.arguments
+            rng, float(start), *fixed, *of_landscape, *noise.arguments
         )
     return Runs(final, taken, side)

@@ -64,6 +64,7 @@ def restricted_closed_form(problem: Problem, theta: np.ndarray) -> float:
     return at(best) - 0.5 * np.linalg.slogdet(minus / (2 * np.pi))[1]
 
 
+@pytest.mark.full
 def test_value_maximum_and_errors_are_those_of_the_closed_form():
     problem = linear_problem(12, seed=3)
     estimate = fit_marginal_likelihood(problem, TRUTH, restricted=True)
@@ -87,6 +88,7 @@ def test_value_maximum_and_errors_are_those_of_the_closed_form():
     np.testing.assert_allclose(found, information, rtol=0.02, atol=0.02 * information.max())
 
 
+@pytest.mark.full
 def test_a_positive_deviation_is_found_though_the_likelihood_has_it_at_zero():
     """The mean square between systems exceeds the one within them by less than N / (N - 1)."""
     rng = np.random.default_rng(2)

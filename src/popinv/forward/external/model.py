@@ -15,7 +15,7 @@ from popinv.forward.checks import checked_rows, finished
 from popinv.forward.external.evaluation import CallLimit, RunningSimulator, evaluate
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import MayBeRandom
-from popinv.seeds import generator
+from popinv.seeds import generators
 from popinv.workers import alone
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def row_seeds(seed: int, stage: str, first: int, count: int) -> np.ndarray:
         Between 0 and 2**31 - 1; a row has the same seed whatever batch it is in.
     """
     rows = range(first, first + count)
-    return np.array([generator(seed, stage, i).integers(_SEEDS) for i in rows], dtype=np.int64)
+    drawn = [rng.integers(_SEEDS) for rng in generators(seed, stage, rows)]
+    return np.array(drawn, dtype=np.int64)
 
 
 class ExternalModel:

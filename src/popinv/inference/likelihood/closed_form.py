@@ -41,6 +41,8 @@ _LOOKED_AT, _PAIRS = 50, 4
 _ROUNDING, _OF_NOISE = 1e-11, 1e-6
 # Matched draws have exact moments if they are a few times as many as the numbers that vary.
 _DRAWS = 64
+# Largest difference of two informations, as correlations, that is one of their numerical errors.
+_SAME_INFORMATION = 1e-6
 
 
 def is_linear(problem: Problem, p: np.ndarray) -> bool:
@@ -145,4 +147,19 @@ def fit_closed_form(
         return estimate_at(problem, 0, state, likelihood, lambda _: evaluate, 0.0)
     information, curvature = observed_information(problem, likelihood, state.point)
     estimate = estimate_at(problem, 0, state, likelihood, lambda _: evaluate, 0.0, curvature)
-    return with_degrees(estimate, Restriction(problem, likelihood, information), state.point)
+    restriction = Restriction(problem, likelihood, information)
+    if _linear_in_means(restriction, evaluate(state.point.p, {}).information):
+        restriction = replace(restriction, expected=evaluate)
+    return with_degrees(estimate, restriction, state.point)
+
+
+def _linear_in_means(restriction: Restriction, expected: np.ndarray) -> bool:
+    """Return whether the observed information of the law's means is the expected one.
+
+    It is where the observations are linear in the means too. In a curve of which only an amplitude
+    varies, other parameters have means as well.
+    """
+    means = np.ix_(restriction.means, restriction.means)
+    sizes = np.sqrt(np.diag(expected))[restriction.means]
+    apart = (restriction.information - expected)[means] / np.outer(sizes, sizes)
+    return bool(np.all(np.abs(apart) < _SAME_INFORMATION))

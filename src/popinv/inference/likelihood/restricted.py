@@ -81,11 +81,15 @@ class Restriction:
         The likelihood of all systems near p.
     information : ndarray of shape (n_p, n_p)
         Approximate information, which gives the steps of differences.
+    expected : callable, optional
+        Evaluates points with the expected information, if this is J among the entries of beta: one
+        evaluation then takes the place of 2 q.
     """
 
     problem: Problem
     likelihood: Likelihood
     information: np.ndarray
+    expected: Evaluate | None = None
 
     @property
     def means(self) -> np.ndarray:
@@ -143,6 +147,8 @@ class Restriction:
             If the likelihood is not concave in beta there.
         """
         means = self.means
+        if self.expected is not None:
+            return self.expected(p, memory).information[np.ix_(means, means)]
         errors = np.sqrt(np.diag(restricted_inverse(self.information, self.problem.free)))[means]
         steps = _STEP * np.where(errors > 0, errors, self.problem.scale[means])
         up, down = self._changes(p, memory, np.diag(steps)).swapaxes(0, 1)
