@@ -97,8 +97,8 @@ def lines() -> popinv.Result:
 
 @parameters(
     "noise, intercept, differs",
-    [(1.4, 150.0, ["noise"]), (0.7, 162.0, ["law"])],
-    full=[(0.7, 150.0, [])],
+    [(1.4, 150.0, ["noise"])],
+    full=[(0.7, 162.0, ["law"]), (0.7, 150.0, [])],
 )
 def test_the_part_that_differs_is_named(lines, noise, intercept, differs):
     both = lines.add(straight(12, noise, intercept, 4), tests=False)

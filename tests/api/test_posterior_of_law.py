@@ -14,8 +14,8 @@ pytest.importorskip("numpyro")
 
 
 def test_the_posterior_of_a_fit_has_the_groups_of_arviz(arviz, monkeypatch):
-    # Trajectories of at most four steps, for boys with the same ages.
-    monkeypatch.setattr("popinv.inference.law_posterior._TREE_DEPTH", 2)
+    # Trajectories of at most two steps, for boys with the same ages.
+    monkeypatch.setattr("popinv.inference.law_posterior._TREE_DEPTH", 1)
     alike, table = boys.wide().dropna(axis=1, thresh=16).dropna().index[:10], boys.table()
     result = boys.fit(table[table["Subject"].isin(alike)], tests=False)
     with pytest.warns(UserWarning, match="effective sample size"):

@@ -110,6 +110,7 @@ def test_nothing_is_left_of_a_killed_test(name, start_and_kill, request):
     assert gone(folder)
 
 
+@pytest.mark.full
 def test_two_clusters_run_side_by_side(installed, cluster):
     with slurm_cluster.running_cluster() as other:
         for one in (cluster, other):

@@ -102,7 +102,6 @@ def test_style_is_undone_after_an_error() -> None:
     [
         ("line", ABSENT, ("law", "noise_covariance", "descent")),
         ("square", (), ("law",)),
-        ("vector", (), ("law",)),
     ],
     full=[("line", ABSENT, FIGURES), ("square", (), FIGURES), ("vector", (), FIGURES)],
 )

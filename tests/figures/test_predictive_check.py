@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from studies import LINE, Study, exact, further_data_sets, line_study, make_study, over_time
+from tiers import parameters
 
 from popinv import workers
 from popinv.figures.arrangement import arrangement
@@ -88,7 +89,7 @@ def test_processes_that_share_the_data_sets_find_the_same(monkeypatch) -> None:
     np.testing.assert_array_equal(found.ranges.low, expected.ranges.low)
 
 
-@pytest.mark.parametrize("limit", ["_SYSTEMS", "_NUMBERS"])
+@parameters("limit", ["_SYSTEMS"], full=["_NUMBERS"])
 def test_of_many_systems_some_are_compared(monkeypatch, limit) -> None:
     study = line_study(missing=0.3)
     whole = study.problem

@@ -57,11 +57,13 @@ def row(rows: list[Claim], begins: str) -> Claim:
     return found
 
 
+@pytest.mark.full
 def test_the_result_can_be_stored(result, tmp_path):
     storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=0, created_by="test")
     xr.testing.assert_equal(storage.load(tmp_path / "result.zarr.zip"), result)
 
 
+@pytest.mark.full
 def test_rows_follow_the_map(result):
     rows = claims(result)
     assert {claim.part for claim in rows} == {"headline"}
@@ -78,6 +80,7 @@ def test_rows_follow_the_map(result):
     assert row(claims(changed), begins).status == "not comparable"
 
 
+@pytest.mark.full
 def test_the_worst_case_is_that_of_all_exponents(result):
     begins = "exponent 1 is the worst case of gradient descent (10000 symbols, to 0.03"
     found = row(claims(result), begins)
@@ -91,12 +94,14 @@ def test_the_worst_case_is_that_of_all_exponents(result):
     assert found.status == "holds"
 
 
+@pytest.mark.full
 def test_rates_of_large_vocabularies_are_nearer_to_the_limit(result):
     claim = "exponent 1.5: steps of gradient descent to 0.1 of the loss grow with the vocabulary"
     small, large = (c.found.mean for c in claims(result) if c.claim.startswith(claim))
     assert abs(large) < abs(small)
 
 
+@pytest.mark.full
 def test_text_is_no_evidence_where_independent_tokens_miss_the_curve_too(result):
     begins = "gradient descent on 200 tokens of text"
     changed = result.copy(deep=True)
@@ -172,12 +177,14 @@ def test_crossings_are_near_the_counted_steps():
         assert second == pytest.approx(entries.sign_steps_to(target), rel=0.06, abs=2)
 
 
+@pytest.mark.full
 def test_text_of_a_power_law_follows_its_prediction(result):
     numbers = check.metrics(result)
     assert numbers["text_exponent_200"] == pytest.approx(1, abs=0.1)
     assert numbers["text_gap_gradient_200"] < 0.1
 
 
+@pytest.mark.full
 def test_figures_are_drawn(result):
     for figure in (
         figures.draw_collapse(result),

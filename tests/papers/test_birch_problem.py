@@ -27,6 +27,7 @@ def result():
     return problem.compare(size, [task], 1)
 
 
+@pytest.mark.full
 def test_every_regime_and_method_is_there(result):
     assert result["time"].shape == (5, 7, 1, 1, len(METHODS))
     arrived = result["time"].values < math.inf
@@ -64,6 +65,7 @@ def with_times(result, regime, **by_method):
     return changed
 
 
+@pytest.mark.full
 def test_statuses_follow_the_times(result):
     equal = with_times(result, "classical_0", minibatch=9.0)
     key = "heterogeneous compute: the slowest of the compared"
@@ -83,6 +85,7 @@ def test_statuses_follow_the_times(result):
     assert of(with_times(equal, "heterogeneous_compute", **behind), first) == "does not hold"
 
 
+@pytest.mark.full
 def test_a_promise_is_that_of_the_worst_method(result):
     def of(kept, times=TIMES, start="the step size"):
         return next(s for w, s in statuses(result, kept, times).items() if w.startswith(start))
@@ -97,6 +100,7 @@ def test_a_promise_is_that_of_the_worst_method(result):
     assert of(KEPT, TIMES | {"cycle": [9.0] * 5}, "not optimal") == "does not hold"
 
 
+@pytest.mark.full
 def test_metrics_are_means_over_the_seeds(result):
     numbers = claims.metrics(result, KEPT, TIMES)
     assert numbers["promise_local"] == pytest.approx(0.5)
@@ -107,6 +111,7 @@ def test_metrics_are_means_over_the_seeds(result):
     assert numbers["classical_local_over_fastest"] == pytest.approx(float(expected))
 
 
+@pytest.mark.full
 def test_the_result_is_stored_with_units_and_names(result, tmp_path):
     storage.save(result, tmp_path / "result.zarr.zip", config={}, seed=1, created_by="test")
     stored = storage.load(tmp_path / "result.zarr.zip")
@@ -114,6 +119,7 @@ def test_the_result_is_stored_with_units_and_names(result, tmp_path):
     np.testing.assert_array_equal(stored["time"], result["time"])
 
 
+@pytest.mark.full
 def test_tables_and_figures(result, tmp_path):
     claims.write_table(result, "classical", tmp_path / "t.csv")
     rows = list(csv.DictReader((tmp_path / "t.csv").open()))

@@ -183,6 +183,7 @@ def loaded() -> dict[str, set[str]]:
     }
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", SELECTED)
 def test_a_section_names_the_modules_that_run(name, loaded):
     build, section = SELECTED[name]

@@ -218,6 +218,7 @@ def test_damaged_stores_are_named_and_made_anew(solved, again):
     assert_same(again, solved)
 
 
+@pytest.mark.full
 def test_a_surrogate_that_diverges_is_told_and_the_solves_are_kept(again):
     study = copy.deepcopy(STUDY)
     study["surrogate"]["learning_rate"] = 1e30

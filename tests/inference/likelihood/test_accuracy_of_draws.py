@@ -69,7 +69,7 @@ def test_with_little_noise_the_likelihood_answers_whatever_the_number_of_systems
     assert abs(estimate.p[4] - np.log(_across(problem.data, logs))) < 0.2 * errors[4]
 
 
-@parameters("count", [50], full=[400])
+@parameters("count", [100], full=[400])
 def test_on_a_ridge_the_maximum_is_that_of_quadrature(count):
     """Each system tells the product of its parameters, and little more."""
     places = torch.linspace(0.2, 2.0, 6, dtype=torch.float64)
