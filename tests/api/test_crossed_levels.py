@@ -59,7 +59,10 @@ LME4 = {
 }
 
 
-@pytest.fixture(scope="module", params=list(LME4))
+@pytest.fixture(
+    scope="module",
+    params=["likelihood", pytest.param("reml", marks=pytest.mark.full)],
+)
 def answer(request):
     return request.param, penicillin(estimator=request.param, tests=request.param == "likelihood")
 
@@ -115,6 +118,7 @@ def test_tests_that_need_several_systems_say_so(answer):
     assert "heldout_p_value" not in metrics
 
 
+@pytest.mark.full
 def test_the_distance_is_not_an_answer_for_one_system():
     result = penicillin(estimator="distance", tests=False)
     assert result.metrics["estimator"] == "pseudo_likelihood"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import boys
 import numpy as np
 import pytest
@@ -10,7 +12,8 @@ from popinv.api.law_posterior import law_posterior_of
 from popinv.errors import ConfigError
 from popinv.inference.law_posterior import ChainSettings
 
-pytest.importorskip("numpyro")
+# Looked for and not imported: JAX takes a second, also where its tests are not run.
+pytestmark = pytest.mark.skipif(find_spec("numpyro") is None, reason="numpyro is not installed")
 
 
 def test_the_posterior_of_a_fit_has_the_groups_of_arviz(arviz, monkeypatch):

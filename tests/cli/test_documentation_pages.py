@@ -94,6 +94,7 @@ def test_an_unknown_page_is_refused_with_those_that_are_near(site):
         page_named(site, "stud")
 
 
+@pytest.mark.full
 def test_the_command_prints_the_page_and_opens_it(tmp_path, monkeypatch):
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", lambda url: opened.append(url) or True)

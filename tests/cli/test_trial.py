@@ -95,6 +95,7 @@ def test_a_trial_says_what_it_may_take_before_it_solves(monkeypatch: pytest.Monk
     assert each.search(again)[1] == each.search(told)[1]
 
 
+@pytest.mark.full
 def test_a_run_does_not_repeat_the_solves_of_a_trial(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(trial_solves, "_SLOW", 0.0)
     attempt("--systems", "3")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import numpy as np
@@ -35,7 +36,8 @@ from popinv.population.priors.prior import (
     lognormal,
 )
 
-pytest.importorskip("numpyro")
+# Looked for and not imported: JAX takes a second, also where its tests are not run.
+pytestmark = pytest.mark.skipif(find_spec("numpyro") is None, reason="numpyro is not installed")
 
 START = np.array([1.0, np.log(0.8), np.log(0.5)])
 FEW, MANY = ChainSettings(chains=2, kept=60, warmup=60), ChainSettings(chains=4, kept=500)

@@ -101,6 +101,7 @@ def test_a_loss_is_composed_as_the_formula_says():
     np.testing.assert_allclose(expected, by_hand)
 
 
+@pytest.mark.full
 @given(st.floats(0.1, 3.0), st.floats(1.01, 3.0))
 def test_a_loss_grows_with_gradients_and_stays_below_the_worst_case(scale, factor):
     norms = scale * np.array([[[0.2, 0.5, 1.0]], [[0.3, 0.4, 1.0]]])

@@ -267,6 +267,7 @@ def outcome():
         particle_problem.best_rate.cache_clear()
 
 
+@pytest.mark.full
 def test_the_table_has_a_control_for_each_headline(outcome):
     json.dumps(flat(outcome.metrics))
     table = outcome.claims
@@ -281,6 +282,7 @@ def test_the_table_has_a_control_for_each_headline(outcome):
     assert outcome.result["curve_ill_conditioned"].shape == (3, 5, 100)
 
 
+@pytest.mark.full
 def test_acceleration_shows_on_ill_conditioned_laws(outcome):
     row = next(c for c in outcome.claims if "condition number" in c.claim)
     assert row.status == "holds"
