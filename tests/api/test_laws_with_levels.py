@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from linear_groups import COLUMNS, LAW, table
+from linear_groups import COLUMNS, LAW, differentiable, table
 from study_sections import moments
 from tiers import parameters
 
@@ -326,3 +326,21 @@ def test_a_row_for_each_member_is_fitted_like_a_row_for_each_observation():
     difference = one.summary()["estimate"] - other.summary()["estimate"]
     assert np.abs(difference).max() < 1e-8
     assert other.metrics["log_likelihood"] == pytest.approx(one.metrics["log_likelihood"])
+
+
+@pytest.mark.full
+def test_a_column_of_groups_that_is_left_out_and_acts_is_named():
+    data, rng = table(40, seed=3), np.random.default_rng(3)
+    old = data["site"].map({site: rng.random() < 0.5 for site in data["site"].unique()})
+    # One value in each site, and one in each sample, of which nothing is said.
+    data = data.assign(kind=np.where(old, "old", "new"), note=data["site"] + data["sample"])
+    data["y"] += 1.5 * old
+    keys: dict[str, Any] = {"law": LAW, "noise": "isotropic", "progress": False}
+    result = popinv.fit(data, differentiable, **COLUMNS, **keys)
+    (told,) = [each for each in result.judgements if each.name == "Law"]
+    assert told.verdict == "doubt"
+    assert "A differs between the labels of kind" in told.finding
+    assert "law.covariates: {a: [kind_" in told.finding
+    assert list(result.observations["unused_name"].values) == ["kind"]
+    panels = result.plot.individuals()["covariates"].axes
+    assert "kind" in [ax.get_xlabel() for ax in panels]

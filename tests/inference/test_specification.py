@@ -23,6 +23,7 @@ from popinv.inference.specification import ScoreTest, part_tests, specification
 from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw
+from popinv.population.laws.mixture import MixtureLaw
 from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.arange(6, dtype=torch.float64)
@@ -533,3 +534,21 @@ def test_a_larger_model_moves_the_answer_as_far_as_is_said(monkeypatch):
     # The move is of first order in the correlation, and has an error of 4 / sqrt(4000) by the
     # simulated systems, as the correlation is 4 of its standard errors.
     np.testing.assert_allclose(found["correlation_a_b"].moves, moved / errors, atol=0.2)
+
+
+def test_a_column_that_moves_each_component_of_a_mixture_is_named():
+    rng, count = np.random.default_rng(5), 100
+    sex = rng.integers(0, 2, count)
+    law = MixtureLaw(["a", "b"], [REAL, REAL], 2)
+    apart, omega = np.where(rng.random(count) < 0.4, -2.0, 2.0), rng.standard_normal((count, 2))
+    z = np.column_stack([apart + 0.5 * omega[:, 0], 1 + 0.5 * omega[:, 1] + 0.8 * (sex - 0.5)])
+    y = lines(torch.from_numpy(z)).numpy() + 0.15 * rng.standard_normal((count, 6))
+    start = np.array([-0.4, -2.0, 1.0, np.log(4), 1.0, *np.log([0.5] * 4), np.log(0.15)])
+    problem = Problem(y, lines, law, IsotropicNoise(6), np.full(10, 0.5))
+    table = of_table(count, sex=np.where(sex, "f", "m"), idle=rng.standard_normal(count))
+    found = specification(problem, table, fit_marginal_likelihood(problem, start).p)
+    by_told = {finding.feature.told: finding for finding in found}
+    seen = by_told["b differs between the labels of sex"]
+    assert seen.p_value < 0.01
+    assert "with a normal law, as the law of this study takes none" in seen.told
+    assert min(f.p_value for f in found if f.feature != seen.feature) > 0.01

@@ -158,6 +158,19 @@ def members() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["batch", "piece", "dose", "w", "0.5", "1", "2"])
 
 
+def test_a_column_that_is_the_same_in_each_group_is_kept_for_the_tests():
+    table = members()
+    place = table["batch"].str[1].astype(int)
+    # The height of batch 2 is not known, and a note is of one piece.
+    height = np.where(place == 2, "", (1.5 * place).astype(str))
+    table = table.assign(height=height, note=table["piece"].map({"a": "x", "b": "y"}))
+    kept = ["batch", "piece", "dose", "w", "height", "note"]
+    long = table.melt(kept, var_name="t", value_name="y")
+    found = read(long, layout="long", system_column="batch", value_column="y", time_column="t")
+    assert found.unused is not None
+    assert found.unused.to_dict("list") == {"height": ["0.0", "1.5", "", "4.5", "6.0", "7.5"]}
+
+
 def test_a_wide_table_is_the_same_as_a_long_one():
     wide = members()
     long = wide.melt(["batch", "piece", "dose", "w"], var_name="t", value_name="y")

@@ -279,6 +279,8 @@ def _known(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
 def _unused(observations: xr.Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
     """Return the columns (n,) that the study does not use: numbers, or numbers of labels."""
     found: dict[str, np.ndarray] = {}
+    # All members of a group have what is the same in them.
+    rows = np.repeat(rows, observations.sizes.get("member", 1))
     for name, cells in unused_columns_of(observations).items():
         codes, numbers = labels_in(cells)[0], numbers_in(cells)
         values = np.where(codes < 0, np.nan, codes) if numbers is None else numbers

@@ -72,6 +72,7 @@ _OFFSET = "look at the simulator and at the units of this observation"
 _CORRELATED = "law.correlations: true"
 _SHAPE = "another transform of it, or law.kind: mixture or free_form"
 _KNOWN = "law.covariates: {{{parameter}: [{column}]}}"
+_OTHER_LAW = ", with a normal law, as the law of this study takes none"
 _LEVEL = (
     "law.levels: {{{column}: [{parameter}]}}, with the column of the systems as the inner level"
 )
@@ -363,6 +364,8 @@ class _Place:
         Unit of its change.
     large : float
         A large change.
+    with_law : str
+        Of which law a key is to be stated, if the study's does not take it.
     """
 
     name: str
@@ -370,6 +373,7 @@ class _Place:
     large: float
     of: OfDraws | None = None
     entry: int | None = None
+    with_law: str = ""
 
 
 def _places(problem: Problem) -> list[_Place]:
@@ -377,13 +381,17 @@ def _places(problem: Problem) -> list[_Place]:
 
     These are the unknowns of a field, and the means of many parameters.
     """
-    if names := varying_parameters(problem):
-        unit = "standard deviations of the law"
+    law, unit = problem.law, "standard deviations of the law"
+    names, other = varying_parameters(problem), ""
+    if law.strongly_curved or law.component is not None:
+        # Each random number moves a parameter of its own, in a mixture that of each component.
+        names, other = list(law.parameters) if law.d_omega <= _PARAMETERS else [], _OTHER_LAW
+    if names:
         return [
-            _Place(name, unit, 0.5, of=partial(random_number, i)) for i, name in enumerate(names)
+            _Place(name, unit, 0.5, of=partial(random_number, i), with_law=other)
+            for i, name in enumerate(names)
         ]
-    law = problem.law
-    if law.summarised or law.component is not None or problem.members > 1:
+    if law.strongly_curved or law.component is not None:
         return []
     field = law.wave_numbers is not None
     own = {*(range(len(law.names)) if field else law.mean_entries)}
@@ -407,7 +415,7 @@ def _of_known(problem: Problem, known: pd.DataFrame) -> Iterator[Feature]:
                 "law",
                 f"effect_{name}_{column + 1}",
                 f"{name} depends on {of_known}",
-                _KNOWN.format(parameter=name, column=of_known),
+                _KNOWN.format(parameter=name, column=of_known) + place.with_law,
                 f"change in {place.unit}",
                 place.large,
                 place.of,
@@ -432,6 +440,7 @@ def _of_pairs(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]:
             unit, large = "variance between them, as a share of the law's", 0.3
             if place.entry is not None:
                 unit, large = f"variance of {place.unit} between them", place.large**2
+            remedy += place.with_law
             yield Feature(
                 "law",
                 f"between_{name}_{number}",
@@ -516,13 +525,16 @@ def _known(problem: Problem, observations: xr.Dataset) -> pd.DataFrame:
     """
     parts = problem.known.design, problem.known.covariates
     both = torch.cat([x[:, : x.shape[1] - problem.own_places] for x in parts], dim=1).numpy()
+    if problem.members > 1:
+        # That of the single members of a group is not of the group.
+        both = both[:, :0]
     given = [
         str(each)
         for part in ("design_name", "covariate_name")
         for each in (observations[part].values if part in observations else ())
-    ]
+    ][: both.shape[1]]
     given += [f"known quantity {column + 1}" for column in range(len(given), both.shape[1])]
-    known = pd.DataFrame(both, columns=given[: both.shape[1]])
+    known = pd.DataFrame(both, columns=given)
     unused = unused_columns_of(observations)
     numbers = {name: numbers_in(unused[name]) for name in unused}
     more = pd.DataFrame({name: each for name, each in numbers.items() if each is not None})

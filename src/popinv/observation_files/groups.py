@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError
-from popinv.observation_files.known_columns import KnownColumns
+from popinv.observation_files.known_columns import KnownColumns, unused_columns
 from popinv.observation_files.table import ObservationTable
 from popinv.observation_files.trees import LevelColumns, MemberTree, tree_of_labels
 from popinv.sections.base import MOST_ENTRIES
@@ -153,7 +153,8 @@ def grouped(
         tree=tree,
         member_ids=ids.astype(np.str_),
         equal_labels=told,
-        unused=None,
+        # What is the same in all members of a group.
+        unused=None if table.unused is None else unused_columns(table.unused, group, ()),
     )
 
 

@@ -97,6 +97,7 @@ class MixtureLaw(Law):
     ) -> None:
         d = len(parameters)
         self.d_z = self.d_omega = d
+        self.parameters = tuple(parameters)
         self.transforms, self._count = tuple(transforms), components
         self._leader = 0 if ordered_by is None else list(parameters).index(ordered_by)
         self.names = mixture_names(parameters, components, self._leader)
