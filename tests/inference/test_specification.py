@@ -533,7 +533,14 @@ def test_a_larger_model_moves_the_answer_as_far_as_is_said(monkeypatch):
     assert np.abs(moved / errors).max() > 0.2
     # The move is of first order in the correlation, and has an error of 4 / sqrt(4000) by the
     # simulated systems, as the correlation is 4 of its standard errors.
-    np.testing.assert_allclose(found["correlation_a_b"].moves, moved / errors, atol=0.2)
+    seen = found["correlation_a_b"]
+    np.testing.assert_allclose(seen.moves, moved / errors, atol=0.2)
+    # It is told in either direction.
+    most = int(np.abs(seen.moves).argmax())
+    for sign in (1, -1):
+        turned = replace(seen, moves=sign * seen.moves)
+        effect = module._with_answer(problem, xr.Dataset(), turned).effect
+        assert effect.endswith(f"by {sign * seen.moves[most]:+.1f} standard errors")
 
 
 def test_a_column_that_moves_each_component_of_a_mixture_is_named():

@@ -145,7 +145,6 @@ def error_of(count: int, points: int, deviation: float = 0.0) -> float:
     return reconstruction_error(problem, rounds, MomentsSoFar(40))
 
 
-@pytest.mark.full
 def test_one_system_is_reconstructed_and_many_are_not():
     # Six observations of a system, and four rounds of seven numbers.
     assert error_of(1, 4) < 0.01

@@ -337,7 +337,7 @@ def report(records: dict[str, dict]) -> None:
     print(f"{'part':18}" + "".join(f"{name:>11}" for name in ["mutants", *outcomes]))
     for part, count in sorted(counts.items()):
         print(f"{part:18}{count.total():11}" + "".join(f"{count[name]:11}" for name in outcomes))
-    same = json.loads(EQUIVALENT.read_text()) if EQUIVALENT.exists() else {}
+    same = json.loads(EQUIVALENT.read_text())
     judged = {name: record for name, record in records.items() if change(record) not in same}
     print(f"equivalent: {len(records) - len(judged)}")
     missed = {name: each for name, each in judged.items() if is_missed(each)}
@@ -381,10 +381,10 @@ def main() -> None:
     chosen = sample(
         arguments.part or list(PARTS), arguments.module, arguments.number, arguments.seed
     )
-    record = calls({module for _, module, _ in chosen})
+    record, same = calls({module for _, module, _ in chosen}), json.loads(EQUIVALENT.read_text())
 
     def work(share: int) -> int:
-        """Meet every so many of the mutants."""
+        """Meet the own share of the mutants."""
         records = {each["mutant"]: each for each in read(kept)}
         with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
             copy = Copy(Path(folder))
@@ -400,7 +400,8 @@ def main() -> None:
                     known = what | met_by_default(copy, module, mutant, record)
                     add(kept, [known])
                     print(f"{known['outcome']:9} {name}", flush=True)
-                if arguments.full and is_missed(known) and "full" not in known:
+                wanted = arguments.full and is_missed(known) and change(known) not in same
+                if wanted and "full" not in known:
                     known |= met_by_full(copy, module, mutant, record)
                     add(kept, [known])
                     print(f"{known['full']:9} {name} by the full tier", flush=True)

@@ -85,6 +85,14 @@ def test_extended_components_represent_other_outputs_and_keep_the_first_ones():
     assert extended(more, others).matrix.shape == (40, 4)
 
 
+@pytest.mark.parametrize(("times", "count"), [(0.5, 1), (2.0, 2)])
+def test_extended_components_leave_out_a_share_of_all_squares(times, count):
+    known = OutputComponents(np.zeros(10), np.eye(10)[:, :1])
+    outputs = np.zeros((8, 10))
+    outputs[:, 0], outputs[0, 1] = 1.0, np.sqrt(8 * times * LEFT_OUT)
+    assert extended(known, outputs).matrix.shape == (10, count)
+
+
 # The network
 
 

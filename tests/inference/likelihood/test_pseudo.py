@@ -73,6 +73,15 @@ def test_for_a_linear_model_it_is_the_likelihood(scales, gaps):
     )
 
 
+def test_one_observation_that_is_not_finite_stops_it():
+    def simulate(z: torch.Tensor) -> torch.Tensor:
+        return torch.cat([z, torch.full_like(z, torch.nan)], dim=1)
+
+    problem = Problem(np.zeros((30, 2)), simulate, normal_law(["a"]), IsotropicNoise(2), np.ones(3))
+    with pytest.raises(DivergenceError, match="an observation of the model is not finite"):
+        evaluated(problem, np.zeros(3))
+
+
 def test_the_information_is_the_scores_covariance_at_the_truth():
     problem = linear_problem(6000, scales=True)
     found = evaluated(problem, TRUTH)
