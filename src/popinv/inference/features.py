@@ -383,15 +383,16 @@ def _places(problem: Problem) -> list[_Place]:
     """
     law, unit = problem.law, "standard deviations of the law"
     names, other = varying_parameters(problem), ""
-    if law.strongly_curved or law.component is not None:
+    own_shape = law.strongly_curved or law.component is not None
+    if own_shape and len(law.parameters) == law.d_omega <= _PARAMETERS:
         # Each random number moves a parameter of its own, in a mixture that of each component.
-        names, other = list(law.parameters) if law.d_omega <= _PARAMETERS else [], _OTHER_LAW
+        names, other = list(law.parameters), _OTHER_LAW
     if names:
         return [
             _Place(name, unit, 0.5, of=partial(random_number, i), with_law=other)
             for i, name in enumerate(names)
         ]
-    if law.strongly_curved or law.component is not None:
+    if own_shape:
         return []
     field = law.wave_numbers is not None
     own = {*(range(len(law.names)) if field else law.mean_entries)}

@@ -67,7 +67,7 @@ def test_both_kinds_of_errors_are_those_of_the_closed_form(count):
     np.testing.assert_array_equal(estimate.covariance, used)
 
 
-def test_growing_trees_have_the_errors_that_are_exact():
+def test_growing_trees_have_the_errors_that_are_exact(monkeypatch):
     """Fourteen trees of one asymptote each: a linear model of two common shape parameters."""
     ages = torch.tensor([3, 5, 10, 15, 20, 25], dtype=torch.float64)
 
@@ -98,6 +98,24 @@ def test_growing_trees_have_the_errors_that_are_exact():
     second = curvature(lost, estimate.p, np.array([0.05, 0.01, 1e-3, 1e-2, 1e-2]))
     exact = np.sqrt(np.diag(np.linalg.inv(second)))
     np.testing.assert_allclose(estimate.standard_errors, exact, rtol=0.03)
+    # The information of the means is not the expected one, as the shape is not linear in them.
+    by_differences = with_differences(monkeypatch, problem, truth)
+    np.testing.assert_allclose(estimate.small_sample, by_differences, rtol=1e-6)
+
+
+def with_differences(monkeypatch, problem: Problem, start: np.ndarray) -> np.ndarray:
+    """Return degrees of freedom and widening by differences of scores, whatever the model is."""
+    name = "popinv.inference.likelihood.closed_form._linear_in_means"
+    monkeypatch.setattr(name, lambda *_: False)
+    return fit_marginal_likelihood(problem, start).small_sample
+
+
+def test_degrees_of_freedom_by_the_expected_information_are_those_by_differences(monkeypatch):
+    problem = linear_problem(10)
+    found = fit_marginal_likelihood(problem, TRUTH).small_sample
+    assert np.isfinite(found).any()
+    by_differences = with_differences(monkeypatch, problem, TRUTH)
+    np.testing.assert_allclose(found, by_differences, rtol=1e-5)
 
 
 def test_only_what_is_linear_with_gaussian_noise_is():
