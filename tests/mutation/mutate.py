@@ -38,6 +38,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ PARTS = (
 )
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
 # A mutant that its tests have not noticed after so many seconds of tests is a survivor.
-LONGEST, LONGEST_FULL = 120.0, 300.0
+LONGEST, LONGEST_FULL = 120.0, 1800.0
 PROCESSES = os.cpu_count() or 1
 OPTIONS = ["-q", "-x", "-p", "no:cacheprovider"]
 # The exit status of a fork in which pytest did not even begin.
@@ -101,14 +102,20 @@ def at_once(work: Callable[[int], int]) -> list[int]:
     for share in range(PROCESSES):
         child = os.fork()
         if child == 0:
-            status = 0
+            status = _FAILED
             try:
                 status = int(work(share))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(status)
         children.append(child)
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    found = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    if _FAILED in found:
+        raise SystemExit("a part of the work failed, as is said above")
+    return found
 
 
 def read(path: Path) -> list[dict]:
@@ -131,10 +138,7 @@ class Copy:
         self.log = folder / "log.txt"
 
     def run(self, arguments: list[str], seconds: float, record: Path | None = None) -> int | None:
-        """Return pytest's exit status, and add what each test calls to ``record``.
-
-        A result that tests share is that of this copy.
-        """
+        """Return pytest's exit status, and add what each test calls to ``record``."""
 
         def work() -> int:
             sys.dont_write_bytecode = True
@@ -143,6 +147,7 @@ class Copy:
             sys.path.insert(0, str(self.package.parent))
             os.environ |= {"PYTHONPATH": str(self.package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
             os.environ["POPINV_CACHE"] = str(self.folder / "cache")
+            # A result that tests share is that of the changed code.
             shutil.rmtree(self.folder / "cache/tests", ignore_errors=True)
             import popinv
 

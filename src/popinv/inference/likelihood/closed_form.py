@@ -148,7 +148,8 @@ def fit_closed_form(
     information, curvature = observed_information(problem, likelihood, state.point)
     estimate = estimate_at(problem, 0, state, likelihood, lambda _: evaluate, 0.0, curvature)
     restriction = Restriction(problem, likelihood, information)
-    if _linear_in_means(restriction, evaluate(state.point.p, {}).information):
+    # That of the evaluations of the ascent is the expected one.
+    if _linear_in_means(restriction, state.point.information):
         restriction = replace(restriction, expected=evaluate)
     return with_degrees(estimate, restriction, state.point)
 
