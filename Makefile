@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # nproc would count the threads that OMP_NUM_THREADS allows one process.
 CORES ?= $(shell env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc)
+# One more than the cores, as tests wait for processes that they start.
+WORKERS ?= $(shell expr $(CORES) + 1)
 SOURCES := src tests benchmarks setup config workflow/scripts docs/claims_tables.py docs/tables
 WORKFLOW := Snakefile workflow
 # What can be computed again, outside the checkout.
@@ -19,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 TESTS ?= tests
 BASE ?= HEAD
 MINUTES ?= 25
-TEST := $(BIN)/python -m pytest -n $(CORES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+TEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # Only what exists: a part that is not there is not an error.
 PYTHON_FILES = $(wildcard $(SOURCES))
 WORKFLOW_FILES = $(wildcard $(WORKFLOW))

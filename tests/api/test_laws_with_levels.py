@@ -120,7 +120,9 @@ def answer(name: str) -> popinv.Result:
     return fit(name, law, **keys)
 
 
-@pytest.fixture(params=["Pixel", "Oats", pytest.param("Machines", marks=pytest.mark.full)])
+@pytest.fixture(
+    params=["Pixel", *(pytest.param(name, marks=pytest.mark.full) for name in ("Oats", "Machines"))]
+)
 def case(request):
     return answer(request.param), *CASES[request.param][2:]
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from commands import ran
+from tiers import parameters
 from tiny_study import Workflow
 
 from popinv.cli import solve_costs, trial_solves
@@ -162,7 +163,7 @@ def test_random_numbers_without_seeds_cannot_be_repeated():
     assert "can be repeated" not in attempt("--systems", "3")
 
 
-@pytest.mark.parametrize("of_call", ["1", "seeds[0]"])
+@parameters("of_call", ["seeds[0]"], full=["1"])
 def test_random_numbers_that_rows_share_are_refused(of_call):
     shared = RANDOM.replace(
         "np.array([np.random.default_rng(each).standard_normal(3) for each in seeds])",

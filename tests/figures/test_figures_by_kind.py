@@ -84,8 +84,9 @@ def test_every_figure_can_be_drawn_with_and_without_a_truth(
 
 @parameters(
     "kind, name",
-    [("series", "law"), ("quantities", "observations")],
+    [("quantities", "observations")],
     full=[
+        ("series", "law"),
         ("windows", "noise_covariance"),
         ("series", "observations"),
         ("series", "noise_covariance"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import xarray as xr
+from tiers import parameters
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.config.loading import load
@@ -51,7 +52,7 @@ def observed(dimension):
     return made, model, solves, seen
 
 
-@pytest.mark.parametrize("dimension", [1, 2])
+@parameters("dimension", [2], full=[1])
 def test_each_system_shows_its_own_sensors_under_its_own_load(dimension):
     made, model, solves, seen = observed(dimension)
     alpha = law_values(made.law, {**LAW}, made.forward)

@@ -142,7 +142,7 @@ def test_replicates_of_a_system_share_its_predictions() -> None:
     assert len(np.ravel(points.x)) == 12
 
 
-@parameters("count", [60, 1], full=[5])
+@parameters("count", [1], full=[5, 60])
 def test_the_worst_and_the_best_fits_are_beside_each_other(count: int) -> None:
     study = line_study()
     loaded = study.loaded | {"observations": study.loaded["observations"].isel(system=range(count))}

@@ -235,8 +235,9 @@ SERVER = {"kind": "umbridge", "model": "m"}
 
 @parameters(
     "keys, systems",
-    [(PYTHON, 1), (PROGRAM, 2), (SERVER, 5)],
+    [(PYTHON, 1), (SERVER, 5)],
     full=[
+        (PROGRAM, 2),
         (PYTHON | {"rows_per_call": 1}, 2),
         (PYTHON | {"function": "chance:one", "vectorised": False}, 2),
         (SERVER, 1),

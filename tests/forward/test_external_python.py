@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from external_sections import refused, section
 from test_external_executable import wait_until_gone
-from tiers import patient
+from tiers import parameters, patient
 
 from popinv.errors import DataError, SolverError
 from popinv.forward.base import Solutions
@@ -144,7 +144,7 @@ def test_a_batch_goes_in_and_a_batch_comes_out() -> None:
     np.testing.assert_allclose(solutions.observations, expected(GOOD), rtol=1e-15)
 
 
-@pytest.mark.parametrize("keys", [{"rows_per_call": 1}, {"rows_per_call": 4, "parallel": 3}])
+@parameters("keys", [{"rows_per_call": 4, "parallel": 3}], full=[{"rows_per_call": 1}])
 def test_rows_do_not_depend_on_how_they_are_called(keys: dict[str, int]) -> None:
     z = GOOD.copy()
     z[[2, 7], 1] = 1, 6

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray as xr
+from tiers import parameters
 
 from popinv.errors import DataError
 from popinv.forward.base import Observations, Solutions
@@ -80,7 +81,7 @@ def test_the_chunks_of_the_round_are_collected(own):
     np.testing.assert_array_equal(own.collected()["z"].values, Z)
 
 
-@pytest.mark.parametrize("every", [True, False])
+@parameters("every", [True], full=[False])
 def test_chunks_of_any_other_settings_are_refused(own, tmp_path, every):
     rng = random.Random(1)
     for _ in range(4):

@@ -94,8 +94,13 @@ def skewed(w, rng):
 
 @parameters(
     "mistake, name",
-    [(shifted, "mean_1"), (of_size, "field_size")],
-    full=[(rough, "band_"), (uneven, "field_neighbours"), (skewed, "field_skewness")],
+    [(of_size, "field_size")],
+    full=[
+        (shifted, "mean_1"),
+        (rough, "band_"),
+        (uneven, "field_neighbours"),
+        (skewed, "field_skewness"),
+    ],
 )
 def test_a_mistake_of_the_field_is_seen(mistake, name):
     found = [t for t in findings(problem_of(150, 1, mistake)) if t.p_value < 0.05]

@@ -93,7 +93,7 @@ USES = [
 
 
 @parameters("count", [3], full=[2, 5])
-@parameters("use", *thinned(USES, 3), ids=lambda use: use.__name__)
+@parameters("use", *thinned(USES, 4), ids=lambda use: use.__name__)
 def test_the_bits_do_not_depend_on_the_number_of_processes(
     use: Callable[[Problem], np.ndarray], count: int
 ) -> None:

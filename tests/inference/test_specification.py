@@ -121,10 +121,10 @@ def off(omega, e):
     "mistake, count, part, named",
     [
         (in_time, 100, "noise", "lag_1"),
-        (groups, 60, "law", "groups_a"),
         (off, 60, "simulator", "offset_4"),
     ],
     full=[
+        (groups, 60, "law", "groups_a"),
         (uneven, 250, "noise", "deviation_6"),
         (by_system, 250, "noise", "systems"),
         (tails, 250, "noise", "tails"),

@@ -48,7 +48,7 @@ def close_to(draws: np.ndarray, effective: np.ndarray, mean: np.ndarray, covaria
     np.testing.assert_allclose(relative, expected, atol=5 * (2 / effective.min()) ** 0.5)
 
 
-@pytest.mark.parametrize("with_conditions", [False, True])
+@parameters("with_conditions", [True], full=[False])
 def test_a_linear_model_has_its_closed_form(with_conditions):
     problem, estimate, _ = linear_problem(6, with_gaps(6) if with_conditions else None)
     posteriors = sampled(problem, estimate, effective=150)
