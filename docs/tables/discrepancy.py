@@ -169,6 +169,28 @@ def porous() -> Iterator[str]:
     yield from ("", _told(rows))
 
 
+def confounded() -> Iterator[str]:
+    """Yield what a law that explains a part of an error takes of it."""
+    rows, cells = _rows("confounded"), []
+    for (data, model), group in rows.items():
+        first, error = _mean([100 * float(row["first"]) for row in group])
+        held = [int(value) for row in group for key, value in row.items() if "holds_" in key]
+        own = ["", "", "", ""]
+        if group[0]["joint"]:
+            values = [sum(float(row[key]) for row in group) for key in ("pointwise", "confounded")]
+            counts = [str(sum(int(row[key]) for row in group)) for key in ("joint", "limit")]
+            own = [f"{100 * values[0] / len(group):.0f}", *counts, f"{values[1] / len(group):.1f}"]
+        noise = sum(float(row["noise"]) for row in group) / len(group)
+        told = [f"{first:+.1f} ± {error:.1f}", f"{100 * sum(held) / len(held):.0f}", f"{noise:.3f}"]
+        cells.append([data, _MODELS[model], str(len(group)), *told, *own])
+    heads = [
+        *("error", "discrepancy", "data sets", "median decay, %", "law covered, %", "noise"),
+        *("b covered, %", "bands that hold b", "lengths at a limit", "confounded parameters"),
+    ]
+    yield from table(heads, cells)
+    yield from ("", _told(rows))
+
+
 TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "recovery": recovery,
     "scores": scores,

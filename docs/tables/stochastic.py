@@ -14,13 +14,16 @@ __all__ = ["TABLES"]
 # length of their window; the error of what is learned by the number of solves of each parameter.
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "birth_death": {
+        "cells": "cells",
+        "corrected": "corrected",
         "parameter": "parameter (of logarithms)",
         "coverage, %": "coverage, %",
+        "mean error": "mean error",
         "root mean square error": "root mean square error",
         "root mean square error, exact": "of exact likelihood",
         "mean standard error": "mean standard error",
-        "mean distance": "mean distance from exact, standard errors",
-        "largest distance": "largest",
+        "log likelihood lost, mean": "log likelihood lost, mean",
+        "log likelihood lost, most": "most",
     },
     "lorenz96": {
         "stochastic": "`stochastic`",

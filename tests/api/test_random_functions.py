@@ -79,7 +79,8 @@ def test_the_variation_is_reported_beside_the_noise(result):
     assert found.repeated_to_learned == pytest.approx(1.0, abs=0.25)
     told = {each.name: each for each in result.judgements}
     assert "times the learned one" in told["Intrinsic variation"].finding
-    assert "single solves" in told["Surrogate"].finding.lower()
+    assert "fresh runs with noise" in told["Surrogate"].finding.lower()
+    assert result.population["correction"].values.any()
     assert "Sampling error of the model" not in told
     assert result.answer.metrics()["intrinsic_share"] == found.share
 

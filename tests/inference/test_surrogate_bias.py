@@ -9,6 +9,7 @@ import pytest
 import torch
 import xarray as xr
 from problems import TRUE_ALPHA, curve, curve_problem
+from tiers import parameters
 
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -20,6 +21,7 @@ from popinv.inference.likelihood.scores import (
     pseudo_scores,
     surrogate_push,
 )
+from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
 from popinv.inference.surrogate_bias import (
@@ -28,6 +30,8 @@ from popinv.inference.surrogate_bias import (
     corrected,
     observe_again,
 )
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 
 
@@ -130,6 +134,51 @@ def test_randomness_inside_the_solver_is_taken_out_of_the_noise():
     # 1500 systems of 8 observations tell a deviation to one per cent.
     assert np.exp(estimate.p[4]) == pytest.approx(total, rel=0.03)
     assert np.exp(better.p[4]) == pytest.approx(deviation, rel=0.05)
+
+
+RUNS = IntrinsicNoise(IsotropicNoise(4))
+
+
+def poisson(z: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
+    """Return mean and factor of four Poisson counts of mean ``factor exp(z)``."""
+    mean = factor * torch.exp(z).expand(-1, 4)
+    return torch.cat([mean, torch.sqrt(mean), z.new_zeros(len(z), RUNS.factor.size - 4)], dim=1)
+
+
+@parameters("estimator", ["pseudo_likelihood"], full=["likelihood"])
+def test_runs_of_a_random_simulator_correct_what_was_learned_wrongly(estimator):
+    """The counts are two on average, and their learned mean and variance are 10 % too large."""
+    rng, truth = np.random.default_rng(0), np.array([0.7, np.log(0.4), np.log(0.5)])
+
+    def runs(count: int) -> FreshSolves:
+        z = truth[0] + np.exp(truth[1]) * rng.standard_normal((count, 1))
+        return FreshSolves(z, rng.poisson(np.exp(z), (count, 4)).astype(float))
+
+    data = runs(300).y + 0.5 * rng.standard_normal((300, 4))
+    right = Problem(data, poisson, normal_law(["a"]), RUNS, np.full(3, 0.5))
+    wrong = replace(right, simulate=lambda z: poisson(z, 1.1))
+    wanted, estimate = (fit_pseudo_likelihood(problem, [truth]) for problem in (right, wrong))
+    assert (wanted.p - estimate.p)[0] > 2.5 * wanted.standard_errors[0]
+    scores = pseudo_scores(wrong, estimate.p)
+    if estimator == "likelihood":
+        settings = MarginalSettings(draws=64)
+        estimate = fit_marginal_likelihood(wrong, estimate.p, settings)
+        scores = marginal_scores(wrong, estimate.p, settings)
+    better = corrected(wrong, estimate, scores, runs(600), "fresh", pairs=4)
+    spread = np.sqrt(np.diag(better.correction_covariance))
+    # The pseudo-likelihood needs no normal answer, the likelihood does: both are at the truth.
+    errors = np.hypot(spread, wanted.standard_errors)
+    assert abs(estimate.p - truth)[0] > 3 * errors[0]
+    assert np.all(np.abs(better.p - truth)[:2] < 2 * errors[:2])
+    # Of 600 runs, the randomness is about the root of 300 / 600 of that of the systems.
+    assert np.all(spread[:2] / wanted.standard_errors[:2] < 0.8)
+
+
+def test_single_runs_do_not_stand_for_replicates():
+    """Replicates are runs of their own at the same parameters, which no single run shows."""
+    problem = Problem(np.zeros((5, 4)), poisson, normal_law(["a"]), RUNS, np.full(3, 0.5))
+    assert problem.correctable
+    assert not replace(problem, data=np.zeros((5, 8)), noise=RUNS.replicated(2)).correctable
 
 
 def test_the_same_stage_gives_the_same_noise():

@@ -77,6 +77,16 @@ def test_page_and_terminal_say_the_same(through, correction, treatment, shift):
     assert f"{push:.2g} standard errors" in judged.short
 
 
+def test_of_a_random_simulator_a_shift_counts_beyond_its_randomness():
+    """A correction by runs is random: 2.5 of its standard deviations of 0.6 are taken off."""
+    population = answer("surrogate", [-2.1, 0.1, 0.0])
+    population["intrinsic_covariance"] = (("row", "column"), np.eye(2))
+    found = AnswerShift.of(population)
+    assert found.treatment == "runs"
+    np.testing.assert_allclose(found.shift, np.array([0.6, 0.0, -0.05])[[0, 1, 2]], atol=1e-12)
+    assert AnswerShift.of(population.drop_vars("correction")).treatment == "unmeasured"
+
+
 def test_each_treatment_says_whether_the_intervals_include_it():
     included = surrogate_statement(0.1, "included")
     assert "the intervals include it" in included

@@ -218,10 +218,11 @@ class Problem:
     def correctable(self) -> bool:
         """Whether fresh solves measure the surrogate's error.
 
-        The forward model itself has none. A single solve of a random simulator differs from the
-        learned mean by its intrinsic variation, which is no error.
+        The forward model itself has none. A solve of a random simulator is one run, so that a
+        system with replicates, which are runs of their own at the same parameters, has none.
         """
-        return not (is_exact(self.simulate) or self.noise.random_signal)
+        single = self.noise.of_one is self.noise
+        return not is_exact(self.simulate) and (single or not self.noise.random_signal)
 
     def inputs_apart(self, z: np.ndarray) -> np.ndarray:
         """Return the inputs (m M, d + k) of each member for groups with inputs (m, inputs)."""

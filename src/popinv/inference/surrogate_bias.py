@@ -12,11 +12,18 @@ the surrogate's error,
 and the answer without it is ``p - N A^{-1} b``, with A the curvature of all N systems. Both terms
 see the same draws (a control variate), so few solves determine b, and its standard error follows
 from the spread of the differences. The method needs no derivative of the solver and serves every
-estimator with scores. If G is stochastic, its sampling error counts as an error of S, and is
-subtracted from the noise. A large b is not proportional to the change of p. The first term then
-uses the noise of the corrected gamma, and the step is repeated until it is small. Few fresh solves
-do not determine b. For a surrogate that has a posterior law of the solves (a Gaussian process),
+estimator with scores. A large b is not proportional to the change of p. The first term then uses
+the noise of the corrected gamma, and the step is repeated until it is small. Few fresh solves do
+not determine b. For a surrogate that has a posterior law of the solves (a Gaussian process),
 :class:`PosteriorSolves` adds to the covariance instead, by draws of that law.
+
+Of a simulator that is random itself, the first observations are runs with measurement noise, and
+the second are draws of the model: its learned mean, intrinsic variation and noise. The mean score
+of the runs is then the whole bias of the score, due to an error of the mean, of the variation, and
+of taking the answer for normal (indirect inference: Gallant and Tauchen, Econometric Theory 12,
+1996). Runs are random, so that b has the relative variance of about N / K that the covariance of
+the answer includes. If the random part of averages over a finite time is not declared, it counts as
+an error of S, and is subtracted from the noise.
 """
 
 from __future__ import annotations
@@ -55,6 +62,8 @@ _LONGEST = 1.0
 # Largest correction, in natural sizes of a change. A larger error of the estimate, as when two
 # parameters trade off, does not justify a larger correction.
 _FURTHEST = 20.0
+# A correction beyond so many of its own standard deviations is no accident of some parameters.
+_SURE = 2.5
 
 
 @dataclass(frozen=True)
@@ -231,7 +240,8 @@ class FreshSolves:
             _check_groups(len(fresh.z), problem.members)
         with torch.no_grad():
             through = problem.simulate(torch.from_numpy(fresh.z)).numpy()
-        solved, systems = problem.replicated(fresh.y), fresh.systems
+            solved = problem.noise.of_one.of_run(torch.from_numpy(fresh.y)).numpy()
+        solved, systems = problem.replicated(solved), fresh.systems
         if problem.members > 1:
             # A member without a solve is observed through the surrogate both times.
             solved = np.where(np.isnan(solved), through, solved)
@@ -275,6 +285,7 @@ def observe_again(
         The new systems draw their noise scales and missing entries from its systems.
     gamma : ndarray of shape (n_gamma,)
     clean : ndarray of shape (K, d_y)
+        Signals; of a random simulator, mean and factor.
     stage : str
         Address of the draws. The same stage gives the same noise.
     pairs : int
@@ -287,7 +298,7 @@ def observe_again(
     Problem
         With 2 ``pairs`` K systems. Rows k, k + K, k + 2 K and so on belong to the same solve.
     """
-    count, d_y = clean.shape
+    count, d_y = len(clean), problem.noise.d_y
     e = standard_normal_rows(problem.seed, f"{stage}/noise", 0, count, pairs * d_y)
     half = e.reshape(count, pairs, d_y)
     draws = torch.from_numpy(np.concatenate([half, -half], axis=1).swapaxes(0, 1).reshape(-1, d_y))
@@ -315,10 +326,9 @@ def corrected(
 ) -> Estimate:
     """Return the estimate corrected for the surrogate's error.
 
-    The forward model itself has no such error, and single solves of a random simulator do not
-    measure it. The estimate is then returned unchanged. If the steps
-    do not converge, the estimate keeps its value and does not pass. Its ``correction`` then holds
-    the sum of the steps.
+    Without such an error (:attr:`Problem.correctable`) the estimate is returned unchanged. If the
+    steps do not converge, the estimate keeps its value and does not pass. Its ``correction`` then
+    holds the sum of the steps.
 
     Parameters
     ----------
@@ -421,8 +431,9 @@ class AnswerShift:
     ----------
     shift : ndarray of shape (n_p,)
         The answer without the correction less the answer; its standard deviation if that is
-        included in the intervals; through the surrogate, if the answer does not use it. In standard
-        errors of the answer, and zero for parameters that are held or not determined.
+        included in the intervals; through the surrogate, if the answer does not use it. Of a random
+        simulator, what is beyond 2.5 of its standard deviations. In standard errors of the answer,
+        and zero for parameters that are held or not determined.
     treatment : str
         One of `popinv.judgement.measures.SurrogateTreatment`.
     """
@@ -439,10 +450,16 @@ class AnswerShift:
         shift = population["surrogate_shift"].values
         if population.attrs["through"] == "solver":
             treatment = "unused"
-        elif "intrinsic_covariance" in population:
+        elif "intrinsic_covariance" in population and "correction" not in population:
             treatment = "unmeasured"
         elif "correction" in population and population["correction"].values.any():
             treatment, shift = "corrected", -population["correction"].values
+            if "intrinsic_covariance" in population:
+                # Runs of a random simulator move it in any case; this is beyond their randomness.
+                treatment = "runs"
+                more = np.diag(covariance - population["sampling_covariance"].values)
+                beyond = np.abs(shift) - _SURE * np.sqrt(np.maximum(more, 0.0))
+                shift = np.sign(shift) * np.maximum(beyond, 0.0)
         elif "correction" in population:
             treatment = "included"
             more = np.diag(covariance - population["sampling_covariance"].values)
@@ -559,10 +576,10 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
 
     The residuals are at all places. For groups, each row has the residuals of as many members,
     which stand one after the other in the record and so mostly belong to one group. None if there
-    are no solves, or if they do not measure the surrogate's error (:attr:`Problem.correctable`).
+    are no solves, or if a single one does not measure the surrogate's error.
     """
     problem = problem.at_all_places
-    if not problem.correctable:
+    if not problem.correctable or problem.noise.random_signal:
         return None
     fresh = FreshSolves.of_last_round(check)
     if not len(fresh.y):

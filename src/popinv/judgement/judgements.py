@@ -319,14 +319,18 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
         yield Judgement("Surrogate", "doubt", "not judged", text, _SURROGATE)
         return
     error, done = found.rmse, found.treatment
-    if done == "unmeasured":
+    if answer.intrinsic is not None:
+        limits = f"{found.threshold:g} standard deviations"
+        if done == "runs":
+            limits += f", and a change beyond chance below {found.push_threshold:g} standard errors"
         yield Judgement(
             "Surrogate",
             "good" if found.good_enough else "doubt",
-            f"systematic error of the learned mean of {error:.2g} standard deviations",
+            f"systematic error of the learned mean of {error:.2g} standard deviations"
+            + ("; its effect is subtracted" if done == "runs" else ""),
             f"On fresh solves the systematic error of the learned mean is {error:.3g} standard "
-            "deviations of intrinsic variation and noise. The study requires less than "
-            f"{found.threshold:g}. {found.statement}",
+            f"deviations of intrinsic variation and noise. The study requires less than {limits}. "
+            f"{found.statement}",
             "More solves make the surrogate of a random simulator more accurate: "
             "active_learning.solves_per_round.",
         )

@@ -9,20 +9,24 @@ from dataclasses import dataclass
 from typing import Literal
 
 Part = Literal["law", "noise", "simulator"]
-SurrogateTreatment = Literal["corrected", "included", "unused", "unmeasured", "left"]
-"""The surrogate's error has been subtracted from the answer, or is included in its intervals; the
-answer uses no surrogate; single solves of a random simulator do not measure the effect; or nothing
-has been done."""
+SurrogateTreatment = Literal["corrected", "runs", "included", "unused", "unmeasured", "left"]
+"""The surrogate's error has been subtracted from the answer, by solves or by the runs of a random
+simulator, or is included in its intervals; the
+answer uses no surrogate; single solves of a random simulator do not measure the effect on systems
+with replicates; or nothing has been done."""
 
 _TREATMENTS: dict[SurrogateTreatment, str] = {
     "corrected": "The surrogate's error changed the answer by {}. It has been subtracted, and the "
     "intervals include what is uncertain of it.",
+    "runs": "Fresh runs with noise show how the error of the learned answer moves the estimate: by "
+    "{} more than their randomness explains. It has been subtracted, and the intervals include "
+    "the randomness.",
     "included": "The surrogate's error may have changed the answer by {}, one standard deviation. "
     "Nothing is subtracted, and the intervals include it.",
     "unused": "The surrogate's error would move the answer by {}. The answer uses the forward "
     "model itself.",
-    "unmeasured": "Single solves of a random simulator do not measure how the surrogate's error "
-    "changes the answer, and the intervals do not include it. It falls with the number of solves.",
+    "unmeasured": "Systems have replicates, and single solves of a random simulator do not measure "
+    "how the surrogate's error changes the answer. The intervals do not include it.",
     "left": "The surrogate's error changes the answer by {}. Nothing is subtracted, and the "
     "intervals do not include it.",
 }

@@ -92,7 +92,7 @@ def replicate_study(
             descent,
             [start(model, replica)],
             fresh,
-            solver if problem.correctable else None,
+            solver if problem.correctable and not problem.noise.random_signal else None,
             seconds_per_solve,
         )
         found = replication(replica, answer, true.comparable(replica), true.covariance)
