@@ -69,12 +69,15 @@ class Colonies:
         Solves of the last round.
     states : int
         Largest number of cells of the exact likelihood, plus one.
+    grid : (float, float, int)
+        Ends and number of the noises of the exact likelihood, in units of the noise.
     """
 
     cells: int
     noise: float
     solves: int
     states: int
+    grid: tuple[float, float, int]
 
     @property
     def truth(self) -> np.ndarray:
@@ -84,7 +87,7 @@ class Colonies:
     @property
     def noises(self) -> np.ndarray:
         """A grid of the logarithm of the noise."""
-        return np.log(self.noise) + np.log(np.geomspace(0.25, 2.5, 17))
+        return np.log(self.noise) + np.log(np.geomspace(*self.grid))
 
     def counts(self, z: np.ndarray, seeds: np.ndarray) -> np.ndarray:
         """Return the numbers of cells (n, 4) of colonies with log rates z (n, 1), drawn exactly."""
@@ -99,7 +102,8 @@ class Colonies:
         return y
 
 
-MANY, FEW = Colonies(20, 3.0, 4000, 1024), Colonies(4, 0.5, 1000, 256)
+MANY = Colonies(20, 3.0, 4000, 1024, (0.5, 1.7, 9))
+FEW = Colonies(4, 0.5, 1000, 256, (0.25, 2.5, 17))
 
 
 def _birth_death(rate: float, step: float) -> tuple[float, float]:

@@ -174,8 +174,10 @@ def roundings(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iter
     """Yield the steps of observations that are larger than the noise at p (n_p,).
 
     Smaller steps add less than a tenth to the variance of the noise. Observations with the same
-    label share their step.
+    label share their step. The answers of a random simulator may be whole numbers themselves.
     """
+    if problem.noise.random_signal:
+        return
     present = problem.conditions.present
     y = np.where(present, np.asarray(problem.data), np.nan)
     deviation = np.resize(noise_deviations(problem, p), y.shape[1])

@@ -398,12 +398,15 @@ def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
             "the variation."
         )
     skewed = found.lost is not None and found.lost > _LOST
+    # Fresh runs correct an estimate, not its standard errors.
+    runs = answer.surrogate is not None and answer.surrogate.treatment == "runs"
+    wrongly = "standard errors" if runs else "estimates and intervals"
     if skewed:
         short += ", whose answers are not normal"
         text += (
             " Given its parameters, the simulator's answer is skewed, as counts of a few are: the "
             f"normal density that stands for it loses {found.lost:.0%} of the information of an "
-            "observation, and the likelihood and its intervals are wrong by an unknown amount. "
+            f"observation, and the {wrongly} of the likelihood are wrong by an unknown amount. "
             "Mean and covariance do not depend on the shape: compare with estimator: "
             "pseudo_likelihood. Or let simulator and observations be roots of the counts, or sums "
             "of more of them."

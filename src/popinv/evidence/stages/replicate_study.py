@@ -18,9 +18,11 @@ from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.late import torch
 from popinv.population.model import Model
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
+from popinv.surrogate.simulator import TrainedSurrogate
 from popinv.workers import parallel
 
 
@@ -70,7 +72,7 @@ def replicate_study(
         solver = SolverSimulator(model.forward.model(seed))
     elif problem.correctable:
         # Data from the surrogate contain none of its error, so there is nothing to correct.
-        fresh = replace(fresh, y=simulator.predict(fresh.z))
+        fresh = replace(fresh, y=_answers(problem, simulator, fresh.z))
     fresh = fresh.with_conditions_of(problem)
 
     def replicated(number: int) -> xr.Dataset:
@@ -102,6 +104,17 @@ def replicate_study(
     numbers = range(first, first + replications)
     found = list(parallel(replicated, numbers, "replications", unit="set", delay=0, long=True))
     return xr.concat(found, "replication")
+
+
+def _answers(problem: Problem, simulator: TrainedSurrogate, z: np.ndarray) -> np.ndarray:
+    """Return what the surrogate answers at inputs z; of a random simulator, runs (n, d_y)."""
+    signal, noise = simulator.predict(z), problem.noise.of_one
+    if not isinstance(noise, IntrinsicNoise):
+        return signal
+    mean, entries = (each[:, 0] for each in noise.apart(torch.from_numpy(signal)))
+    e = standard_normal_rows(problem.seed, "evidence/runs", 0, len(z), noise.factor.columns)
+    variation = noise.factor.matrix(entries) @ torch.from_numpy(e)[..., None]
+    return (mean + variation[..., 0]).numpy()
 
 
 @dataclass(frozen=True)
