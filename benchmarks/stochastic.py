@@ -216,7 +216,7 @@ def _colony_rows(of: Colonies) -> Iterator[dict[str, Any]]:
     problem = fresh = None
     for number in range(SETS):
         rng = np.random.default_rng([46, number])
-        z = rng.normal(*RATE, (COLONIES, 1))
+        z = rng.normal(RATE[0], RATE[1], (COLONIES, 1))
         y = of.counts(z, rng.integers(2**31, size=COLONIES))
         y = y + of.noise * rng.standard_normal(y.shape)
         if problem is None or number % SHARED == 0:
@@ -245,8 +245,8 @@ def _colony_rows(of: Colonies) -> Iterator[dict[str, Any]]:
                     "lost": exact(best) - exact(estimate.p),
                 }
             )
-        lost = " ".join(f"{each[-1]['lost']:.3f}" for each in found.values())
-        print(f"{of.cells} cells, data set {number + 1}: lost {lost}", flush=True)
+        told = " ".join(f"{each[-1]['lost']:.3f}" for each in found.values())
+        print(f"{of.cells} cells, data set {number + 1}: lost {told}", flush=True)
     for name, sets in found.items():
         # Of four cells the noise is often zero, which has no standard error.
         for i, parameter in enumerate(NAMES if of is MANY else NAMES[:2]):
