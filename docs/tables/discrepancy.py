@@ -198,5 +198,6 @@ TABLES: dict[str, Callable[[], Iterator[str]]] = {
     "valves": valves,
     "unlike": unlike,
     "own": own,
+    "confounded": confounded,
     "porous": porous,
 }
