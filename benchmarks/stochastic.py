@@ -218,7 +218,8 @@ def _size(errors: np.ndarray) -> float:
 def birth_death() -> None:
     """Write coverage, and distances from the exact maximum, of data sets of colonies."""
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        write_rows("stochastic_birth_death", sum(pool.map(_colony_rows, (MANY, FEW)), []))
+        found = pool.map(_colony_rows, (MANY, FEW))
+        write_rows("stochastic_birth_death", [row for rows in found for row in rows])
 
 
 def _colony_rows(of: Colonies) -> list[dict[str, Any]]:
