@@ -46,6 +46,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import FreshSolves, corrected
 
 Z95 = float(norm.ppf(0.975))
+_SETTINGS = MarginalSettings(draws=64)
 
 # --- birth and death ------------------------------------------------------------------------------
 
@@ -177,17 +178,22 @@ class Exact:
         return np.asarray(found.x)
 
 
-def fitted(problem: Problem, fresh: FreshSolves | None) -> Estimate:
+def estimates(problem: Problem) -> tuple[Estimate, Estimate]:
+    """Return the estimates of pseudo-likelihood and likelihood."""
+    first = fit_pseudo_likelihood(problem, [_start(problem)])
+    return first, fit_marginal_likelihood(problem, first.p, _SETTINGS)
+
+
+def with_runs(
+    problem: Problem, first: Estimate, found: Estimate, fresh: FreshSolves | None
+) -> Estimate:
     """Return the likelihood's estimate, corrected by fresh solves where they measure the error.
 
     Where it cannot be corrected, it is the pseudo-likelihood's, as in a study.
     """
-    first = fit_pseudo_likelihood(problem, [_start(problem)])
-    settings = MarginalSettings(draws=64)
-    found = fit_marginal_likelihood(problem, first.p, settings)
     if fresh is None or not problem.correctable:
         return found
-    scores = marginal_scores(problem, found.p, settings)
+    scores = marginal_scores(problem, found.p, _SETTINGS)
     better = corrected(problem, found, scores, fresh, "fresh")
     if better.passes or not found.passes:
         return better
@@ -246,8 +252,9 @@ def _colony_rows(of: Colonies) -> list[dict[str, Any]]:
             fresh = FreshSolves.of_last_round(check)
         anew, exact = replace(problem, data=y), Exact(y, of)
         best = exact.maximum(of.truth)
+        both = estimates(anew)
         for name, runs in (("no", None), ("yes", fresh)):
-            estimate = fitted(anew, runs)
+            estimate = with_runs(anew, *both, runs)
             errors = np.sqrt(np.diag(estimate.total_covariance))
             found[name].append(
                 {
@@ -329,7 +336,7 @@ def lorenz96() -> None:
         fresh, found = FreshSolves.of_last_round(check), []
         for number in range(_LORENZ_SETS):
             anew = replace(problem, data=_lorenz_data(number))
-            estimate = fitted(anew, fresh)
+            estimate = with_runs(anew, *estimates(anew), fresh)
             p, errors = estimate.p, np.sqrt(np.diag(estimate.total_covariance))
             found.append((np.abs(p - true) <= Z95 * errors, p - true, errors))
             print(stochastic, number, np.round((p - true) / errors, 2), flush=True)

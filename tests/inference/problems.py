@@ -11,6 +11,7 @@ from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.model_moments import moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 
@@ -26,6 +27,15 @@ def curve(z: torch.Tensor) -> torch.Tensor:
     """Map (decay, height) to a curve at PLACES, nonlinear in both."""
     x = torch.from_numpy(PLACES[:, 0])
     return torch.exp(-z[:, :1] * x) + 0.5 * z[:, 1:] * torch.sin(torch.pi * x)
+
+
+COUNTED = IntrinsicNoise(IsotropicNoise(4))
+
+
+def counted(z: torch.Tensor, times: float = 1.0) -> torch.Tensor:
+    """Map a logarithm to mean and factor of four Poisson counts of mean ``times exp(z)``."""
+    mean = times * torch.exp(z).expand(-1, 4)
+    return torch.cat([mean, torch.sqrt(mean), z.new_zeros(len(z), COUNTED.factor.size - 4)], dim=1)
 
 
 TRUE_ALPHA = np.array([0.5, 1.0, np.log(0.3), np.log(0.25)])

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import xarray as xr
+from problems import COUNTED, counted
 from scipy.stats import kstest
 from tiers import parameters
 
@@ -24,7 +25,6 @@ from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.laws.mixture import MixtureLaw
-from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 
 TIMES = torch.arange(6, dtype=torch.float64)
@@ -564,17 +564,10 @@ def test_a_column_that_moves_each_component_of_a_mixture_is_named():
 
 def test_whole_numbers_of_a_random_simulator_are_no_rounding():
     """Counts of a few are whole numbers, and their tests take mean and covariance as learned."""
-    noise = IntrinsicNoise(IsotropicNoise(3))
-
-    def counted(z: torch.Tensor) -> torch.Tensor:
-        mean = torch.exp(z).expand(-1, 3)
-        rest = z.new_zeros(len(z), noise.factor.size - 3)
-        return torch.cat([mean, torch.sqrt(mean), rest], dim=1)
-
     rng, p = np.random.default_rng(3), np.array([-1.0, np.log(0.3), np.log(0.1)])
     z = p[0] + np.exp(p[1]) * rng.standard_normal((60, 1))
-    counts = rng.poisson(np.exp(z), (60, 3)).astype(float)
-    problem = Problem(counts, counted, normal_law(["a"]), noise, np.full(3, 0.5))
+    counts = rng.poisson(np.exp(z), (60, 4)).astype(float)
+    problem = Problem(counts, counted, normal_law(["a"]), COUNTED, np.full(3, 0.5))
     table = xr.Dataset({"y": (("system", "observation"), counts)})
     found = {test.feature.name for test in specification(problem, table, p)}
     assert "deviation_1" in found

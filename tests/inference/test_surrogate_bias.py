@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from problems import TRUE_ALPHA, curve, curve_problem
+from problems import COUNTED, TRUE_ALPHA, counted, curve, curve_problem
 from tiers import parameters
 
 from popinv.inference.fit_distance import fit_distance
@@ -31,7 +31,6 @@ from popinv.inference.surrogate_bias import (
     observe_again,
 )
 from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 
 
@@ -136,15 +135,6 @@ def test_randomness_inside_the_solver_is_taken_out_of_the_noise():
     assert np.exp(better.p[4]) == pytest.approx(deviation, rel=0.05)
 
 
-RUNS = IntrinsicNoise(IsotropicNoise(4))
-
-
-def poisson(z: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
-    """Return mean and factor of four Poisson counts of mean ``factor exp(z)``."""
-    mean = factor * torch.exp(z).expand(-1, 4)
-    return torch.cat([mean, torch.sqrt(mean), z.new_zeros(len(z), RUNS.factor.size - 4)], dim=1)
-
-
 @parameters("estimator", ["pseudo_likelihood"], full=["likelihood"])
 def test_runs_of_a_random_simulator_correct_what_was_learned_wrongly(estimator):
     """The counts are two on average, and their learned mean and variance are 10 % too large."""
@@ -155,8 +145,8 @@ def test_runs_of_a_random_simulator_correct_what_was_learned_wrongly(estimator):
         return FreshSolves(z, rng.poisson(np.exp(z), (count, 4)).astype(float))
 
     data = runs(300).y + 0.5 * rng.standard_normal((300, 4))
-    right = Problem(data, poisson, normal_law(["a"]), RUNS, np.full(3, 0.5))
-    wrong = replace(right, simulate=lambda z: poisson(z, 1.1))
+    right = Problem(data, counted, normal_law(["a"]), COUNTED, np.full(3, 0.5))
+    wrong = replace(right, simulate=lambda z: counted(z, 1.1))
     wanted, estimate = (fit_pseudo_likelihood(problem, [truth]) for problem in (right, wrong))
     assert (wanted.p - estimate.p)[0] > 2.5 * wanted.standard_errors[0]
     scores = pseudo_scores(wrong, estimate.p)
@@ -176,9 +166,9 @@ def test_runs_of_a_random_simulator_correct_what_was_learned_wrongly(estimator):
 
 def test_single_runs_do_not_stand_for_replicates():
     """Replicates are runs of their own at the same parameters, which no single run shows."""
-    problem = Problem(np.zeros((5, 4)), poisson, normal_law(["a"]), RUNS, np.full(3, 0.5))
+    problem = Problem(np.zeros((5, 4)), counted, normal_law(["a"]), COUNTED, np.full(3, 0.5))
     assert problem.correctable
-    assert not replace(problem, data=np.zeros((5, 8)), noise=RUNS.replicated(2)).correctable
+    assert not replace(problem, data=np.zeros((5, 8)), noise=COUNTED.replicated(2)).correctable
 
 
 def test_the_same_stage_gives_the_same_noise():

@@ -198,7 +198,8 @@ def noise_deviations(problem: Problem, p: np.ndarray) -> np.ndarray:
     one, present = problem.noise.of_one, problem.conditions.present
     y = np.where(present, np.asarray(problem.data), 0.0)[:, : one.d_y]
     with torch.no_grad():
-        covariance = one.mean_covariance(problem.tensors(p)[1], torch.from_numpy(y))
+        signals = one.of_run(torch.from_numpy(y))
+        covariance = one.mean_covariance(problem.tensors(p)[1], signals)
     return np.asarray(covariance.diagonal().sqrt())
 
 

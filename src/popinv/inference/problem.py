@@ -215,8 +215,17 @@ class Problem:
         return simulate if self.members == 1 else of_one_member(simulate)
 
     @property
+    def solves_show_error(self) -> bool:
+        """Whether each solve less the surrogate's answer is an error of the surrogate.
+
+        The forward model itself has none. A single solve of a random simulator differs from the
+        learned mean by its intrinsic variation, which is no error.
+        """
+        return not (is_exact(self.simulate) or self.noise.random_signal)
+
+    @property
     def correctable(self) -> bool:
-        """Whether fresh solves measure the surrogate's error.
+        """Whether fresh solves measure together how the surrogate's error moves an answer.
 
         The forward model itself has none. A solve of a random simulator is one run, so that a
         system with replicates, which are runs of their own at the same parameters, has none.

@@ -21,9 +21,9 @@ Of a simulator that is random itself, the first observations are runs with measu
 the second are draws of the model: its learned mean, intrinsic variation and noise. The mean score
 of the runs is then the whole bias of the score, due to an error of the mean, of the variation, and
 of taking the answer for normal (indirect inference: Gallant and Tauchen, Econometric Theory 12,
-1996). Runs are random, so that b has the relative variance of about N / K that the covariance of
-the answer includes. If the random part of averages over a finite time is not declared, it counts as
-an error of S, and is subtracted from the noise.
+1996). Runs are random: the covariance of the answer grows by about N / K of itself. If the random
+part of averages over a finite time is not declared, it counts as an error of S, and is subtracted
+from the noise.
 """
 
 from __future__ import annotations
@@ -448,22 +448,22 @@ class AnswerShift:
         errors = np.sqrt(np.diag(covariance))
         treatment: SurrogateTreatment = "left"
         shift = population["surrogate_shift"].values
+        random = "intrinsic_covariance" in population
         if population.attrs["through"] == "solver":
             treatment = "unused"
-        elif "intrinsic_covariance" in population and "correction" not in population:
-            treatment = "unmeasured"
-        elif "correction" in population and population["correction"].values.any():
-            treatment, shift = "corrected", -population["correction"].values
-            if "intrinsic_covariance" in population:
-                # Runs of a random simulator move it in any case; this is beyond their randomness.
-                treatment = "runs"
-                more = np.diag(covariance - population["sampling_covariance"].values)
-                beyond = np.abs(shift) - _SURE * np.sqrt(np.maximum(more, 0.0))
-                shift = np.sign(shift) * np.maximum(beyond, 0.0)
         elif "correction" in population:
-            treatment = "included"
             more = np.diag(covariance - population["sampling_covariance"].values)
-            shift = np.sqrt(np.maximum(more, 0.0))
+            spread, moved = np.sqrt(np.maximum(more, 0.0)), -population["correction"].values
+            if not moved.any():
+                treatment, shift = "included", spread
+            elif random:
+                # Runs of a random simulator move it in any case; this is beyond their randomness.
+                beyond = np.maximum(np.abs(moved) - _SURE * spread, 0.0)
+                treatment, shift = "runs", np.sign(moved) * beyond
+            else:
+                treatment, shift = "corrected", moved
+        elif random:
+            treatment = "unmeasured"
         known = errors > 0
         if "law_lower" in population:
             ends = [population[f"{part}_lower"].values for part in ("law", "noise")]
@@ -576,10 +576,10 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
 
     The residuals are at all places. For groups, each row has the residuals of as many members,
     which stand one after the other in the record and so mostly belong to one group. None if there
-    are no solves, or if a single one does not measure the surrogate's error.
+    are no solves, or if they do not show the surrogate's error (:attr:`Problem.solves_show_error`).
     """
     problem = problem.at_all_places
-    if not problem.correctable or problem.noise.random_signal:
+    if not problem.solves_show_error:
         return None
     fresh = FreshSolves.of_last_round(check)
     if not len(fresh.y):

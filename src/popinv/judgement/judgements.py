@@ -320,14 +320,14 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
         return
     error, done = found.rmse, found.treatment
     if answer.intrinsic is not None:
-        limits = f"{found.threshold:g} standard deviations"
+        limits, told = f"{found.threshold:g} standard deviations", ""
         if done == "runs":
             limits += f", and a change beyond chance below {found.push_threshold:g} standard errors"
+            told = "; its effect is subtracted"
         yield Judgement(
             "Surrogate",
             "good" if found.good_enough else "doubt",
-            f"systematic error of the learned mean of {error:.2g} standard deviations"
-            + ("; its effect is subtracted" if done == "runs" else ""),
+            f"systematic error of the learned mean of {error:.2g} standard deviations{told}",
             f"On fresh solves the systematic error of the learned mean is {error:.3g} standard "
             f"deviations of intrinsic variation and noise. The study requires less than {limits}. "
             f"{found.statement}",
@@ -335,13 +335,13 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
             "active_learning.solves_per_round.",
         )
         return
-    told = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
+    ends = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
     yield Judgement(
         "Surrogate",
         # The error of what the answer does not use is no doubt of the answer.
         "good" if found.good_enough else "neutral" if done == "unused" else "doubt",
         f"error of {error:.2g} noise standard deviations; it changes the answer by "
-        f"{found.push:.2g} standard errors{told.get(done, '')}",
+        f"{found.push:.2g} standard errors{ends.get(done, '')}",
         f"{found.statement} On fresh solves the surrogate's error is {error:.3g} noise standard "
         f"deviations. The study requires less than {found.threshold:g} noise standard deviations, "
         f"and less than {found.push_threshold:g} standard errors.",

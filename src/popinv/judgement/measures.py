@@ -11,9 +11,8 @@ from typing import Literal
 Part = Literal["law", "noise", "simulator"]
 SurrogateTreatment = Literal["corrected", "runs", "included", "unused", "unmeasured", "left"]
 """The surrogate's error has been subtracted from the answer, by solves or by the runs of a random
-simulator, or is included in its intervals; the
-answer uses no surrogate; single solves of a random simulator do not measure the effect on systems
-with replicates; or nothing has been done."""
+simulator, or is included in its intervals; the answer uses no surrogate; single solves of a random
+simulator do not measure the effect on systems with replicates; or nothing has been done."""
 
 _TREATMENTS: dict[SurrogateTreatment, str] = {
     "corrected": "The surrogate's error changed the answer by {}. It has been subtracted, and the "

@@ -153,10 +153,6 @@ def serve(at: str) -> None:
     # The collector would otherwise touch, and so copy, all modules in every process.
     gc.collect()
     gc.freeze()
-    # torch registers for each of its libraries what is undone at the end of a process. It would
-    # take each script 35 ms, and nothing runs after it.
-    for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
-        finalizer.atexit = False
     # An interrupt at the terminal is for the scripts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as listening, selectors.DefaultSelector() as selector:
@@ -196,6 +192,10 @@ def _fork(selector: selectors.BaseSelector, listening: socket.socket) -> None:
         listening.close()
         connection.close()
         end_with(parent)
+        # What imports have registered, as torch for each of its libraries, the parent undoes once
+        # at its own end. Each script would take 35 ms for it.
+        for finalizer in list(weakref.finalize._registry):  # type: ignore[attr-defined]
+            finalizer.atexit = False
         _run(json.loads(asked), streams)
     for stream in streams:
         os.close(stream)

@@ -94,7 +94,7 @@ def replicate_study(
             descent,
             [start(model, replica)],
             fresh,
-            solver if problem.correctable and not problem.noise.random_signal else None,
+            solver if problem.solves_show_error else None,
             seconds_per_solve,
         )
         found = replication(replica, answer, true.comparable(replica), true.covariance)
@@ -108,13 +108,13 @@ def replicate_study(
 
 def _answers(problem: Problem, simulator: TrainedSurrogate, z: np.ndarray) -> np.ndarray:
     """Return what the surrogate answers at inputs z; of a random simulator, runs (n, d_y)."""
-    signal, noise = simulator.predict(z), problem.noise.of_one
-    if not isinstance(noise, IntrinsicNoise):
-        return signal
-    mean, entries = (each[:, 0] for each in noise.apart(torch.from_numpy(signal)))
-    e = standard_normal_rows(problem.seed, "evidence/runs", 0, len(z), noise.factor.columns)
-    variation = noise.factor.matrix(entries) @ torch.from_numpy(e)[..., None]
-    return (mean + variation[..., 0]).numpy()
+    signal, noise = torch.from_numpy(simulator.predict(z)), problem.noise.of_one
+    answers = noise.mean(signal)
+    if isinstance(noise, IntrinsicNoise):
+        loadings = noise.loadings(signal)
+        e = standard_normal_rows(problem.seed, "evidence/runs", 0, len(z), len(loadings))
+        answers = answers + torch.einsum("lnd,nl->nd", loadings, torch.from_numpy(e))
+    return answers.numpy()
 
 
 @dataclass(frozen=True)

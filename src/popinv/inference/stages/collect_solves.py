@@ -125,9 +125,7 @@ def collect_solves(
         surrogate,
         previous_estimate,
         Thresholds(**thresholds),
-        surrogate_push(problem, previous_estimate)
-        if problem.correctable and not problem.noise.random_signal
-        else None,
+        surrogate_push(problem, previous_estimate) if problem.solves_show_error else None,
     )
     if not fresh.sizes["sample"]:
         print("no further solves, as the surrogate is good enough")
