@@ -51,6 +51,7 @@ def test_the_answer_is_that_of_all_systems(first):
     assert first.observations.sizes["system"] == 24
 
 
+@pytest.mark.full
 def test_two_additions_are_one(first, tmp_path):
     _, late = parted(24)
     one, two = (late[late["Subject"] == name] for name in late["Subject"].unique())
@@ -95,6 +96,7 @@ def lines() -> popinv.Result:
     return fit_of_lines(straight(300, 0.7, 150.0, 1))
 
 
+@pytest.mark.full
 @parameters(
     "noise, intercept, differs",
     [(1.4, 150.0, ["noise"])],

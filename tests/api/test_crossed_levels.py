@@ -163,6 +163,7 @@ def cells(blocks: int = 1, seed: int = 5) -> tuple[pd.DataFrame, np.ndarray, np.
     return table.assign(y=values), np.array(values), same
 
 
+@pytest.mark.full
 @parameters("blocks", [2], full=[1])
 def test_a_level_within_the_cells_and_groups_without_a_link(blocks):
     table, y, same = cells(blocks)

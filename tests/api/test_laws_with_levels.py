@@ -227,6 +227,7 @@ def test_a_saved_fit_of_groups_opens_again(tmp_path):
     assert again.problem.members == result.problem.members == 3
 
 
+@pytest.mark.full
 def test_the_order_of_the_rows_does_not_matter():
     law, keys, value, _ = CASES["Oats"]
     table = data_of("Oats").sample(frac=1, random_state=3)

@@ -180,6 +180,7 @@ def test_a_result_states_its_priors():
     assert "posterior" not in str(alone)
 
 
+@pytest.mark.full
 def test_a_prior_away_from_zero_leaves_no_boundary_at_zero():
     # The systems' means vary less than the noise alone would make them.
     data = layout(12, deviation=0.0, seed=2)
@@ -258,6 +259,7 @@ def test_a_prior_of_an_unrestricted_covariance():
     assert 0.19 < distance["noise"].values[2] < 0.32
 
 
+@pytest.mark.full
 @parameters("estimator, count", [("pseudo_likelihood", 40)], full=[("likelihood", 150)])
 def test_resamples_have_the_spread_of_the_posterior(estimator, count):
     """The mean's prior is as informative as the data, and the law is otherwise determined."""

@@ -111,6 +111,7 @@ def test_a_result_prints_its_table_and_its_doubts(boys_result):
         assert ("Convergence" in doubts) == (not told.choice.arrived)
 
 
+@pytest.mark.full
 def test_figures_by_name(boys_result, monkeypatch):
     monkeypatch.setattr("popinv.api.figures._DPI", 20)
     figures = boys_result.plot()

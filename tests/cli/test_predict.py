@@ -54,16 +54,16 @@ def ran(*arguments: object):
     return CliRunner().invoke(popinv, ["predict", *map(str, arguments)])
 
 
-def test_tables_pictures_and_the_report(study, tmp_path, monkeypatch):
+def test_tables_pictures_and_the_report(study, arviz, tmp_path, monkeypatch):
     monkeypatch.setattr("popinv.charts.saving._DPI", 30)
     # As many as are kept, whatever their effective number.
     sampling = "popinv.methods.posterior.sampling"
-    for name, value in {"WARMUP": 5, "_FIRST_CHECK": 30, "LARGEST_R_HAT": 1e9}.items():
+    for name, value in {"WARMUP": 5, "_FIRST_CHECK": 20, "LARGEST_R_HAT": 1e9}.items():
         monkeypatch.setattr(f"{sampling}.{name}", value)
     monkeypatch.setattr(f"{sampling}.effective_sample_size", lambda own: np.full(2, 1e3))
     table = tmp_path / "new.csv"
     table.write_text(NEW)
-    done = ran(study, table, "--fixed", "--draws", "100")
+    done = ran(study, table, "--fixed", "--draws", "20")
     assert done.exit_code == 0, done.output
     assert "1 of 2 systems with observations have a p-value below 0.05" in done.output
     folder = study / "predictions" / "new"
@@ -78,7 +78,7 @@ def test_tables_pictures_and_the_report(study, tmp_path, monkeypatch):
     np.testing.assert_array_equal(own["given"], [1.0, np.nan, 1.1, np.nan])
     assert (own["with noise, 2.5 %"] < own["without noise, 2.5 %"]).all()
     stored = storage.load(folder / "predictions.zarr.zip")
-    assert dict(stored["z"].sizes) == {"chain": 1, "draw": 100, "system": 3, "parameter": 2}
+    assert dict(stored["z"].sizes) == {"chain": 1, "draw": 20, "system": 3, "parameter": 2}
     pictures = sorted(path.name for path in (folder / "figures").glob("*.png"))
     assert pictures == ["far.png", "near.png", "unseen.png"]
     (listed,) = predictions_of(study.parent, "lines")

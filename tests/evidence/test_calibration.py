@@ -84,6 +84,7 @@ def test_truth_of_another_family_has_no_coverage_of_its_noise():
     assert np.isfinite(metrics["noise_error_rms"])
 
 
+@pytest.mark.full
 @parameters("wanted", ["auto"], full=["distance", "pseudo_likelihood"])
 def test_a_replication_is_answered_by_whom_the_study_asks(wanted):
     problem, alpha, gamma = curve_problem(count=200)

@@ -76,6 +76,7 @@ def test_a_wrong_model_leaves_the_band(entry: int, by: float) -> None:
     assert outside(found)[entry > 0] == 3
 
 
+@pytest.mark.full
 def test_transforms_are_those_of_each_systems_own_conditions() -> None:
     # Half of the systems have much less noise, of which a common distribution knows nothing.
     scale = np.where(np.arange(SYSTEMS) % 2, 1.0, 8.0)

@@ -141,6 +141,7 @@ def test_order_in_space_on_the_cantilever(random, sizes, order):
     assert order - 0.3 < slope(sizes, errors) < order + 0.4
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_second_order_in_time(dimension):
     sizes = (2, 4, 8)

@@ -384,6 +384,7 @@ def test_what_is_given_and_what_is_expected_are_told_with_what_to_do() -> None:
         function("one_entry").check_derivatives(Z[:1])
 
 
+@pytest.mark.full
 @parameters(
     "name, parts",
     [("cut_off", ["is given as 0,", "computed by torch"])],

@@ -222,6 +222,7 @@ def test_a_table_of_another_width_is_refused() -> None:
         model().solve(np.zeros((5, 3)))
 
 
+@pytest.mark.full
 def test_seeds_belong_to_the_rows() -> None:
     whole = model("seeded", rows_per_call=4).solve(GOOD, "solve/0", 100)
     part = model("seeded").solve(GOOD[6:], "solve/0", 106)

@@ -36,7 +36,7 @@ def forget(cache):
     ("model", "count"),
     [
         (lambda: porous_flow(SENSORS, elements=20), 1),
-        (lambda: elastodynamics(SENSORS, elements=20), 2),
+        pytest.param(lambda: elastodynamics(SENSORS, elements=20), 2, marks=pytest.mark.full),
     ],
     ids=["porous_flow", "elastodynamics"],
 )

@@ -286,6 +286,7 @@ def test_a_row_does_not_depend_on_its_batch(dimension, field, nonlinearity):
     assert_rows_are_alone(lambda z: flow.solve(z).observations, draws(flow, n), 1, 3, n // 2 + 1)
 
 
+@pytest.mark.full
 def test_other_processes_and_thread_counts_give_the_same_bits(square, tmp_path):
     z = draws(square, 6)
     # This process has one thread.

@@ -58,6 +58,7 @@ def without_transform(keys):
     return lambda v: ((exponent + 1) * v) ** (1 / (exponent + 1))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("keys", CASES)
 def test_agrees_with_firedrakes_own_solve(keys):
     section, flow = made(keys)

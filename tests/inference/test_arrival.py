@@ -41,6 +41,7 @@ def test_a_descent_on_its_way_has_not_arrived_and_one_at_its_end_has():
     assert still.arrived
 
 
+@pytest.mark.full
 def test_a_descent_goes_on_until_it_has_arrived_or_says_that_it_has_not():
     problem, alpha, gamma = curve_problem(count=300)
     slow = SMALL.replace(learning_rate=0.02, final_learning_rate=0.02, legs=2)

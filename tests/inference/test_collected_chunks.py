@@ -103,6 +103,7 @@ def test_chunks_of_another_seed_or_of_a_version_that_did_not_say_it_are_refused(
         own.collected(Round(tmp_path / "older", solver=older).chunks)
 
 
+@pytest.mark.full
 def test_chunks_of_other_parameters_are_refused(own, tmp_path):
     rng = np.random.default_rng(2)
     for _ in range(15):

@@ -220,6 +220,7 @@ def test_noise_is_recovered_with_known_scales_and_biased_without() -> None:
     assert ignored.gamma[0] - descent.gamma[0] == pytest.approx(0.15, abs=0.08)
 
 
+@pytest.mark.full
 def test_oracles_and_resamples_use_the_conditions() -> None:
     problem, alpha, gamma = irregular_problem(300, 0, missing=0.2, scales=True)
     settings = DescentSettings(iterations=40, model_samples=400, directions=24)

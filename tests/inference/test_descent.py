@@ -167,6 +167,7 @@ def test_finite_samples_bias_the_cut_down_and_the_full_gradient_up_and_debiasing
     assert abs(gap["debiased"]) < 0.015
 
 
+@pytest.mark.full
 def test_a_small_model_sample_does_not_bias_the_debiased_descent():
     # N = 40 data standing for the whole law: with as few draws, the plain loss shrinks sigma.
     gaps = {True: [], False: []}

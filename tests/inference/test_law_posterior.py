@@ -126,6 +126,7 @@ def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
     np.testing.assert_allclose(apart, apart[0], atol=1e-8)
 
 
+@pytest.mark.full
 def test_a_normal_density_is_sampled():
     from popinv.inference.numpyro_sampler import sample
 

@@ -311,6 +311,7 @@ def test_the_furthest_of_right_systems_is_as_far_as_it_says(squared):
     assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.full
 def test_a_broken_sensor_is_not_heavy_tails():
     omega, e = drawn(100, 3)
     e[:, 2] *= 4
@@ -319,6 +320,7 @@ def test_a_broken_sensor_is_not_heavy_tails():
     assert "noise.kind: diagonal" in told
 
 
+@pytest.mark.full
 def test_a_test_without_power_says_so():
     few = findings_of(problem_of(*drawn(12, 1)))
     law = part_tests(list(few.values()))[0]
@@ -519,6 +521,7 @@ def test_residuals_of_few_systems_have_the_spread_of_the_model():
     np.testing.assert_allclose(found.mean, [0, 0, r[:, 2].mean(), 0, 0, 0])
 
 
+@pytest.mark.full
 def test_a_larger_model_moves_the_answer_as_far_as_is_said(monkeypatch):
     """A law with correlations, fitted: the move of each parameter, in standard errors."""
     monkeypatch.setattr(module, "_SIMULATED", 4000)
@@ -544,6 +547,7 @@ def test_a_larger_model_moves_the_answer_as_far_as_is_said(monkeypatch):
         assert effect.endswith(f"by {sign * seen.moves[most]:+.1f} standard errors")
 
 
+@pytest.mark.full
 def test_a_column_that_moves_each_component_of_a_mixture_is_named():
     rng, count = np.random.default_rng(5), 100
     sex = rng.integers(0, 2, count)

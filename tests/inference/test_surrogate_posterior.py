@@ -89,6 +89,7 @@ def test_deviations_are_never_made_smaller():
     assert inflation_of(Shifted(), solves(0)) == 1.0
 
 
+@pytest.mark.full
 def test_more_solves_leave_less_open():
     problem, alpha, gamma = curve_problem(count=150)
     errors = []

@@ -49,6 +49,7 @@ def with_own_laws() -> dict[str, Problem]:
     return {name: replace(p, data=p.data + 0.5 * i) for i, (name, p) in enumerate(parts.items())}
 
 
+@pytest.mark.full
 @parameters(
     "estimator, secure",
     [("pseudo_likelihood", False), ("likelihood", True)],

@@ -114,6 +114,7 @@ def test_a_posterior_with_two_modes_is_that_of_quadrature(uncertain):
         assert kstest(inside, "uniform").statistic < (3.0 if uncertain else 2.2) / size**0.5
 
 
+@pytest.mark.full
 def test_a_thin_curved_posterior_is_that_of_quadrature():
     law = normal_law(["a", "b"])
     alpha = np.array([0.0, 0.0, 0.0, 0.0])
@@ -274,6 +275,7 @@ def test_moves_leave_the_target_invariant_whatever_their_reference(move):
     np.testing.assert_allclose(np.cov(flat.T), np.eye(3), atol=4.5 * (2 / 3000) ** 0.5)
 
 
+@pytest.mark.full
 def test_a_systems_draws_depend_neither_on_repetition_nor_on_when_others_finish():
     problem, estimate, _ = linear_problem(5)
     first, again = (sampled(problem, estimate, effective=30) for _ in range(2))

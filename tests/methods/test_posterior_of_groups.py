@@ -137,6 +137,7 @@ def test_sets_and_chains_have_the_same_posterior(monkeypatch):
     np.testing.assert_allclose(sets.least_misfit, chains.least_misfit, atol=1e-2)
 
 
+@pytest.mark.full
 def test_groups_are_drawn_alike_alone_and_beside_others():
     problem, p = groups(3, pairs(13), linear=True)
     every = sample_posteriors(problem, p, 2, 20, 500)

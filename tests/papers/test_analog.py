@@ -145,6 +145,7 @@ def test_digital_descent_has_its_stationary_error_and_analog_its_penalty():
     assert offs[1] < 0.3 * offs[0]
 
 
+@pytest.mark.full
 def test_the_lower_bounds_instance_keeps_sigma_squared_s():
     numbers = quadratic.lower_bound(quadratic.QuadraticSize(0, 12_000, 0), 1)
     assert numbers["bound_0.01_floor_to_noise_times_s"] == pytest.approx(1, abs=0.15)

@@ -90,6 +90,7 @@ def test_larger_vocabularies_need_not_make_exponent_1_the_worst():
     assert (found["worst_exponent"].sel(target=0.03) > 1).all()
 
 
+@pytest.mark.full
 def test_the_worst_exponent_tends_to_1_as_the_limit_says():
     """The distance from 1 is sqrt(-log(1 - epsilon) / log d), to a power of 1 / log d."""
     off = []

@@ -147,6 +147,7 @@ ON_SIXTEEN = [
 ]  # fmt: skip
 
 
+@pytest.mark.full
 def test_the_largest_distance_is_the_bound_on_sixteen_workers():
     workers = Workers(SPEEDS * 4, (7.0,) * 16)
     for name, settings, largest in ON_SIXTEEN:

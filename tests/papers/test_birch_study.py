@@ -338,6 +338,7 @@ def test_a_worker_that_begins_late_is_timed_later_or_told(most, monkeypatch):
     assert all(0.001 <= seconds < 0.5 for seconds in found.compute)
 
 
+@pytest.mark.full
 def test_a_training_that_no_step_size_improves_is_refused(monkeypatch):
     learnt = learning()
     monkeypatch.setattr(Learning, "loss", lambda self, weights: 1.0)

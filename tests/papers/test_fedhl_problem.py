@@ -382,6 +382,7 @@ def test_levels_are_means_of_the_last_tenth_of_the_rounds():
     assert float(quarter[0]) == 10
 
 
+@pytest.mark.full
 def test_flexlora_ends_at_a_floor_and_fedhl_goes_on():
     found = floors(40, [1])
     end, quarter = claims.floor_levels(found, "equal")

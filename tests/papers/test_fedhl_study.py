@@ -80,6 +80,7 @@ def test_every_way_to_adapt_is_compared_at_every_site():
         assert torch.equal(ours, theirs)
 
 
+@pytest.mark.full
 def test_a_site_alone_learns_from_its_own_solves_only():
     whole = sites()
     alone = use.adapt(surrogate(), whole, ASKED, seed=1)[0]["error"].sel(way="alone").values

@@ -46,6 +46,7 @@ def test_without_a_system_left_out_nothing_moves():
     assert invariant.difference == 0
 
 
+@pytest.mark.full
 def test_a_fine_tuning_with_other_draws_is_noticed(monkeypatch):
     right = instance_withdrawal.run
 

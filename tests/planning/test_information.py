@@ -95,6 +95,7 @@ def test_what_a_system_keeps_of_its_variance():
     np.testing.assert_allclose(found, np.diag(posterior) / prior, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_the_scores_of_the_likelihood_give_the_same_information():
     problem = lines()
     experiment = experiment_of(problem, LINE_TRUTH, ["intercept", "slope"])

@@ -202,6 +202,7 @@ def test_equal_means_are_moved_apart_by_less_than_the_narrowest_component(deviat
     assert 0 < means[1, 0] - means[0, 0] < 1e-3 * min(deviations)
 
 
+@pytest.mark.full
 def test_known_parameters_give_the_components_back():
     z = draws(LAW, ALPHA, 1500).numpy()
     # The start is far away, and its first component has the means of none.

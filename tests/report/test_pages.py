@@ -88,6 +88,7 @@ def test_a_page_without_the_file_that_draws_its_charts_says_so(open_page, pages,
     assert page.inner_text("h1") == "tiny"
 
 
+@pytest.mark.full
 def test_pictures_are_dark_on_a_dark_page_and_keep_their_hues(open_page, pages, tmp_path):
     picture = Image.new("RGB", (40, 20), "white")
     picture.paste((0, 0, 0), (0, 0, 10, 20))

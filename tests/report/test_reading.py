@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections import defaultdict
 from dataclasses import replace
 
 import pytest
@@ -78,7 +79,9 @@ def test_no_page_says_that_it_can_be_sent_alone(pages):
         assert "one file" not in text
 
 
-def test_with_one_study_the_report_begins_with_its_page(open_page, results, pages, tmp_path):
+def test_with_one_study_the_report_begins_with_its_page(
+    open_page, results, pages, tmp_path, monkeypatch
+):
     folder = tmp_path / "results"
     shutil.copytree(results.folder, folder)
     study = folder / "report/studies/tiny.html"
@@ -89,6 +92,8 @@ def test_with_one_study_the_report_begins_with_its_page(open_page, results, page
     assert page.inner_text("h1") == "tiny"
     shutil.copytree(folder / "tiny", folder / "other")
     assert 'id="studies-table"' in write_index_of(folder).read_text()
+    # The charts are those of other pages.
+    monkeypatch.setattr("popinv.report.study_page.charts_of", lambda *of: defaultdict(list))
     alone = page_of(
         gather_study(results.tiny / "answer.json", results.section),
         results.study.problem,

@@ -107,6 +107,7 @@ def test_the_hash_does_not_depend_on_the_blocks(table, monkeypatch, block):
     assert storage.content_sha256(loaded) == loaded.attrs["content_sha256"]
 
 
+@pytest.mark.full
 def test_processes_do_not_disturb_each_other_s_reading(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "_LEAST_SECONDS", 0.0)
     # Of noise, so that a chunk takes its time.

@@ -143,6 +143,7 @@ def test_the_pretended_gpu_keeps_its_tensors_apart():
         assert here.tolist() == [1.0, 2.0, 3.0]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_network_trained_on_a_gpu_is_that_of_the_processor(elsewhere, kind):
     there = settings(kind, device="cuda")
@@ -170,6 +171,7 @@ def test_an_interrupted_training_goes_on_on_another_device(elsewhere, kind, devi
     elsewhere.agree(ours.predict(z), theirs.predict(z), 1e-3)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", KINDS)
 @parameters("devices", [("cuda", "cpu")], full=[("cpu", "cuda")])
 def test_a_training_starts_from_a_surrogate_of_another_device(elsewhere, kind, devices):
@@ -206,6 +208,7 @@ def test_a_surrogate_is_stored_from_a_gpu_and_loaded_onto_it(elsewhere, kind):
     assert places(surrogate_of(stored).network) == {"cpu"}
 
 
+@pytest.mark.full
 def test_solves_are_withdrawn_on_a_gpu_as_on_the_processor(elsewhere):
     there, here = (
         withdraw_solves(data(40), settings("mlp", max_epochs=2, device=device), 1e-3, 2)

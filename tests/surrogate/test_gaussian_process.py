@@ -182,6 +182,7 @@ def test_draws_have_the_posterior_mean_and_deviation():
     )
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_bits_and_an_artefact_keeps_them(tmp_path):
     one, same = emulator(restarts=1), emulator(restarts=1)
     z = inputs(5, seed=3)

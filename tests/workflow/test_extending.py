@@ -127,6 +127,7 @@ def test_a_study_of_the_new_kinds_runs(extended, tmp_path):
     assert "law" in {path.stem for path in (results / "figures").glob("*.png")}
 
 
+@pytest.mark.full
 def test_an_installed_method_is_offered_and_part_of_its_fingerprint(extended):
     code = """
 from popinv.methods.registry import METHODS

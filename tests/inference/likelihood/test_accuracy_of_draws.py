@@ -51,6 +51,7 @@ def _across(data: np.ndarray, logs: np.ndarray) -> float:
     return float(np.sqrt(np.mean(((data - decay(z).numpy()) * normal).sum(axis=1) ** 2)))
 
 
+@pytest.mark.full
 @parameters("count", [200], full=[60])
 def test_with_little_noise_the_likelihood_answers_whatever_the_number_of_systems(count):
     problem, truth, logs = quiet_decays(count)

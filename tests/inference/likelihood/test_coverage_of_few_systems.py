@@ -103,6 +103,7 @@ def analysis_of_variance(problem: Problem) -> tuple[np.ndarray, np.ndarray, np.n
     return values, values - half, values + half
 
 
+@pytest.mark.full
 @parameters("count, covariates, restricted", [(8, 3, False), (6, 1, True)], [(12, 4, False)])
 def test_intervals_of_coefficients_are_those_of_the_analysis_of_variance(
     count, covariates, restricted

@@ -69,6 +69,7 @@ def with_inputs(problem: Problem) -> Problem:
     return replace(problem, conditions=Conditions.stated(problem.data.shape, known=known))
 
 
+@pytest.mark.full
 @parameters("own_inputs", [False], full=[True])
 def test_the_estimate_is_the_maximum_by_quadrature(curved, own_inputs):
     # Draws about the modes end 3 standard errors from it, at a likelihood that is 7 lower.

@@ -175,6 +175,7 @@ def test_scores_are_the_derivatives_with_common_parameters_and_covariates():
     assert scores == pytest.approx(exact, rel=1e-4, abs=1e-4)
 
 
+@pytest.mark.full
 @parameters("count", [150], full=[400])
 def test_draws_of_hard_systems_adapt_whatever_their_number(count):
     problem = problem_of_squares(count, 0.8, 0.6)

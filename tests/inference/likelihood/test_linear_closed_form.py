@@ -110,6 +110,7 @@ def with_differences(monkeypatch, problem: Problem, start: np.ndarray) -> np.nda
     return fit_marginal_likelihood(problem, start).small_sample
 
 
+@pytest.mark.full
 def test_degrees_of_freedom_by_the_expected_information_are_those_by_differences(monkeypatch):
     problem = linear_problem(10)
     found = fit_marginal_likelihood(problem, TRUTH).small_sample

@@ -141,6 +141,7 @@ def test_a_further_mode_counts_from_a_small_share_of_the_evidence_on(share, coun
     assert len(found) == (3 if counts else 0)
 
 
+@pytest.mark.full
 @parameters("limit", ["_MOST_HARD"], full=["_MOST_DIMENSIONS"])
 def test_several_modes_are_a_doubt_where_no_draws_can_cover_them(monkeypatch, limit):
     problem, p = squared(40, 0.5, 1.0), np.array([0.5, 0.0, np.log(0.1)])

@@ -104,6 +104,7 @@ def test_the_search_leads_to_the_highest_of_three_modes(heavy_tails):
     np.testing.assert_allclose(modes, 1.0, atol=0.1)
 
 
+@pytest.mark.full
 @parameters("name", *thinned(CURVES, 3))
 def test_the_likelihood_near_any_law_is_that_of_the_grid(name):
     problem, everyone = curved(name, 40), np.arange(40)
