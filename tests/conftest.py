@@ -138,6 +138,12 @@ def imports() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def forking() -> None:
+    """Start the process that forks, so that its imports do not count for one test."""
+    preloaded.megabytes()
+
+
+@pytest.fixture(scope="session")
 def arviz() -> Any:
     """Return ArviZ, which writes a file of its own when it is first imported on a day.
 

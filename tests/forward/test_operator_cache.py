@@ -16,6 +16,12 @@ from popinv.forward.porous_flow.section import PorousFlow
 SENSORS = np.array([[0.3], [0.6]])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def firedrake():
+    """Import Firedrake, so that its import does not count for one test."""
+    return pytest.importorskip("firedrake")
+
+
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("POPINV_CACHE", str(tmp_path))

@@ -64,7 +64,7 @@ def prepared(folder: Path) -> Workflow:
 
 
 @pytest.fixture
-def workflow(tmp_path: Path) -> Workflow:
+def workflow(tmp_path: Path, forking: None) -> Workflow:
     return prepared(tmp_path)
 
 
