@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from scipy import stats
 from scipy.special import logsumexp
 from study_sections import function
@@ -295,6 +296,15 @@ def test_one_component_needs_no_weight():
     section = law_section({**KEYS, "components": 1, "start": start})
     assert not list(section.problems(FORWARD))
     check_law(section, FORWARD)
+
+
+def test_the_start_of_a_law_without_components_is_refused():
+    with pytest.raises(ValidationError, match="'b' has moments of its own, but each component"):
+        law_section({**KEYS, "start": KEYS["start"]["component_1"]})
+    # A parameter may have the name of a moment.
+    named = {"weight": 0.5, "mean": KEYS["start"]["component_1"]["a"]}
+    section = {**KEYS, "transforms": {"mean": "log"}, "ordered_by": None}
+    law_section({**section, "start": {"component_1": named, "component_2": named}})
 
 
 def changed(path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import Components, component_name, mixture_names
@@ -66,6 +67,30 @@ class MixtureSection(LawSection):
         ),
     )
     start: dict[str, dict[str, ComponentValue]] = Field(description=_START)
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _of_components(cls, start: Any) -> Any:
+        """Refuse the start of a law without components."""
+        if not isinstance(start, dict):
+            return start
+        for name, given in start.items():
+            # A parameter may be called `mean`, but its moments are no number.
+            if isinstance(given, dict) and any(
+                isinstance(given.get(moment), int | float)
+                for moment in MeanAndStandardDeviation.model_fields
+            ):
+                raise PydanticCustomError(
+                    "components",
+                    "'{name}' has moments of its own, but each component has a weight, and the "
+                    "moments of every parameter: {example}",
+                    {
+                        "name": name,
+                        "example": f"component_1: {{weight: 0.5, {name}: {{mean: ..., "
+                        "standard_deviation: ...}, ...}",
+                    },
+                )
+        return start
 
     def law(self, forward: ForwardSection) -> MixtureLaw:
         """Return the law of the forward model's parameters."""
