@@ -174,6 +174,10 @@ def test_a_function_of_design_and_covariates(quick):
     assert abs(row["estimate"] - 0.05) < 3 * row["standard_error"]
     assert row["standard_error"] < 0.01
     assert row["units"] == "per unit of weight"
+    # The mean belongs to the mean weight.
+    at = f"the mean of height where weight = {weight.mean():.4g}"
+    assert f"height_mean is {at}." in str(result)
+    assert result.summary().loc["height_mean", "description"] == at.removeprefix("the ")
     frame = pd.DataFrame(data, columns=["early", "late"]).assign(dose=dose, weight=weight)
     again = popinv.fit(frame, solve, **keywords)
     pd.testing.assert_frame_equal(again.summary(), result.summary())

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 from linear_groups import COLUMNS, LAW, differentiable, table
+from scipy import stats
 from study_sections import moments
 from tiers import parameters
 
@@ -225,6 +226,38 @@ def test_a_saved_fit_of_groups_opens_again(tmp_path):
     again = popinv.load(result.save(tmp_path / "oats"), polynomial)
     pd.testing.assert_frame_equal(again.summary(), result.summary())
     assert again.problem.members == result.problem.members == 3
+
+
+def test_degrees_of_freedom_within_groups_are_those_of_lmertest():
+    """Dates vary within the plots, blocks between them.
+
+    ``lmer(Yield ~ Date + (1 | Block / Variety), Alfalfa)`` of lmerTest 3.1: standard errors and
+    degrees of freedom, which are the same by Satterthwaite and by Kenward and Roger.
+    """
+
+    def of_dates(z: torch.Tensor, times: Any) -> torch.Tensor:
+        shifted = (z[:, k : k + 1] * (torch.as_tensor(times) == k) for k in range(1, z.shape[1]))
+        return sum(shifted, z[:, :1])
+
+    start = moments(base=(1.7, 0.3), S1=(0, 0), S20=(0, 0), O7=(0, 0))
+    found = popinv.fit(
+        data_of("Alfalfa"),
+        of_dates,
+        law={"kind": "normal", "start": start, "levels": {"Block": ["base"], "Variety": ["base"]}},
+        noise={"kind": "isotropic"},
+        time_column="Date",
+        value_column="Yield",
+        estimator="reml",
+        tests=False,
+        progress=False,
+    ).summary()
+    estimates = np.array([1.78111, -0.44056, -0.20667, -0.09])
+    errors = np.array([0.11282, *3 * [0.05657]])
+    reach = stats.t.ppf(0.975, [6.08897, 51, 51, 51]) * errors
+    means = found.iloc[:4]
+    # The search ends within 0.001 standard errors; the degrees of freedom rest on differences.
+    assert np.max(np.abs(means["estimate"] - estimates) / errors) < 0.005
+    np.testing.assert_allclose((means["upper"] - means["lower"]) / 2, reach, rtol=0.01)
 
 
 @pytest.mark.full

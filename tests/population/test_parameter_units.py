@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import xarray as xr
 
 from popinv.config.loading import load
 from popinv.inference.law_summary import summary_names
 from popinv.population.model import Model
 from popinv.population.noise.unstructured_section import IsotropicSection
-from popinv.population.units import law_parameters, noise_parameters
+from popinv.population.units import covariate_centres, law_parameters, noise_parameters
 
 FORWARD = {
     "kind": "python",
@@ -78,6 +79,22 @@ def test_a_lognormal_law_tells_what_the_logarithm_is_of():
     assert told["V_mean"].long_name == "mean of log V"
     assert told["share_standard_deviation"].long_name == "standard deviation of log share"
     assert told["V_share_correlation"].long_name == "correlation of V and share"
+
+
+def test_a_mean_says_of_which_covariates_it_is():
+    law = {"kind": "lognormal", "start": BOTH, "covariates": {"V": ["weight", "sex_male"]}}
+    centres = covariate_centres(
+        xr.Dataset(
+            {"covariate_centre": ("covariate_name", [71.23456, 0.0])},
+            coords={"covariate_name": ["weight", "sex_male"]},
+        )
+    )
+    told = law_parameters(model(law), ("V_mean", "share_mean", "V_standard_deviation"), centres)
+    assert [each.long_name for each in told.values()] == [
+        "mean of log V where weight = 71.23 and sex_male = 0",
+        "mean of log share",
+        "standard deviation of log V",
+    ]
 
 
 def test_each_parameter_has_its_own_transform():

@@ -22,9 +22,9 @@ _EXACT = 0.0005
 
 def as_text(result: Result) -> str:
     """Return the heading, the recovered parameters and the checks."""
-    table, more = _table(result)
+    table, notes = _table(result)
     lines = [*_heading(result).splitlines(), "", *table.to_string(index_names=False).splitlines()]
-    lines += [more] if more else []
+    lines += [line for note in notes for line in wrap(note, _WIDTH)]
     lines += ["", _checks(result)]
     for each in result.judgements:
         if each.verdict == "doubt":
@@ -35,7 +35,7 @@ def as_text(result: Result) -> str:
 
 def as_html(result: Result) -> str:
     """Return the same for a notebook."""
-    table, more = _table(result)
+    table, notes = _table(result)
     doubts = "".join(
         f"<li><b>{escape(each.name)}.</b> {escape(each.finding)}</li>"
         for each in result.judgements
@@ -43,7 +43,7 @@ def as_html(result: Result) -> str:
     )
     return (
         f"<p>{escape(_heading(result))}</p>{table.to_html(border=0)}"
-        f"<p>{escape(more)}</p><p>{escape(_checks(result))}</p><ul>{doubts}</ul>"
+        f"<p>{escape(' '.join(notes))}</p><p>{escape(_checks(result))}</p><ul>{doubts}</ul>"
     )
 
 
@@ -69,7 +69,7 @@ def _heading(result: Result) -> str:
     return f"{name}{sizes.in_words}. Estimator: {estimator}, through {through}.{value}"
 
 
-def _table(result: Result) -> tuple[pd.DataFrame, str]:
+def _table(result: Result) -> tuple[pd.DataFrame, list[str]]:
     summary = result.summary()
     more = len(summary) - _MOST
     shown = summary.head(_MOST)
@@ -88,7 +88,10 @@ def _table(result: Result) -> tuple[pd.DataFrame, str]:
     if "true" in shown:
         table["true"] = [_number(value) for value in shown["true"]]
     table["units"] = ["" if unit == "1" else unit for unit in shown["units"]]
-    return table, f"and {more} more parameters in summary()" if more > 0 else ""
+    notes = [f"And {more} more parameters in summary()."] if more > 0 else []
+    means = shown.index[shown["kind"].eq("law") & shown["description"].str.contains(" where ")]
+    notes += [f"{name} is the {shown.at[name, 'description']}." for name in means]
+    return table, notes
 
 
 def _number(value: float) -> str:

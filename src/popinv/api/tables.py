@@ -20,7 +20,12 @@ from popinv.inference.stated_values import (
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.observe import system_names
-from popinv.population.units import Described, law_parameters, noise_parameters
+from popinv.population.units import (
+    Described,
+    covariate_centres,
+    law_parameters,
+    noise_parameters,
+)
 
 if TYPE_CHECKING:
     from popinv.api.result import Result
@@ -54,8 +59,12 @@ def summary(result: Result) -> pd.DataFrame:
 
 
 def _described(result: Result, kind: str, names: tuple[str, ...]) -> dict[str, Described]:
-    tell = law_parameters if kind == "law" else noise_parameters
-    return {named_apart(kind, name): told for name, told in tell(result.model, names).items()}
+    described = (
+        law_parameters(result.model, names, covariate_centres(result.observations))
+        if kind == "law"
+        else noise_parameters(result.model, names)
+    )
+    return {named_apart(kind, name): told for name, told in described.items()}
 
 
 def _law_rows(result: Result) -> pd.DataFrame:

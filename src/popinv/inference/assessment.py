@@ -49,7 +49,12 @@ from popinv.judgement.measures import (
     WeakestDirection,
 )
 from popinv.population.model import Model
-from popinv.population.units import Described, law_parameters, noise_parameters
+from popinv.population.units import (
+    Described,
+    covariate_centres,
+    law_parameters,
+    noise_parameters,
+)
 from popinv.surrogate.collect import Thresholds, failure_counts
 from popinv.surrogate.simulator import is_exact
 
@@ -107,7 +112,7 @@ def assess(
         Its sections hold the units of the parameters.
     """
     population, check = loaded["population"], loaded["check"]
-    recovered = _Recovered(problem, population, loaded.get("truth"), model)
+    recovered = _Recovered(problem, population, loaded.get("truth"), model, loaded["observations"])
     held_out = held_out_solves(problem, check)
     sizes, least = problem.at_all_places, least_noise(problem, population, loaded["observations"])
     results = AnswerTests() if tests is None else tests(problem, loaded, null_resamples)
@@ -156,6 +161,7 @@ class _Recovered:
         population: xr.Dataset,
         truth: xr.Dataset | None,
         model: Model | None,
+        observations: xr.Dataset,
     ) -> None:
         self.problem, self.population, self.truth = problem, population, truth
         law, noise = problem.law, problem.noise
@@ -169,7 +175,7 @@ class _Recovered:
         self.described: dict[Kind, dict[str, Described]] = {"law": {}, "noise": {}}
         if model is not None:
             named = (*np.array(self.read)[stated_entries(law)].tolist(), *self.summary_names)
-            self.described["law"] = law_parameters(model, named)
+            self.described["law"] = law_parameters(model, named, covariate_centres(observations))
             self.described["noise"] = noise_parameters(model, noise.names)
 
     def number(

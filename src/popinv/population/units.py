@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+
+import xarray as xr
 
 from popinv.forward.base import Parameter
 from popinv.population.laws.base import Law
@@ -40,7 +43,17 @@ class Described:
         return f"{self.scale} scale" if self.scale else self.units if self.units != "1" else ""
 
 
-def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]:
+def covariate_centres(observations: xr.Dataset) -> dict[str, float]:
+    """Return what was subtracted from each covariate: its mean, 0 for a category."""
+    if "covariate_centre" not in observations:
+        return {}
+    centres = observations["covariate_centre"]
+    return dict(zip(map(str, centres["covariate_name"].values), centres.values, strict=True))
+
+
+def law_parameters(
+    model: Model, names: tuple[str, ...], centres: Mapping[str, float] | None = None
+) -> dict[str, Described]:
     """Return units and descriptions of parameters, or summaries, of the law.
 
     For a parameter that enters by its logarithm, mean and standard deviation describe the
@@ -51,6 +64,8 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
     ----------
     names : tuple of str
         As the results have them.
+    centres : mapping of str to float, optional
+        Values of the covariates to which the means of the parameters belong.
     """
     law, parameters = model.law.law(model.forward), model.forward.parameters()
     transformed = _transformed(law, parameters)
@@ -61,6 +76,13 @@ def law_parameters(model: Model, names: tuple[str, ...]) -> dict[str, Described]
         told = _law_parameter(plain, parameters, transformed, places)
         if level:
             told = replace(told, long_name=f"{told.long_name} at the level {level}")
+        at = [
+            f"{covariate} = {centres[covariate]:.4g}"
+            for parameter, covariate in model.law.effects()
+            if centres and plain == f"{parameter}_mean"
+        ]
+        if at:
+            told = replace(told, long_name=f"{told.long_name} where {' and '.join(at)}")
         described[name] = told
     return described
 

@@ -98,6 +98,10 @@ class LawSection(Kind):
         """Return the covariates of each system that the law depends on."""
         return ()
 
+    def effects(self) -> list[tuple[str, str]]:
+        """Return the pairs of a parameter and a covariate that its mean depends on; none here."""
+        return []
+
     def level_names(self) -> tuple[str, ...]:
         """Return the levels at which parameters vary, from outer to inner; none for systems."""
         return ()
