@@ -76,9 +76,26 @@ def test_a_covariance_within_what_is_determined_leaves_combinations_alone():
         for across in (np.array([1.0, -2.0, 0, 0]), np.eye(4)[2], np.array([0, 0, 1.0, -1.0])):
             vector = across / scales
             assert vector @ within @ vector == pytest.approx(vector @ covariance @ vector, rel=1e-6)
+    # A parameter that the simulator ignores has any variance; directions have rounding.
+    ignored = Undetermined(np.array([[1.0, 0, 1e-16, -1e-16]]), scales)
+    endless = covariance.copy()
+    endless[0, 0] = 1e46
+    rest = ignored.within(endless)
+    np.testing.assert_array_equal(rest[0], 0.0)
+    np.testing.assert_allclose(rest[1:, 1:], covariance[1:, 1:])
     nothing = Undetermined(np.zeros((0, 4)), scales)
     assert nothing.within(covariance) is covariance
     assert not nothing.entries.any()
+
+
+def test_a_small_coefficient_of_a_parameter_that_moves_by_much_is_told():
+    """The observations depend on F + 1e-4 V."""
+    problem = empty(normal_law(["F", "V"]))
+    scales = np.array([1.0, 1e4, 1, 1, 1])
+    unknown = Undetermined(unit(1, -1, 0, 0, 0)[None], scales)
+    (found,) = unknown.combinations(problem, np.array([2.0, 3.0, 0, 0, 0]), np.eye(5))
+    assert found.name == "F_mean + 0.0001 V_mean"
+    assert found.value == pytest.approx(2.0003)
 
 
 TIMES = torch.tensor([0.5, 1.0, 2.0, 4.0], dtype=torch.float64)

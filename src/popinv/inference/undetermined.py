@@ -35,8 +35,10 @@ _ANOTHER = 0.3
 # A parameter is not determined if it has at least this part in a direction that holds nothing, a
 # unit vector in units of the scales, or this standard error by the weak directions.
 _PART, _LARGEST_ERROR = 0.1, 0.5
-# Coefficients of a combination this close to a multiple of a half are rounded to it. A surrogate
-# errs in its directions.
+# A smaller entry of a direction is rounding, which a variance without end would magnify.
+_LEAST_ENTRY = 1e-8
+# Coefficients of a combination this close to a multiple of a half are rounded to it, to zero if it
+# is this small in units of the scales too. A surrogate errs in its directions.
 _ROUND, _ROUND_WEAK = 0.02, 0.1
 
 
@@ -152,7 +154,8 @@ class Undetermined:
         """Return a covariance (n_p, n_p) within the determined directions."""
         if not len(self.directions):
             return covariance
-        across = np.eye(len(self.scales)) - self.directions.T @ self.directions
+        along = np.where(np.abs(self.directions) < _LEAST_ENTRY, 0.0, self.directions)
+        across = np.eye(len(self.scales)) - along.T @ along
         scale = np.outer(self.scales, self.scales)
         return scale * (across @ (covariance / scale) @ across)
 
@@ -175,7 +178,7 @@ class Undetermined:
             every.append(self.weak[np.abs(self.weak).max(axis=1) > _LARGEST_ERROR])
         along = (np.concatenate(every) * self.scales)[:, among]
         near = _ROUND if len(every) == 1 or not len(every[1]) else _ROUND_WEAK
-        rows = _simplest(scipy.linalg.null_space(along).T, near)
+        rows = _simplest(scipy.linalg.null_space(along).T, self.scales[among], near)
         names, logs = _names(problem)
         t, found = float(stdtrit(problem.units - 1, 0.975)), []
         within, whole = self.within(covariance), np.zeros(len(p))
@@ -240,7 +243,7 @@ def _weak(known: Identifiability, scales: np.ndarray) -> np.ndarray:
     return known.directions[rows] * (known.scales / scales) / moved[rows, None]
 
 
-def _simplest(rows: np.ndarray, near: float) -> np.ndarray:
+def _simplest(rows: np.ndarray, scales: np.ndarray, near: float) -> np.ndarray:
     """Return a basis of the same space with many zeros, rounded to halves that are near."""
     rows = rows.copy()
     for k in range(len(rows)):
@@ -248,11 +251,14 @@ def _simplest(rows: np.ndarray, near: float) -> np.ndarray:
         rows[k] /= rows[k, pivot]
         others = np.arange(len(rows)) != k
         rows[others] -= np.outer(rows[others, pivot], rows[k])
+    # A small coefficient counts if its parameter moves by much.
+    moved = np.abs(rows) * scales
+    first = moved > near * moved.max(axis=1, keepdims=True)
+    rows = np.where(first, rows, 0.0)
     # The first parameter of a combination has a positive coefficient.
-    first = np.abs(rows) > near
     rows *= np.sign(rows[np.arange(len(rows)), first.argmax(axis=1)])[:, None]
     halves = np.round(2 * rows) / 2
-    return np.where(np.abs(rows - halves) < near, halves, rows)
+    return np.where((np.abs(rows - halves) < near) & (halves != 0), halves, rows)
 
 
 def _names(problem: Problem) -> tuple[list[str], np.ndarray]:
