@@ -90,7 +90,7 @@ def _table(result: Result) -> tuple[pd.DataFrame, list[str]]:
     table["units"] = ["" if unit == "1" else unit for unit in shown["units"]]
     notes = [f"And {more} more parameters in summary()."] if more > 0 else []
     means = shown.index[shown["kind"].eq("law") & shown["description"].str.contains(" where ")]
-    notes += [f"{name} is the {shown.at[name, 'description']}." for name in means]
+    notes += [f"{name} is the {shown.at[name, 'description']}." for name in map(str, means)]
     return table, notes
 
 

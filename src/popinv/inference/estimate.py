@@ -14,7 +14,7 @@ class Ends:
 
     Attributes
     ----------
-    boundary : {"", "zero", "infinity"}
+    boundary : {"", "zero", "infinity", "one", "minus one"}
         The boundary at which the maximum lies, if any.
     """
 

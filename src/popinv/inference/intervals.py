@@ -205,7 +205,7 @@ def intervals(problem: Problem, estimate: xr.Dataset) -> dict[str, tuple[np.ndar
 
 
 def boundaries(estimate: xr.Dataset) -> dict[int, str]:
-    """Return the entries of p that lie at their boundary, "zero" or "infinity"."""
+    """Return the entries of p that lie at their boundary, and the boundary in words."""
     if "ends" not in estimate:
         return {}
     return {int(i): where for i, where in json.loads(estimate["ends"].attrs["boundary"]).items()}

@@ -161,7 +161,7 @@ class ParameterEstimate:
         logarithm of a positive parameter. None if it was held, or is not determined.
     efficiency : float or None
         The standard error over its bound.
-    boundary : {"", "zero", "infinity"}
+    boundary : {"", "zero", "infinity", "one", "minus one"}
         The boundary at which its maximum lies, if any.
     by_estimator : tuple of EstimatorValue
     """

@@ -255,7 +255,7 @@ def _boundaries(answer: StudyAnswer) -> Iterator[Judgement]:
         if not (where := each.boundary):
             continue
         told = readable(each.label)
-        end = "lower" if where == "zero" else "upper"
+        end = "lower" if where in ("zero", "minus one") else "upper"
         yield Judgement(
             "Boundary",
             "neutral",

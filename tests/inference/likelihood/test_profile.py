@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 from linear_population import PLACES, line
+from scipy import stats
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from tiers import parameters
@@ -93,6 +95,40 @@ def test_a_deviation_of_zero_is_said_to_be_and_leaves_the_others_alone(sets, lea
         )
     # A variance that is zero is estimated as zero about half of the time.
     assert least <= at_zero <= most
+
+
+@parameters("sign", [1], full=[-1])
+def test_a_correlation_of_one_has_the_end_of_its_profile(sign):
+    rng = np.random.default_rng(7)
+    u = rng.standard_normal((60, 1))
+    z = np.hstack([1 + 0.6 * u, 2 + sign * 0.4 * u])
+    data = line(torch.from_numpy(z)).numpy() + 0.3 * rng.standard_normal((60, 6))
+    law = normal_law(["intercept", "slope"], groups=[["intercept", "slope"]])
+    problem = Problem(data, line, law, IsotropicNoise(6), np.full(6, 0.5))
+    start = np.array([1, 2, np.log(0.6), np.log(0.4), sign, np.log(0.3)])
+    design = np.column_stack([np.ones(6), PLACES])
+
+    def lost(q: np.ndarray, atanh: float) -> float:
+        root, r = design * np.exp(q[2:4]), np.tanh(atanh)
+        covariance = root @ np.array([[1, r], [r, 1]]) @ root.T + np.exp(2 * q[4]) * np.eye(6)
+        return -float(multivariate_normal.logpdf(data, design @ q[:2], covariance).sum())
+
+    def least(atanh: float) -> float:
+        return float(minimize(lost, np.delete(start, 4), (atanh,), method="BFGS").fun)
+
+    estimate = fit_marginal_likelihood(problem, start)
+    assert estimate.passes, estimate.reason
+    assert list(estimate.ends) == [4]
+    ends = estimate.ends[4]
+    assert ends.boundary == ("one" if sign > 0 else "minus one")
+    outer, inner = (ends.upper, ends.lower) if sign > 0 else (ends.lower, ends.upper)
+    assert outer == sign * np.inf
+    fall = least(inner) - least(sign * 8.0)
+    # Ends are found to 0.03 in the atanh, over which the fall changes by about 0.15.
+    assert fall == pytest.approx(stats.t.ppf(0.95, 59) ** 2 / 2, abs=0.15)
+    # It is held at its boundary.
+    assert estimate.standard_errors[4] == 0
+    assert np.all(np.delete(estimate.standard_errors, 4) > 0)
 
 
 def test_a_well_determined_parameter_has_no_ends_of_its_own():

@@ -1,20 +1,23 @@
 r"""Intervals of parameters that the curvature at the maximum does not describe.
 
 The likelihood is flat to one side of some parameters, such as the logarithm of a standard deviation
-that may be zero, or of a length beyond the domain. The profile interval holds the values x at which
+that may be zero, of a length beyond the domain, or the atanh of a correlation that may be 1. The
+profile interval holds the values x at which
 
 .. math::
     2 \Bigl[\max_p \ell(p) - \max_{p: p_i = x} \ell(p)\Bigr] \le c\, t^2,
 
 where t is the quantile of Student's t distribution with one degree of freedom less than systems: at
-97.5 %, or at 95 % if the maximum itself lies at zero, so that the interval is one-sided. With many
-systems, t^2 is the quantile of chi-squared, 3.84 or 2.71. c is the ratio of the parameter's
-sampling variance to the variance from the curvature, and is 1 for the likelihood of a right model.
+97.5 %, or at 95 % if the maximum itself lies at such an end, so that the interval is one-sided.
+With many systems, t^2 is the quantile of chi-squared, 3.84 or 2.71. c is the ratio of the
+parameter's sampling variance to the variance from the curvature, and is 1 for the likelihood of a
+right model.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.special import stdtrit
@@ -26,6 +29,8 @@ from popinv.inference.problem import Problem
 
 # With a larger standard error of a logarithm, the profile gives the interval.
 ILL_DETERMINED = 0.4
+# A correlation beyond that of this atanh, 0.905, may be 1.
+_NEAR_ONE = 1.5
 _TWO_SIDED, _ONE_SIDED = 0.975, 0.95
 # Largest distance of an end from the maximum, and tolerance of its position.
 _FURTHEST, _CLOSE, _MOST_STEPS = 12.0, 0.03, 12
@@ -49,12 +54,12 @@ def profiles(
     point: Point,
     evaluate: Evaluate,
 ) -> dict[int, Ends]:
-    """Return the ends of the intervals of some positive parameters.
+    """Return the ends of the intervals of some positive parameters, and of some correlations.
 
     Parameters
     ----------
     entries : ndarray of bool, shape (n_p,)
-        From :func:`ill_determined`.
+        From :func:`ill_determined` and :func:`near_one`.
     sampling, model : ndarray of shape (n_p, n_p)
         The sampling covariance, and the covariance from the curvature.
     point : Point
@@ -71,12 +76,30 @@ def profiles(
     return found
 
 
+def near_one(problem: Problem, p: np.ndarray, *covariances: np.ndarray) -> np.ndarray:
+    """Return which correlations of the law need an interval from the profile, (n_p,).
+
+    They are near 1 or -1, and their atanh has a large standard error in one of the covariances. Of
+    a group, only those with its first parameter are coordinates of the law.
+    """
+    correlations = np.zeros(len(p), dtype=bool)
+    for matrix in problem.law.matrices:
+        correlations[[matrix.entries[i * (i - 1) // 2] for i in range(1, matrix.size)]] = True
+    vague = ~(_largest_errors(covariances) < ILL_DETERMINED)
+    return problem.free & correlations & vague & (np.abs(p) > _NEAR_ONE)
+
+
+def _largest_errors(covariances: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest standard error of each parameter in some covariances, (n_p,)."""
+    return np.asarray(np.sqrt(np.max([np.diag(each) for each in covariances], axis=0)))
+
+
 def ill_determined(problem: Problem, *covariances: np.ndarray) -> np.ndarray:
     """Return which positive parameters need an interval from the profile, (n_p,).
 
     Their logarithm has a large standard error in one of the covariances (n_p, n_p).
     """
-    errors = np.sqrt(np.max([np.diag(each) for each in covariances], axis=0))
+    errors = _largest_errors(covariances)
     of_law = problem.law.correlations | problem.law.shares | problem.law.of_shape
     of_noise = problem.noise.correlations | problem.noise.of_shape
     bounded = np.concatenate([of_law, of_noise])
@@ -99,11 +122,13 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
     first, units = fall.first_size(), problem.units
     both, one = (0.5 * scale * stdtrit(units - 1, q) ** 2 for q in (_TWO_SIDED, _ONE_SIDED))
     lower, upper = (_end(fall, at, side, both, first) for side in (-1.0, 1.0))
+    correlation = i < problem.d_alpha and problem.law.correlations[i]
+    least, greatest = ("minus one", "one") if correlation else ("zero", "infinity")
     # Nearer ends show that the maximum is not at the boundary beyond.
     if at - lower > _DEEP and fall(at - _DEEP) < _AT_ZERO:
-        return Ends(-math.inf, _end(fall, at, 1.0, one, first), "zero")
+        return Ends(-math.inf, _end(fall, at, 1.0, one, first), least)
     if upper - at > _DEEP and fall(at + _DEEP) < _AT_ZERO:
-        return Ends(_end(fall, at, -1.0, one, first), math.inf, "infinity")
+        return Ends(_end(fall, at, -1.0, one, first), math.inf, greatest)
     return Ends(lower, upper, "")
 
 
