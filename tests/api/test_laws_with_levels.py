@@ -228,6 +228,7 @@ def test_a_saved_fit_of_groups_opens_again(tmp_path):
     assert again.problem.members == result.problem.members == 3
 
 
+@pytest.mark.full
 def test_degrees_of_freedom_within_groups_are_those_of_lmertest():
     """Dates vary within the plots, blocks between them.
 

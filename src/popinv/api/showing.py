@@ -89,8 +89,9 @@ def _table(result: Result) -> tuple[pd.DataFrame, list[str]]:
         table["true"] = [_number(value) for value in shown["true"]]
     table["units"] = ["" if unit == "1" else unit for unit in shown["units"]]
     notes = [f"And {more} more parameters in summary()."] if more > 0 else []
-    means = shown.index[shown["kind"].eq("law") & shown["description"].str.contains(" where ")]
-    notes += [f"{name} is the {shown.at[name, 'description']}." for name in map(str, means)]
+    of_covariates = shown["kind"].eq("law") & shown["description"].str.contains(" where ")
+    told = shown.loc[of_covariates, "description"].to_dict()
+    notes += [f"{name} is the {text}." for name, text in told.items()]
     return table, notes
 
 
