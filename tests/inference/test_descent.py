@@ -19,7 +19,7 @@ from popinv.inference.problem import DescentState, Problem, begin
 from popinv.inference.settings import DescentSettings
 from popinv.inference.trust_region import location_sizes, longest_steps
 from popinv.population.constraints import REAL
-from popinv.population.laws.gaussian import GaussianLaw, normal_law
+from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
 from popinv.store.checkpoints import state_from_arrays, state_to_arrays
 from popinv.transport.sliced import directions
@@ -376,6 +376,18 @@ def test_the_first_step_of_a_location_is_bounded_by_loss_and_spread():
     spread = np.trace(np.cov(data.T)) / 4
     size = np.sqrt((2 * info["loss"] / 4 + spread) * 4 / after.curvature[0, 0])
     assert after.parameters[0] - 2.0 == pytest.approx(-0.01 * size, rel=1e-9)
+
+
+def test_the_logarithm_of_a_median_near_zero_does_not_leap():
+    """A background of 1e-8 hardly moves the observations, so its natural size has no end."""
+    x = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    data = 1 + np.exp(0.3 * np.random.default_rng(0).standard_normal((60, 1))) * x.numpy()
+    law = lognormal_law(["slope", "background"], common=["background"])
+    noise, start = IsotropicNoise(4), np.array([0.0, -18.0, -1.0])
+    problem = Problem(data, lambda z: z[:, :1] * x + z[:, 1:], law, noise, np.full(4, 0.5))
+    after = run(begin(start, np.full(1, -2.0), SMALL), problem, SMALL, progress=False).state
+    steps = np.abs(np.diff(after.path[:, 1], prepend=-18.0))
+    assert 0 < steps.max() <= 4 * SMALL.max_step
 
 
 def test_the_answer_is_the_mean_of_the_last_share():

@@ -10,7 +10,8 @@ the spread of the data,
     |\delta_i| \le \texttt{max\_step} \sqrt{\frac{2 J / d_y + v}{H_{ii} / d_y}},
 
 with J the loss and v the mean variance of the projected data. The bound is the same in any unit.
-Each parameter has its own bound, so a parameter on its way to zero does not slow the others.
+Each parameter has its own bound, so a parameter on its way to zero does not slow the others. The
+logarithm of a median has no unit; near zero its natural size has no end, and is at most 4.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import numpy as np
 
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
+
+_LARGEST_SIZE_OF_MEDIANS = 4.0
 
 
 def location_sizes(d_y: int, loss: float, spread: float, curvature: np.ndarray) -> np.ndarray:
@@ -57,5 +60,6 @@ def longest_steps(
     for i in np.flatnonzero(~problem.logarithmic):
         if curvature[i] > 0:
             size = location_sizes(problem.data.shape[1], loss, spread, curvature[i : i + 1])
-            longest[i] = settings.max_step * size[0]
+            most = _LARGEST_SIZE_OF_MEDIANS if i in problem.law.medians else np.inf
+            longest[i] = settings.max_step * min(size[0], most)
     return longest
