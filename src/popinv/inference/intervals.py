@@ -18,7 +18,7 @@ ends are
 
 with :math:`\nu = n - q` for the law, whose mean is estimated too, and :math:`\nu = n` for the
 noise. Restricted maximum likelihood loses no degree of freedom: :math:`\nu = n` throughout. Where
-n is small, the profile of the likelihood gives the ends
+n is small, and for noise that is correlated, the profile of the likelihood gives the ends
 (:mod:`popinv.inference.likelihood.profile`).
 """
 

@@ -12,7 +12,7 @@ from popinv.inference.division import mapped, total
 from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.profile import ill_determined, near_one, profiles
+from popinv.inference.likelihood.profile import need_profiles, profiles
 from popinv.inference.likelihood.pseudo import (
     PseudoEvaluation,
     draw_scores,
@@ -180,8 +180,7 @@ def profiled(problem: Problem, estimate: Estimate) -> Estimate:
     """
     # The units of the intervals are groups, not their blocks.
     whole, (problem, _) = problem.of_moments, _of_moments(problem)
-    entries = ill_determined(problem, estimate.covariance, estimate.bread)
-    entries |= near_one(problem, estimate.p, estimate.covariance, estimate.bread)
+    entries = need_profiles(problem, estimate.p, estimate.covariance, estimate.bread)
     if not np.any(entries):
         return estimate
     with fixed_threads():

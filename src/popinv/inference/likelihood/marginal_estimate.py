@@ -20,7 +20,7 @@ from popinv.inference.division import joined, mapped, total
 from popinv.inference.estimate import Ends, Estimate, restricted_inverse, sizes
 from popinv.inference.likelihood.marginal import Evaluation
 from popinv.inference.likelihood.penalty import Penalty, penalty_at
-from popinv.inference.likelihood.profile import ill_determined, near_one, profiles
+from popinv.inference.likelihood.profile import need_profiles, profiles
 from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
 from popinv.inference.problem import Problem
 from popinv.inference.standard_errors import by_information, has_robust_errors
@@ -417,8 +417,7 @@ def _profile_ends(
     information: np.ndarray,
 ) -> dict[int, Ends]:
     """Return the ends of the intervals that the standard errors do not describe."""
-    entries = ill_determined(problem, errors.robust, errors.bread)
-    entries |= near_one(problem, state.point.p, errors.robust, errors.bread)
+    entries = need_profiles(problem, state.point.p, errors.robust, errors.bread)
     if not np.any(entries):
         return {}
     evaluate = profiled(information)

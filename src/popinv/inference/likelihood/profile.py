@@ -29,6 +29,8 @@ from popinv.inference.problem import Problem
 
 # With a larger standard error of a logarithm, the profile gives the interval.
 ILL_DETERMINED = 0.4
+# Parameters of correlated noise with a larger standard error have the interval of the profile.
+_SKEWED = 0.05
 # A correlation beyond that of this atanh, 0.905, may be 1.
 _NEAR_ONE = 1.5
 _TWO_SIDED, _ONE_SIDED = 0.975, 0.95
@@ -59,7 +61,7 @@ def profiles(
     Parameters
     ----------
     entries : ndarray of bool, shape (n_p,)
-        From :func:`ill_determined` and :func:`near_one`.
+        From :func:`need_profiles`.
     sampling, model : ndarray of shape (n_p, n_p)
         The sampling covariance, and the covariance from the curvature.
     point : Point
@@ -76,17 +78,25 @@ def profiles(
     return found
 
 
-def near_one(problem: Problem, p: np.ndarray, *covariances: np.ndarray) -> np.ndarray:
-    """Return which correlations of the law need an interval from the profile, (n_p,).
+def need_profiles(problem: Problem, p: np.ndarray, *covariances: np.ndarray) -> np.ndarray:
+    """Return which parameters need an interval from the profile, (n_p,).
 
-    They are near 1 or -1, and their atanh has a large standard error in one of the covariances. Of
-    a group, only those with its first parameter are coordinates of the law.
+    They are those of :func:`ill_determined`; size, length and correlation of noise that is
+    correlated, whose likelihood is skewed, since a larger noise may be a longer one; and
+    correlations of the law that are near 1 or -1. Of a group, only the correlations with its first
+    parameter are coordinates of the law.
     """
-    correlations = np.zeros(len(p), dtype=bool)
+    noise, errors = problem.noise, _largest_errors(covariances)
+    near_one = np.zeros(len(p), dtype=bool)
     for matrix in problem.law.matrices:
-        correlations[[matrix.entries[i * (i - 1) // 2] for i in range(1, matrix.size)]] = True
-    vague = ~(_largest_errors(covariances) < ILL_DETERMINED)
-    return problem.free & correlations & vague & (np.abs(p) > _NEAR_ONE)
+        near_one[[matrix.entries[i * (i - 1) // 2] for i in range(1, matrix.size)]] = True
+    near_one &= ~(errors < ILL_DETERMINED) & (np.abs(p) > _NEAR_ONE)
+    skewed = np.zeros(len(p), dtype=bool)
+    lengths = np.array(["length" in name for name in noise.names], dtype=bool)
+    if not noise.unrestricted and (lengths.any() or np.count_nonzero(noise.correlations) == 1):
+        skewed[problem.d_alpha :] = noise.sizes | noise.correlations | lengths
+    skewed &= ~(errors < _SKEWED)
+    return ill_determined(problem, *covariances) | (problem.free & (near_one | skewed))
 
 
 def _largest_errors(covariances: Sequence[np.ndarray]) -> np.ndarray:
@@ -122,7 +132,7 @@ def profile(problem: Problem, point: Point, evaluate: Evaluate, i: int, scale: f
     first, units = fall.first_size(), problem.units
     both, one = (0.5 * scale * stdtrit(units - 1, q) ** 2 for q in (_TWO_SIDED, _ONE_SIDED))
     lower, upper = (_end(fall, at, side, both, first) for side in (-1.0, 1.0))
-    correlation = i < problem.d_alpha and problem.law.correlations[i]
+    correlation = np.concatenate([problem.law.correlations, problem.noise.correlations])[i]
     least, greatest = ("minus one", "one") if correlation else ("zero", "infinity")
     # Nearer ends show that the maximum is not at the boundary beyond.
     if at - lower > _DEEP and fall(at - _DEEP) < _AT_ZERO:
