@@ -77,10 +77,11 @@ def test_the_estimate_is_at_the_maximum_of_the_grid(name):
         top[0] = np.copysign(top[0], estimate.p[0])
     errors = estimate.standard_errors
     assert np.max(np.abs(estimate.p - top) / errors) < 0.15
-    # It is no saddle, at which the mean would have an error without end.
+    # It is no saddle, at which the mean would have an error without end. The grid errs by 0.002
+    # where the curve has a kink.
     curvature = np.array(
         [by_grid(problem, top + s) - 2 * by_grid(problem, top) + by_grid(problem, top - s)
-         for s in 0.01 * np.eye(3)]
+         for s in 0.05 * np.eye(3)]
     )  # fmt: skip
     assert np.all(curvature < 0)
     assert errors[0] < 0.5
