@@ -140,7 +140,7 @@ def imports() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def forking() -> None:
     """Start the process that forks, so that its imports do not count for one test."""
-    preloaded.megabytes()
+    preloaded.started()
 
 
 @pytest.fixture(scope="session")

@@ -81,12 +81,12 @@ def seconds() -> float:
 
 def megabytes() -> float:
     """Return the memory of the process that forks, with all that it has imported."""
-    _started()
+    started()
     return psutil.Process(pid()).memory_info().rss / 1e6
 
 
 @cache
-def _started() -> str:
+def started() -> str:
     """Start the process that forks, unless another process of the tests has; return its socket."""
     folder = Path(os.environ[FOLDER])
     at = folder / "socket"
@@ -110,7 +110,7 @@ def run(
 
     With ``together`` both streams are in ``stdout``, as with ``stderr=subprocess.STDOUT``.
     """
-    at = _started()
+    at = started()
     with (
         open(os.devnull) as nothing,
         tempfile.TemporaryFile("w+") as out,

@@ -1,5 +1,6 @@
 """Operators that are kept on disk are those that Firedrake assembles."""
 
+import importlib
 import os
 import sys
 
@@ -19,7 +20,7 @@ SENSORS = np.array([[0.3], [0.6]])
 @pytest.fixture(scope="session", autouse=True)
 def firedrake():
     """Import Firedrake, so that its import does not count for one test."""
-    return pytest.importorskip("firedrake")
+    return importlib.import_module("firedrake")
 
 
 @pytest.fixture(autouse=True)

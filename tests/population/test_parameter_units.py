@@ -95,6 +95,8 @@ def test_a_mean_says_of_which_covariates_it_is():
         "mean of log share",
         "standard deviation of log V",
     ]
+    median = law_parameters(model(law), ("V_median",), centres)["V_median"]
+    assert median.long_name == "median of V where weight = 71.23 and sex_male = 0"
 
 
 def test_each_parameter_has_its_own_transform():

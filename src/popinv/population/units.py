@@ -79,7 +79,7 @@ def law_parameters(
         at = [
             f"{covariate} = {centres[covariate]:.4g}"
             for parameter, covariate in model.law.effects()
-            if centres and plain == f"{parameter}_mean"
+            if centres and plain in (f"{parameter}_mean", f"{parameter}_median")
         ]
         if at:
             told = replace(told, long_name=f"{told.long_name} where {' and '.join(at)}")
