@@ -20,7 +20,7 @@ from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.pairs import SystemPairs
 from popinv.inference.problem import Problem
-from popinv.inference.specification import ScoreTest, part_tests, specification
+from popinv.inference.specification import ScoreTest, part_tests, specification, tests
 from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
@@ -304,11 +304,27 @@ def test_the_furthest_of_right_systems_is_as_far_as_it_says(squared):
         values = rng.standard_normal(1060)
         largest = faults.Largest((), squared)
         values = values if squared else values**2
-        drawn_ones = largest.drawn(values[60:], 60, 1000, rng)
+        rows = rng.integers(1000, size=(1000, 60))
+        drawn_ones = largest.drawn(values[60:], [rows], rng)
         p_values.append(np.mean(drawn_ones >= largest.distances(values[:60]).max()))
     # Of 400, a share of 5 % has the standard error .011; 2 % of 1000 have a tail known to 20 %.
     assert np.mean(np.array(p_values) < 0.05) <= 0.05 + 3 * 0.011
     assert np.mean(np.array(p_values) < 0.5) == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_furthest_of_few_right_systems_is_as_far_as_it_says():
+    """Standardised by their own mean and deviation, the largest of 8 is at most 2.47."""
+    rng, p_values = np.random.default_rng(2), []
+    feature = Feature("law", "far", "", "", "", 1.0, pooled=faults.Largest((), squared=True))
+    g = rng.standard_normal((1000, 1))
+    for seed in range(60):
+        f = rng.standard_normal((8, 1))
+        f = (f - f.mean()) / f.std()
+        scores = (np.hstack([each, each**2 - 1]) for each in (f, g))
+        (found,) = tests([feature], f, next(scores), g, next(scores), seed)
+        p_values.append(found.p_value)
+    # A share of 30 % of 60 has the standard error .06.
+    assert np.mean(np.array(p_values) < 0.3) == pytest.approx(0.3, abs=0.15)
 
 
 @pytest.mark.full

@@ -17,7 +17,7 @@ normal numbers, is larger than the largest of as many systems of the fitted mode
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,20 +57,32 @@ class Largest:
         return np.asarray(away**2 if self.squared else away)
 
     def drawn(
-        self, values: np.ndarray, count: int, size: int, rng: np.random.Generator
+        self, values: np.ndarray, samples: Iterable[np.ndarray], rng: np.random.Generator
     ) -> np.ndarray:
-        """Return largest distances (size,) of samples of ``count`` systems like those simulated.
+        """Return the largest distance (B,) in each of some samples of simulated systems.
 
-        Beyond the distance u that the share q exceeds, the tail is exponential with the mean excess
-        of the simulated systems. Without it, no sample would lie beyond all of these.
+        Beyond the distance u that a small share of the systems exceeds, the tail is exponential
+        with the mean excess of these. Without it, no sample would lie beyond all of them.
+
+        Parameters
+        ----------
+        values : ndarray of shape (M,)
+        samples : iterable of ndarray of int, shape (b, N)
+            The systems of B samples, in blocks.
         """
-        d = np.sort(self.distances(values))
+        away = values - values.mean()
+        d = self.distances(values)
         most = max(_FEWEST_TAIL, round(_TAIL * len(d)))
-        u, q = d[-most - 1], most / len(d)
-        beyond = 1 - rng.random(size) ** (1 / count)
-        inside = np.quantile(d, 1 - np.maximum(beyond, q))
-        excess = (d[-most:] - u).mean() * np.log(q / np.minimum(beyond, q))
-        return np.asarray(np.where(beyond > q, inside, u + excess))
+        u = np.partition(d, -most - 1)[-most - 1]
+        excess = (d[d > u] - u).mean()
+        largest = []
+        for rows in samples:
+            each, tail = away[rows], (d > u)[rows]
+            beyond = u + excess * rng.standard_exponential(int(tail.sum()))
+            each[tail] = np.sign(each[tail]) * np.sqrt(beyond) if self.squared else beyond
+            each -= each.mean(axis=1, keepdims=True)
+            largest.append((each**2 if self.squared else each).max(axis=1))
+        return np.concatenate(largest)
 
 
 @dataclass(frozen=True)

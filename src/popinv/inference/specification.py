@@ -405,7 +405,7 @@ def tests(
         if isinstance(pooled, Largest):
             away = pooled.distances(f[:, k])
             system[k] = int(away.argmax())
-            largest = pooled.drawn(g[:, k], count, len(rows), rng)
+            largest = pooled.drawn(g[:, k], _blocks(rows), rng)
             sums = np.append(away.max(), largest)
             size, error = (f[system[k], k] - centre[k]) / v, 1.0
         else:
