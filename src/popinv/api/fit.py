@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pandas as pd
+import xarray as xr
 from tqdm import tqdm
 
 from popinv.api.data import given_data
@@ -210,7 +211,7 @@ def fit(
         study, seen = study_of(wanted, given)
         count, hidden = steps(study), not progress
         with tqdm(total=count, leave=False, disable=hidden, file=sys.stderr) as bar:
-            if (told := seen.attrs.get("equal_labels")) and not hidden:
+            for told in [] if hidden else _of_the_table(seen):
                 bar.write(f"popinv: {told}", file=sys.stderr)
             begun: list[str] = []
 
@@ -224,6 +225,11 @@ def fit(
             bar.update()
     function = simulator if callable(simulator) else None
     return Result(artefacts, answer, simulator=function)
+
+
+def _of_the_table(seen: xr.Dataset) -> list[str]:
+    """Return what is said of the observations before a fit."""
+    return [seen.attrs[name] for name in ("values", "equal_labels") if name in seen.attrs]
 
 
 def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Result:

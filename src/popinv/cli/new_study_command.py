@@ -88,7 +88,7 @@ def new_study(
 
 
 def _of_the_table(configuration: str) -> list[str]:
-    """Return what a new study says of equal systems, and of too few for its law."""
+    """Return what a new study says of its values, of equal systems, and of too few for its law."""
     from popinv.cli.enough import too_few_systems
     from popinv.config.data_files import check_observation_file
     from popinv.config.loading import load_file
@@ -101,8 +101,10 @@ def _of_the_table(configuration: str) -> list[str]:
     covariates = study.law.covariate_names()
     levels = study.law.level_columns()
     table = check_observation_file(study.observations, study.forward, covariates, levels)
-    equal = [f"  {line}" for line in [described_equals(table), table.equal_labels] if line]
-    return [*equal, *(["", *told] if (told := too_few_systems(study, table)) else [])]
+    assert table.account is not None
+    told = filter(None, [table.account.sentence(), described_equals(table), table.equal_labels])
+    of_table = [f"  {line}" for line in told]
+    return [*of_table, *(["", *few] if (few := too_few_systems(study, table)) else [])]
 
 
 def _at_a_terminal() -> bool:

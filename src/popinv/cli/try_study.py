@@ -131,7 +131,9 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
             f"those of the {_counted(study, observed)} in {study.observations.file} lie "
             "between " + _range(table.values)
         )
-        lines += [line for line in [described_equals(table), table.equal_labels] if line]
+        assert table.account is not None
+        told = [table.account.sentence(), described_equals(table), table.equal_labels]
+        lines += filter(None, told)
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)

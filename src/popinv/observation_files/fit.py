@@ -31,7 +31,12 @@ from popinv.observation_files.long_tables import read_long, rows_of_systems
 from popinv.observation_files.replicates import check_occasions, stacked
 from popinv.observation_files.section import FileObservations
 from popinv.observation_files.stand_ins import stand_ins_in, without_stand_ins
-from popinv.observation_files.table import ObservationTable, check_columns, check_table
+from popinv.observation_files.table import (
+    ObservationTable,
+    check_account,
+    check_columns,
+    check_table,
+)
 from popinv.observation_files.timed_inputs import SystemInputs
 from popinv.observation_files.trees import NO_LEVELS, LevelColumns, MemberTree
 from popinv.observation_files.wide_tables import wide_table
@@ -148,6 +153,7 @@ def read_fitting(
         if section.missing_values is None and not predicted:
             others = () if timed is None else timed.names
             _check_stand_ins(table, section.value_column, (*design, *covariates), others)
+        check_account(table)
         if states_limits(section):
             table = held_at_limits(table, section, observations)
         if observations.logarithm:

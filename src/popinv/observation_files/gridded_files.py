@@ -18,7 +18,7 @@ import pandas as pd
 
 from popinv.errors import DataError
 from popinv.observation_files.column_units import stated_units
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.table import Account, ObservationTable
 from popinv.sections.tables import text_frame
 from popinv.sections.text_files import kind_of, rows_dataset, valid_values
 
@@ -126,6 +126,7 @@ def gridded_table(
         time_count=time_count,
         replicate_count=replicates,
         limits=of_limits,
+        account=Account(int(np.count_nonzero(~np.isnan(values)))),
     )
 
 

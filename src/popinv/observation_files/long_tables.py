@@ -26,7 +26,8 @@ from popinv.observation_files.limits import (
     shared_limits,
 )
 from popinv.observation_files.replicates import places_in_turn
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.stand_ins import STAND_INS
+from popinv.observation_files.table import Account, ObservationTable
 from popinv.sections.messages import shown
 from popinv.sections.tables import (
     is_missing,
@@ -99,8 +100,9 @@ def read_long(
     """
     system = named_column(frame, str(section.system_column), "observations.system_column")
     value = named_column(frame, str(section.value_column), "observations.value_column")
+    account = Account(sum(not is_missing(cell) for cell in frame[value]))
     if timed is not None:
-        frame = timed.observed(frame, value)
+        frame, account = timed.observed(frame, value, account)
     for i in np.flatnonzero(frame[system] == "")[:1]:
         raise DataError(
             f"{place_in(frame, i)}: the system has no name in the column '{section.system_column}'"
@@ -118,6 +120,7 @@ def read_long(
     else:
         values = numbers_of(frame, value, stand_ins)
     seen = ~np.isnan(values)
+    account = account.without(STAND_INS, account.used - int(seen.sum()))
     cells: dict[str, list[str]] = {}
     if section.place_columns:
         place, cells = _own_places(frame, row, list(names), section, len(observations))
@@ -172,6 +175,7 @@ def read_long(
         limits_shared=shared,
         labels=of_levels,
         unused=unused_columns(frame, row, columns_named(list(frame.columns), used)),
+        account=account,
     )
 
 

@@ -17,6 +17,9 @@ import numpy as np
 
 from popinv.observation_files.table import ObservationTable
 
+STAND_INS = "that stand for missing values"
+"""Why values are not used, after their number."""
+
 # Numbers with the digits that four bytes hold.
 _POWER = re.compile(r"1e\+\d+")
 _REPEATED = re.compile(r"9{2,}|8{2,}|7{2,}")
@@ -114,9 +117,11 @@ def without_stand_ins(table: ObservationTable, numbers: Sequence[float]) -> Obse
     ----------
     numbers : sequence of float
     """
-    scale = table.noise_scale
+    scale, found = table.noise_scale, np.isin(table.values, numbers)
+    assert table.account is not None
     return replace(
         table,
-        values=np.where(np.isin(table.values, numbers), np.nan, table.values),
+        values=np.where(found, np.nan, table.values),
+        account=table.account.without(STAND_INS, int(found.sum())),
         noise_scale=None if scale is None else np.where(np.isin(scale, numbers), np.nan, scale),
     )

@@ -29,6 +29,47 @@ _BY_CHANCE, _SHOWN = 1e-3, 3
 
 
 @dataclass(frozen=True)
+class Account:
+    """How many values a table holds, and why some of them are not used.
+
+    Attributes
+    ----------
+    total : int
+        Cells of the observed columns that are not empty.
+    masked : mapping of str to int
+        Values that are not used, by the reason: words that follow "60 values".
+
+    Examples
+    --------
+    >>> account = Account(168, {"in rows with EVID 1": 60, "that stand for missing ones": 0})
+    >>> account.used, account.sentence()
+    (108, '108 of the 168 values of the table are used, but not 60 in rows with EVID 1')
+    """
+
+    total: int
+    masked: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def used(self) -> int:
+        """The number of values that the answer learns from."""
+        return self.total - sum(self.masked.values())
+
+    def without(self, reason: str, count: int) -> Account:
+        """Return the account with further values that are not used."""
+        return replace(self, masked={**self.masked, reason: count})
+
+    def sentence(self) -> str:
+        """Return the account in words."""
+        masked = [f"{count} {reason}" for reason, count in self.masked.items() if count]
+        if not masked:
+            return f"all {self.total} values of the table are used"
+        return (
+            f"{self.used} of the {self.total} values of the table are used, but not "
+            + " and not ".join(masked)
+        )
+
+
+@dataclass(frozen=True)
 class ObservationTable:
     """The observations of a file, and where in the file each of them stands.
 
@@ -74,6 +115,8 @@ class ObservationTable:
     unused : DataFrame, optional
         Columns of text with one value for each system, which the study does not use; None for
         groups.
+    account : Account, optional
+        The values of the source, and those that are not used. Every reader of a source states it.
     """
 
     values: np.ndarray
@@ -95,6 +138,7 @@ class ObservationTable:
     member_ids: np.ndarray | None = None
     equal_labels: str = ""
     unused: pd.DataFrame | None = None
+    account: Account | None = None
 
     @property
     def present_members(self) -> np.ndarray:
@@ -155,6 +199,23 @@ def check_table(
         raise DataError(
             f"{table.rows[found[0]]} {found[1]}, so it is no system. Leave out the rows that sum "
             "up others; a system of that name needs another one"
+        )
+
+
+def check_account(table: ObservationTable) -> None:
+    """Check that every value of the source is used, or left out for a stated reason.
+
+    Raises
+    ------
+    DataError
+        If a reader has lost a value.
+    """
+    assert table.account is not None
+    read = int(np.count_nonzero(~np.isnan(table.values)))
+    if read != table.account.used:
+        raise DataError(
+            f"{read} values were read, but {table.account.sentence()}; this is a fault of the "
+            "reader, please report it with the table"
         )
 
 

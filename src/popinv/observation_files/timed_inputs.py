@@ -12,13 +12,17 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
-from popinv.forward.inputs.dosing import observation_rows
+from popinv.forward.inputs.dosing import dose_rows, rows_without_observation
 from popinv.forward.inputs.section import Inputs
 from popinv.observation_files.files import named_in_errors
-from popinv.sections.tables import named_column
+from popinv.observation_files.table import Account
+from popinv.sections.tables import is_missing, is_number, named_column, place_in
 
 # Times of an event and of an observation differ by rounding.
 _ROUNDING = 1e-9
+# Fewer zeros beside doses may be measured, and so may zeros where more than this share of the other
+# values is zero.
+_FEWEST_ZEROS, _FEW = 2, 0.05
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,45 @@ class SystemInputs:
         amount = self.section.amount_column
         return [*self.section.columns, *([] if amount is None else [amount])]
 
-    def observed(self, frame: pd.DataFrame, value_column: str) -> pd.DataFrame:
-        """Return a table of observations without the values in rows that are doses."""
+    def observed(
+        self, frame: pd.DataFrame, value: str, account: Account
+    ) -> tuple[pd.DataFrame, Account]:
+        """Return a table without the values that are no observations, and the account of values.
+
+        A row may hold both a dose and a value, unless a column such as EVID says what it is.
+
+        Raises
+        ------
+        DataError
+            If nothing but zeros stands beside doses, since it is then unclear whether these are
+            observations. The message does not name the file.
+        """
         if self.own is None or self.section.amount_column is None:
-            return frame
+            return frame, account
         amounts = named_column(frame, self.section.amount_column, "forward.inputs.amount_column")
-        value = named_column(frame, value_column, "observations.value_column")
-        kept = observation_rows(frame, amounts)
-        return frame.assign(**{value: frame[value].where(kept, "")})
+        held = ~frame[value].map(is_missing).to_numpy(dtype=bool)
+        lacking = rows_without_observation(frame)
+        for reason, rows in lacking.items():
+            account = account.without(reason, int((rows & held).sum()))
+            held &= ~rows
+        if not lacking:
+            self._refuse_zeros(frame, value, held & dose_rows(frame, amounts), held)
+        return frame.assign(**{value: frame[value].where(held, "")}), account
+
+    def _refuse_zeros(
+        self, frame: pd.DataFrame, value: str, beside: np.ndarray, held: np.ndarray
+    ) -> None:
+        """Refuse values that are all zero ``beside`` doses, but hardly ever elsewhere."""
+        zero = frame[value].map(lambda cell: is_number(cell) and float(cell) == 0.0).to_numpy(bool)
+        others = held & ~beside
+        usual = zero[others].sum() > _FEW * others.sum()
+        if beside.sum() < _FEWEST_ZEROS or not zero[beside].all() or usual:
+            return
+        raise DataError(
+            f"{place_in(frame, int(np.flatnonzero(beside)[0]))}: the column '{value}' is 0 in all "
+            f"{beside.sum()} rows with a dose, but in few others. If nothing was observed there, "
+            "leave these cells empty. If 0 was measured, add a column MDV that holds 0"
+        )
 
     def cells(self, systems: Iterable[str] | None, last: np.ndarray | None) -> dict[str, list[str]]:
         """Return cells of the design of each system, by the names of its columns.

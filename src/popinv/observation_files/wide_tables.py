@@ -15,7 +15,7 @@ import numpy as np
 
 from popinv.errors import DataError, nearest
 from popinv.observation_files.first_lines import names_columns, refuse_places, refuse_split_numbers
-from popinv.observation_files.table import ObservationTable
+from popinv.observation_files.table import Account, ObservationTable
 from popinv.sections.tables import (
     TextTable,
     cells_as_numbers,
@@ -103,6 +103,7 @@ def wide_table(
         system_ids=None if system is None else frame.iloc[:, system].to_numpy(dtype=np.str_),
         names=_different(own, observed) if titled else None,
         units=[name_and_unit(name)[1] for name in own] if titled else (),
+        account=Account(int(np.count_nonzero(~np.isnan(values)))),
     )
     return table, frame
 

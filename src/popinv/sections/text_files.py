@@ -333,4 +333,5 @@ def cell_text(cell: Any) -> str:
         return cell.decode(errors="replace")
     if hasattr(cell, "isoformat"):
         return str(cell.isoformat())
-    return repr(cell) if isinstance(cell, float) else str(cell)
+    # The text of a float64 of NumPy holds the name of its type.
+    return repr(float(cell)) if isinstance(cell, float) else str(cell)

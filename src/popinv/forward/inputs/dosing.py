@@ -110,22 +110,28 @@ def dose_rows(frame: pd.DataFrame, amount_column: str) -> np.ndarray:
         raise DataError(
             f"{place_in(frame, i)}: the column '{column}' holds {event[i]:g}, and the amount "
             f"'{amount_column}' is {amount[i]:g}; a dose has EVID 1 and a positive amount, and "
-            "another row has none. Write observation and dose of one time in two rows"
+            f"another row has none. With a column '{column}', write observation and dose of one "
+            "time in two rows"
         )
     return np.asarray(event == 1)
 
 
-def observation_rows(frame: pd.DataFrame, amount_column: str) -> np.ndarray:
-    """Return which rows (n,) of a table of doses and observations may hold an observation.
+def rows_without_observation(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return which rows (n,) of a table of doses and observations hold no observation, by reason.
 
-    With EVID, these are the rows with 0. Otherwise, these are the rows that are no dose. A row with
-    MDV 1 lacks its observation.
+    These are the rows with MDV 1, and the rows whose EVID is not 0. Without these columns, a row
+    may hold both a dose and an observation. The reasons follow a number of values, as "in rows with
+    MDV 1" does.
     """
-    held = numbers_in(frame, standard_column(frame, _LACKS), 0.0) == 0
-    column = standard_column(frame, _EVENT)
-    if column is None:
-        return np.asarray(held & ~dose_rows(frame, amount_column))
-    return np.asarray(held & (numbers_in(frame, column, 0.0) == 0))
+    found: dict[str, np.ndarray] = {}
+    taken = np.zeros(len(frame), dtype=bool)
+    for name, what in ((_LACKS, "1"), (_EVENT, "other than 0")):
+        column = standard_column(frame, name)
+        if column is not None:
+            rows = (numbers_in(frame, column, 0.0) != 0) & ~taken
+            found[f"in rows with {column} {what}"] = rows
+            taken |= rows
+    return found
 
 
 def check_units(frame: pd.DataFrame, time_column: str, amount_column: str) -> None:

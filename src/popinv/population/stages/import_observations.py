@@ -68,8 +68,7 @@ def import_observations(
     table = read_fitting(
         observations, description, design, covariates, given, levels=levels, inputs=inputs
     )
-    for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
-        print(told)
+    _tell(table)
     learned, tested, folds = learned_and_tested(
         len(table.values), observations.heldout_fraction, seed
     )
@@ -85,7 +84,20 @@ def import_observations(
     dataset = _with_table(dataset, table, learned).assign_attrs(folds=folds)
     if table.equal_labels:
         dataset = dataset.assign_attrs(equal_labels=table.equal_labels)
-    return without_systems(dataset, observations.without)[0]
+    rest, left = without_systems(dataset, observations.without)
+    assert table.account is not None
+    withdrawn = np.delete(table.values[learned], left, axis=0)
+    reason = "of the systems that 'observations.without' names"
+    account = table.account.without(reason, int(np.isfinite(withdrawn).sum()))
+    return rest.assign_attrs(values=account.sentence())
+
+
+def _tell(table: ObservationTable) -> None:
+    """Print what became of the values of a table."""
+    assert table.account is not None
+    of_times, of_limits = described_rounding(table), told_limits(table)
+    for told in filter(None, (table.account.sentence(), of_times, of_limits, table.equal_labels)):
+        print(told)
 
 
 def _with_table(observations: xr.Dataset, table: ObservationTable, rows: np.ndarray) -> xr.Dataset:
@@ -159,8 +171,7 @@ def observations_of_file(
         inputs=inputs_of(forward, inputs),
         tree=tree,
     )
-    for told in filter(None, (described_rounding(table), told_limits(table), table.equal_labels)):
-        print(told)
+    _tell(table)
     rows = np.arange(len(table.values))
     return _dataset(table, rows, 0, forward, law, noise, section, seed)
 
