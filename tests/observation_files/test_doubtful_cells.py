@@ -209,10 +209,39 @@ def test_dates_without_marks_are_no_times() -> None:
         read_fitting(section, at)
 
 
+@pytest.mark.parametrize(
+    ("cells", "told"),
+    [
+        (["0830", "1015", "2330"], "0830, as times of the day without marks; write the time"),
+        (["01032024", "15032024", "02042024"], "01032024, as dates without marks; write 2024-01"),
+        (["202401", "202402", "202412"], "202401, as dates without marks; write 2024-01-01"),
+    ],
+)
+def test_other_times_without_marks_are_no_numbers(cells: list[str], told: str) -> None:
+    rows = [f"s{s},{t},{s + i}.5" for s in range(5) for i, t in enumerate(cells)]
+    assert f"the column 't' of times holds {told}" in refused("\n".join(["id,t,y", *rows]))
+
+
+def test_times_that_look_like_such_are_numbers() -> None:
+    for cells in (["00", "06", "12"], ["830", "1015", "2330"], ["0000", "0075", "0100"]):
+        rows = [f"s{s},{t},{s + i}.5" for s in range(5) for i, t in enumerate(cells)]
+        Path("y.csv").write_text("\n".join(["id,t,y", *rows]))
+        assert survey(Path("y.csv")).layout.long
+
+
+# --- names with gaps ----------------------------------------------------------------------------
+
+
+def test_names_of_systems_with_a_gap_are_no_observations() -> None:
+    rows = [f"{i if i != 7 else ''},{a},{b}" for i, (a, b) in enumerate(VALUES)]
+    message = refused("\n".join(["id,a,b", *rows]))
+    assert "the column 'id' seems to name the systems, but 1 of its 20 cells are empty" in message
+
+
 # --- rows that sum up others --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Total", "Mean", "SD", "Average", "Sum", "N", "median", "Std."])
+@pytest.mark.parametrize("name", ["Total", "Mean", "SD", "Average", "Sum", "N", "Min", "MAX", "LOD", "median", "Std."])
 def test_rows_that_sum_up_others_are_no_systems(name: str) -> None:
     rows = [f"s{i},{a},{b}" for i, (a, b) in enumerate(VALUES)]
     message = refused("\n".join(["id,a,b", *rows, f"{name},9.87,1.23"]))

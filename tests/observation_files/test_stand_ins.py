@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("in_folder")
 
 
 NUMBERS = [-999.0, 999.0, -9999.0, 9999.0, -99.0, 99999.0, -32768.0, -8888.0, -7777.0]
-NUMBERS += [-99999.9, float(np.float32(-99999.9)), 999.9, -32767.0, -2147483648.0]
+NUMBERS += [-9.0, 65535.0, -99999.9, float(np.float32(-99999.9)), 999.9, -32767.0, -2147483648.0]
 NUMBERS += [1e30, -1e34, 1e20, float(np.float32(9.96921e36)), float(np.finfo(np.float32).max)]
 
 
@@ -37,6 +37,8 @@ def test_ordinary_numbers_are_not() -> None:
     assert stand_ins_of(np.array([900.0, 950, 990, 999, 999])) == []
     assert stand_ins_of(np.array([1.0, 2, 3, -998, -998])) == []
     assert stand_ins_of(np.array([0.1, 0.2, 0.3, 9.9, 9.9])) == []
+    assert stand_ins_of(np.array([1.0, 2, 3, 9, 9, 9])) == []
+    assert stand_ins_of(np.array([-4.0, 2, 3, -9, -9])) == []
     assert stand_ins_of(np.array([1e30, 1.5e30, 2e30])) == []
     assert stand_ins_of(np.array([-999.0, -999])) == []
     assert stand_ins_of(np.array([])) == []

@@ -146,6 +146,22 @@ def test_cells_of_parquet_keep_their_meaning() -> None:
         read_file("broken.parquet")
 
 
+def test_a_changed_page_of_parquet_is_refused() -> None:
+    """Each byte of the values is changed in turn; the writer has stored checksums."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import pyarrow
+
+    keys = {"write_page_checksum": True, "compression": "none", "use_dictionary": False}
+    values = [1.25, 2.5, 3.75, 5.0]
+    parquet.write_table(pyarrow.table({"a": values, "b": values[::-1]}), "y.parquet", **keys)
+    whole = Path("y.parquet").read_bytes()
+    place = whole.index(np.array(values).tobytes())
+    for i in range(place, place + 32, 5):
+        Path("y.parquet").write_bytes(whole[:i] + bytes([whole[i] ^ 16]) + whole[i + 1 :])
+        with pytest.raises(DataError, match=r"y.parquet: cannot be read"):
+            read_file("y.parquet")
+
+
 def test_without_pyarrow_the_message_says_how_to_install_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -170,6 +186,13 @@ def test_decimal_commas_beside_semicolons_or_tabs(mark: str) -> None:
     Path("y.csv").write_text("\ufeff" + "\n".join(rows).replace(";", mark), encoding="utf-8")
     table = read_file("y.csv", system_column="id", missing="mask")
     np.testing.assert_array_equal(table.values, [[1.5, -0.25], [2.0, 1e-3], [np.nan, 3.75]])
+
+
+def test_limits_have_decimal_commas_too() -> None:
+    Path("y.csv").write_text("id;p\na;<0,15\nb;0,4\nc;≥ 7,5\n")
+    assert read_lines(Path("y.csv"))[1:4] == ["a;<0.15", "b;0.4", "c;≥ 7.5"]
+    Path("y.csv").write_text("id;p\na;<0,15\nb;0,25\n")
+    assert read_lines(Path("y.csv"))[1:3] == ["a;<0.15", "b;0.25"]
 
 
 def test_both_marks_are_not_guessed() -> None:

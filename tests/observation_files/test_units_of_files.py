@@ -112,3 +112,33 @@ def test_units_that_agree(one: str, other: str) -> None:
 )
 def test_units_that_differ(one: str, other: str) -> None:
     assert differing_units(one, other)
+
+
+def with_units(units: list[str], **keys: str) -> FileObservations:
+    frame = pd.DataFrame(
+        {
+            "id": np.repeat([f"s{i}" for i in range(6)], 2),
+            "t": np.tile([0.5, 1.0], 6),
+            "what": np.tile(["p", "q"], 6),
+            "value": VALUES.ravel(),
+            "unit": units,
+        }
+    )
+    frame.to_csv("y.csv", index=False)
+    columns = {"system_column": "id", "time_column": "t", "value_column": "value"}
+    return FileObservations(file="y.csv", layout="long", **columns, **keys)
+
+
+def test_values_of_one_column_in_several_units_are_refused() -> None:
+    section = with_units(["ug/L"] * 6 + ["mg/L"] * 6)
+    told = "line 2 and line 8: the column 'unit' states the units ug/L and mg/L. Convert the values"
+    with pytest.raises(DataError, match=told):
+        read_fitting(section, model("m"))
+    spelt = with_units(["mg/L", "mg L^-1"] * 6)
+    np.testing.assert_array_equal(read_fitting(spelt, model("m")).values, VALUES)
+
+
+def test_each_quantity_may_have_a_unit() -> None:
+    section = with_units(["ug/L", "mg/L"] * 6, label_column="what")
+    at = Observations(np.array([[0.5], [1.0]]), ("t",), "head", units="m", labels=["p", "q"])
+    np.testing.assert_array_equal(read_fitting(section, at).values, VALUES)

@@ -26,7 +26,9 @@ _LONGEST = 40
 # kind may be abbreviations of places, and count in the last rows alone.
 _SUMS = "total totals subtotal grandtotal sum mean means average averages avg median std stdev"
 _SUMS += " stddev standarddeviation variance summe gesamt mittelwert mittel moyenne"
-_LAST_SUMS = "sd se sem cv var minimum maximum n count all overall"
+# Limits of detection and quantification.
+_SUMS += " lod loq lloq uloq lodloq detectionlimit quantificationlimit"
+_LAST_SUMS = "sd se sem cv var rsd min max minimum maximum range iqr n count all overall"
 _AGGREGATES = frozenset(_SUMS.split())
 _LAST_AGGREGATES = _AGGREGATES.union(_LAST_SUMS.split())
 # Rows that may stand below a table, and systems that make the numbers of one of them evident.

@@ -45,7 +45,7 @@ from popinv.observation_files.doubtful_cells import (
     words_for_text,
 )
 from popinv.observation_files.level_columns import FoundLevels, find_levels
-from popinv.sections.tables import is_number
+from popinv.sections.tables import compact_times, is_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -222,6 +222,8 @@ class _Recognition:
         if told := limits_in_cells(self._free()):
             raise DataError(told)
         for each in self._free():
+            if each.named_like("time") and (told := compact_times(each.levels)):
+                raise DataError(f"the column '{each.name}' of times holds {told}")
             if told := mixed_cells(each):
                 raise DataError(
                     f"{told}. Write numbers there, leave these cells empty if the values are "
@@ -567,3 +569,12 @@ class _Recognition:
             if differs(each) and each.whole and each.named_like("system"):
                 self._take(each, "system", "whole numbers that differ in every row, and its name")
                 return
+        for each in self._free():
+            held = np.zeros(0) if each.numbers is None else each.numbers[np.isfinite(each.numbers)]
+            whole = bool(np.all(held % 1 == 0)) and not each.repeats
+            if each.gaps and each.named_like("system") and whole:
+                raise DataError(
+                    f"the column '{each.name}' seems to name the systems, but {each.gaps} of its "
+                    f"{len(each.codes)} cells are empty; complete it, or give it another name if "
+                    "it holds observations"
+                )

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from popinv.errors import DataError, nearest
+from popinv.observation_files.column_units import refuse_mixed_units
 from popinv.observation_files.doubtful_cells import alike
 from popinv.observation_files.groups import members_of
 from popinv.observation_files.known_columns import (
@@ -120,6 +121,10 @@ def read_long(
     else:
         values = numbers_of(frame, value, stand_ins)
     seen = ~np.isnan(values)
+    labels = section.label_column
+    if labels is not None:
+        labels = named_column(frame, labels, "observations.label_column")
+    refuse_mixed_units(frame, seen, labels)
     account = account.without(STAND_INS, account.used - int(seen.sum()))
     cells: dict[str, list[str]] = {}
     if section.place_columns:
@@ -146,8 +151,8 @@ def read_long(
         stated = marked_limits(frame, values, section.censoring_column, section.limit_column)
     limits = {name: table_of(each.ravel()) for name, each in stated.items()}
     if section.censoring_column is not None:
-        labels = list(observations.labels) or [""] * len(observations)
-        limits, shared = shared_limits(table, limits, labels)
+        own = list(observations.labels) or [""] * len(observations)
+        limits, shared = shared_limits(table, limits, own)
     if timed is not None:
         cells |= timed.cells(names, _last_times(frame, row, seen, len(names), section))
     of_columns = [name for name in (*design, *covariates) if name not in cells]

@@ -1,7 +1,7 @@
 """Numbers that stand for missing values, such as -999.
 
-Such a number is suspected where it is one that files commonly use (nines, eights or sevens, a high
-power of ten, the limits of integers and of floating-point numbers, the fill values of NetCDF),
+Such a number is suspected where it is one that files commonly use (nines, eights or sevens, -9, a
+high power of ten, the limits of integers and of floating-point numbers, the fill values of NetCDF),
 occurs several times in a table or is very large, and lies further from the other values of its
 column than these lie from each other.
 """
@@ -23,9 +23,12 @@ STAND_INS = "that stand for missing values"
 # Numbers with the digits that four bytes hold.
 _POWER = re.compile(r"1e\+\d+")
 _REPEATED = re.compile(r"9{2,}|8{2,}|7{2,}")
-_FILLS: tuple[float, ...] = (9.969209968386869e36, 32768, 32767, 2147483648, 2147483647, 4294967295)
+_FILLS: tuple[float, ...] = (9.969209968386869e36, 32768, 32767, 65535)
+_FILLS += (2147483648, 2147483647, 4294967295)
 _FILLS += (float(np.finfo(np.float32).max), float(np.finfo(np.float64).max))
 _SIZES = frozenset(f"{size:.7g}" for size in _FILLS)
+# The only number of one digit.
+_NINE = -9.0
 # A single value may be an outlier, unless it is very large.
 _FEWEST, _LARGE = 2, 1e8
 
@@ -81,7 +84,7 @@ def stand_ins_of(values: np.ndarray) -> list[tuple[float, int]]:
 def _is_common(number: float) -> bool:
     """Return whether files commonly use a number, or its negative, for a missing value."""
     text = f"{abs(number):.7g}"
-    if text in _SIZES:
+    if text in _SIZES or number == _NINE:
         return True
     if _POWER.fullmatch(text):
         return float(text) >= _LARGE

@@ -33,8 +33,15 @@ _BLOCK = 4096
 _DAY = timedelta(days=1)
 # Times of a file are the same up to this share of the longest.
 _SAME_TIME = 1e-9
-# A date without marks, and perhaps a time of the day.
-_COMPACT_DATE = re.compile(r"(1[89]|2[01])\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\d{4}|\d{6})?")
+# Dates without marks, which look like numbers, and how they are written instead.
+_YEAR, _MONTH, _DAYS = r"(?:1[89]|2[01])\d\d", r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_COMPACT_DATES = {
+    re.compile(f"({_YEAR})({_MONTH})({_DAYS})(\\d{{4}}|\\d{{6}})?"): r"\1-\2-\3",
+    re.compile(f"{_DAYS}{_MONTH}{_YEAR}|{_MONTH}{_DAYS}{_YEAR}"): "2024-01-31",
+    re.compile(f"({_YEAR})({_MONTH})"): r"\1-\2-01",
+}
+# A time of the day without marks, and one of which the first digit shows that it is no number.
+_COMPACT_CLOCK, _LEADING_ZERO = re.compile(r"([01]\d|2[0-3])[0-5]\d"), re.compile(r"0\d{3}")
 
 # Marks that people and spreadsheets write at numbers. The spaces include the spaces of typesetting.
 _BEGINS = re.compile(r"[<>≤≥~≈+−$€£¥₹\s-]*[\d.,]")
@@ -532,17 +539,40 @@ def stated_times(frame: pd.DataFrame, column: str) -> np.ndarray:
     Raises
     ------
     DataError
-        Also if its numbers look like dates without marks, such as 20240131, whose differences are
-        no times.
+        Also if its numbers look like dates or times of the day without marks, such as 20240131 and
+        0830, whose differences are no times.
     """
-    held = [cell for cell in frame[column] if not is_missing(cell)]
-    if held and all(map(_COMPACT_DATE.fullmatch, held)):
-        cell = held[0]
-        raise DataError(
-            f"the column '{column}' of times holds {cell}, as dates without marks; write "
-            f"{cell[:4]}-{cell[4:6]}-{cell[6:8]} for a date, or the time since a first one"
-        )
+    if told := compact_times(frame[column]):
+        raise DataError(f"the column '{column}' of times holds {told}")
     return times_of(frame, column)
+
+
+def compact_times(cells: Iterable[str]) -> str:
+    """Return what cells hold and what to write, if all are times without marks; else "".
+
+    Examples
+    --------
+    >>> compact_times(["0830", "1015"])[:44]
+    '0830, as times of the day without marks; wri'
+    >>> compact_times(["20240131", ""])
+    '20240131, as dates without marks; write 2024-01-31 for a date, or the time since a first one'
+    >>> compact_times(["830", "1015"])
+    ''
+    """
+    held = [cell for cell in cells if not is_missing(cell)]
+    for form, example in _COMPACT_DATES.items():
+        if held and all(map(form.fullmatch, held)):
+            return (
+                f"{held[0]}, as dates without marks; write {form.sub(example, held[0])} for a "
+                "date, or the time since a first one"
+            )
+    clock = [cell for cell in held if _LEADING_ZERO.fullmatch(cell)]
+    if clock and all(map(_COMPACT_CLOCK.fullmatch, held)):
+        return (
+            f"{clock[0]}, as times of the day without marks; write the time since a first one as "
+            "a number, such as 8.5 for 08:30"
+        )
+    return ""
 
 
 def times_of_file(

@@ -36,9 +36,11 @@ _COMPRESSED: dict[str, Callable[..., Any]] = {
 # A compressed table may become this many times as large, and in any case this many bytes. Numbers
 # become about three times as large, and long tables that repeat much about twenty times.
 _MOST_GROWTH, _SMALL, _BLOCK = 50, 2**26, 2**20
-_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
-_DECIMAL_POINT = re.compile(r"\s*[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
-_THOUSANDS = re.compile(r"\s*[+-]?[1-9]\d{0,2}(,\d{3})+\s*")
+# A limit, such as <0.15, is a number behind a mark.
+_MARK = r"\s*(?:[<>≤≥]=?\s*)?"
+_DECIMAL_COMMA = re.compile(_MARK + r"[+-]?\d*,\d+([eE][+-]?\d+)?\s*")
+_DECIMAL_POINT = re.compile(_MARK + r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_THOUSANDS = re.compile(_MARK + r"[+-]?[1-9]\d{0,2}(,\d{3})+\s*")
 # Whole cells in other spellings of a number, which have one meaning: the minus sign of typesetting,
 # and the exponent of Fortran, which always has a point, a sign and two digits or more.
 _BEFORE, _BEHIND = r"""(^["\s]*|[,;\t]["\s]*)""", r"""(?=["\s]*(?:[,;\t]|$))"""
@@ -221,7 +223,8 @@ def _of_parquet(file: Path) -> list[str]:
         size = 8 * described.num_rows * described.num_columns
         refuse_growth("variables", size, file.stat().st_size)
         # Memory-mapped files and remote places are not needed.
-        table = parquet.read_table(str(file.resolve()))
+        # Checksums are there if the writer has stored them.
+        table = parquet.read_table(str(file.resolve()), page_checksum_verification=True)
     except pyarrow.ArrowException as error:
         raise DataError(f"cannot be read ({error})") from None
     # The index that pandas stores for rows that have none.
