@@ -203,6 +203,8 @@ def test_a_function_is_not_stored_but_may_be_given_again(boys_result, tmp_path):
     assert "posterior_predictive" not in opened.to_datatree().children
     with pytest.raises(ConfigError, match="was not stored"):
         opened.to_datatree(predictive=True)
+    with pytest.raises(ConfigError, match=r"the simulator is not that of the result: for \(\w+, "):
+        popinv.load(folder, simulator=lambda z, times: 1.001 * boys.line(z, times))
     whole = popinv.load(folder, simulator=boys.line)
     assert list(whole.plot("law")) == ["law"]
     xr.testing.assert_identical(

@@ -102,6 +102,10 @@ def joined(observations: xr.Dataset, added: xr.Dataset) -> xr.Dataset:
     The attribute ``added`` holds the number of systems of each addition.
     """
     before = observations.sizes["system"]
+    if "row" in observations.coords:
+        numbers = int(observations["row"].max()) + 1 + np.arange(added.sizes["system"])
+        attrs = observations["row"].attrs
+        added = added.assign_coords(row=("system", numbers, attrs))
     names = [
         str(n)
         for n, each in observations.variables.items()

@@ -9,6 +9,7 @@ from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 from tqdm import tqdm
@@ -23,6 +24,10 @@ from popinv.errors import ConfigError, require_known
 from popinv.inference.settings import Estimator
 from popinv.threads import fixed_threads
 from popinv.workers import processes
+
+# Solves that a function given again must repeat, and the share of the largest answer by which it
+# may differ: torch adds in another order with another number of threads.
+_COMPARED, _ROUNDING = 3, 1e-6
 
 
 def fit(
@@ -252,7 +257,8 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
     DataError
         If there is no finished study in the folder, or a store is damaged.
     ConfigError
-        If a simulator is given to a result that does not take one.
+        If a simulator is given to a result that does not take one, or if its answers are not those
+        at the fit, for a few parameters that are stored.
     """
     answer = check_finished(folder)
     name = Path(folder).resolve().name
@@ -269,7 +275,31 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
             f"{folder}: its simulator is the forward model '{kind}', not a function; leave "
             "'simulator' out"
         )
+    if simulator is not None:
+        _check_function(result, folder)
     return result
+
+
+def _check_function(result: Result, folder: str | Path) -> None:
+    """Refuse a function whose answers are not those that the result was made with.
+
+    The answers of a random simulator are not compared.
+    """
+    forward = result.model.forward
+    if "check" not in result.artefacts or forward.is_random() or forward.takes_seeds():
+        return
+    solves = result.artefacts["check"].isel(sample=slice(_COMPARED))
+    z, before = solves["z"].values, solves["y"].values
+    now = forward.model(int(result.population.attrs["seed"])).solve(z).observations
+    largest = np.nanmax(np.abs(before), axis=1, keepdims=True, initial=np.finfo(float).tiny)
+    differs = np.abs(now - before) > _ROUNDING * largest
+    for i, j in np.argwhere(differs | (np.isnan(now) != np.isnan(before)))[:1]:
+        names = ", ".join(str(name) for name in result.artefacts["check"]["parameter"].values)
+        raise ConfigError(
+            f"{folder}: the simulator is not that of the result: for ({names}) = "
+            f"({', '.join(f'{x:.6g}' for x in z[i])}) its observation {j + 1} is {now[i, j]:.6g}, "
+            f"but it was {before[i, j]:.6g} at the fit. Give the same function, or fit again"
+        )
 
 
 def _system_column(given: str | None, law: Mapping[str, Any] | None) -> str | None:

@@ -20,6 +20,7 @@ from popinv.inference.result import estimate_of
 from popinv.methods.posterior.method import Posterior
 from popinv.methods.posterior.study import reported_truth, sampled, told_quantities
 from popinv.methods.posterior.use import draw_systems, drawn_population
+from popinv.population.observe import table_order
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -56,9 +57,10 @@ def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
         )
     count = found.sizes["system"]
     names = found["system_id"].values if "system_id" in found.coords else np.arange(count)
-    return found.drop_vars("system_id", errors="ignore").assign_coords(
+    named = found.drop_vars("system_id", errors="ignore").assign_coords(
         system=variable("system", names, "system")
     )
+    return named.isel(system=table_order(result.observations))
 
 
 def fits(result: Result) -> dict[str, Figure]:

@@ -16,6 +16,7 @@ from popinv.forward.datasets import place_coordinates, replicates_of, time_serie
 from popinv.forward.section import ForwardSection
 from popinv.observation_files.limits import VARIABLES
 from popinv.population.limits import limits_in
+from popinv.population.observe import table_order
 from popinv.population.units import Described
 from popinv.store.variables import variable
 
@@ -139,15 +140,13 @@ def tree_of(groups: Mapping[str, xr.Dataset | None], attrs: Mapping[str, str]) -
 
 
 def _systems(observations: xr.Dataset) -> tuple[np.ndarray, xr.Variable]:
-    """Return the order of the systems, and their names in it."""
-    count = observations.sizes["system"]
-    order, names = np.arange(count), np.arange(count)
+    """Return the order of the systems in the user's table, and their names in it."""
+    order = table_order(observations)
+    names = np.arange(len(order))
     if "system_id" in observations.coords:
         names = observations["system_id"].values
-        # Numbers, such as row numbers of a table, are sorted as numbers.
         if all(str(name).isdigit() for name in names):
             names = names.astype(np.int64)
-            order = np.argsort(names, kind="stable")
     return order, variable("system", names[order], "system")
 
 

@@ -246,6 +246,16 @@ def labels_in(cells: pd.Series) -> tuple[np.ndarray, list[str]]:
     return np.asarray(codes), list(map(str, names))
 
 
+def table_order(observations: xr.Dataset) -> np.ndarray:
+    """Return the numbers (N,) of the systems to learn from in the order of the user's table.
+
+    Observations hold them in a random order. Synthetic systems keep theirs.
+    """
+    if "row" in observations.coords:
+        return np.argsort(observations["row"].values, kind="stable")
+    return np.arange(observations.sizes["system"])
+
+
 def system_labels(observations: xr.Dataset) -> list[str]:
     """Return the systems to learn from as figures name them: their names, or "system 0"."""
     named = system_names(observations)

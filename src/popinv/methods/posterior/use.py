@@ -38,6 +38,7 @@ from popinv.methods.posterior.study import (
     told_quantities,
     varying,
 )
+from popinv.population.observe import table_order
 from popinv.population.synthetic import parameters
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
@@ -65,7 +66,8 @@ def use(study: StudyInput) -> Outcome:
     surprise = result["surprise_p_value"].values
     population = told.of(drawn_population(problem, p, seed))
     # The draws determine fewer than six digits.
-    table = systems_table(result, list(told.units), varying(population))
+    in_order = result.isel(system=table_order(observations))
+    table = systems_table(in_order, list(told.units), varying(population))
     metrics = {
         **coverage_metrics(result, population, asked.effective),
         "law_and_noise": asked.law_and_noise,
