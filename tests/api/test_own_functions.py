@@ -12,6 +12,7 @@ from popinv.api.functions import KIND, OwnFunction, differentiable
 from popinv.errors import ConfigError
 from popinv.forward.base import DifferentiableModel
 from popinv.forward.datasets import proposals, reasons_of
+from popinv.forward.inputs.section import Inputs
 from popinv.forward.section import forward_section
 from popinv.forward.stages.solve_chunk import solve_chunk
 from popinv.inference.problem import Problem
@@ -157,3 +158,24 @@ def test_logarithms_are_undone_in_what_users_read():
     np.testing.assert_allclose(read.values.reshape(4, 6), y)
     assert list(read["label"].values) == ["one", "two"]
     np.testing.assert_array_equal(read["time"], [0, 1, 3])
+
+
+def infusions(z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The amount given so far at a constant rate, which has a kink at the end of an infusion."""
+    t, start = torch.as_tensor(times)[:, None], inputs["time"][:, None]
+    given = ((t - start) / inputs["duration"][:, None]).clamp(0, 1) * inputs["amount"][:, None]
+    return z[:, :1] * given.sum(dim=2)
+
+
+def test_nothing_is_differentiated_by_the_times_of_inputs():
+    """Observations stand at the ends of infusions, whose times nobody estimates."""
+    columns = ["time", "amount", "duration"]
+    inputs = {"file": "none.csv", "system_column": "id", "time_column": "t", "count": 2}
+    timed = Inputs(**inputs, amount_column="a", columns=columns[1:])
+    observations = {"times": [0.3, 0.7, 1.5], "count": 1}
+    given = {"parameters": ["z"], "observations": observations, "inputs": timed}
+    own = OwnFunction.model_validate({**given, "differentiated": True}).having(infusions)
+    rows = [[z, 2.0, 0.1, 1.0, 3.0, 2.0, 0.2, 0.5] for z in (1.0, 1.5)]
+    names = [each.name for each in own.model(1).parameters]
+    assert names[1:4] == ["inputs.events", "inputs.time_1", "inputs.time_2"]
+    assert own.model(1).check_derivatives(np.array(rows))

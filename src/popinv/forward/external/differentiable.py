@@ -119,7 +119,7 @@ class DifferentiableExternalModel(ExternalModel):
         SolverError
             With what was given, what was expected, and what to do.
         """
-        z = z[:2]
+        z, shape = z[:2], self._section.inputs_shape()
 
         # A row keeps its seed in every call, so that its random numbers are the same.
         def seeds(count: int) -> np.ndarray:
@@ -135,6 +135,7 @@ class DifferentiableExternalModel(ExternalModel):
                 lambda points, cotangents: self._gradients(points, cotangents, seeds, "vjp"),
                 z,
                 [parameter.name for parameter in self.parameters],
+                held=0 if shape is None else len(shape.names()),
             )
         if fault:
             raise SolverError(f"the derivatives that the simulator gives: {fault} {self._advice}")
