@@ -97,6 +97,38 @@ def test_text_that_is_a_number_becomes_one(study: dict[str, Any], mapping: dict[
     assert loaded["observations"]["truth"]["law"]["mean"] == 0.1
 
 
+@pytest.mark.parametrize("number", [1e-320, "-1e-310"])
+def test_numbers_without_full_precision_are_refused(study: Any, mapping: Any, number: Any) -> None:
+    study["observations"]["truth"]["law"]["mean"] = number
+    told = r"studies.flow.observations.truth.law.mean\n.*got .*, which is too small for full"
+    with pytest.raises(ConfigError, match=told):
+        load(mapping)
+
+
+def test_text_that_moves_the_cursor_is_refused(mapping: Any) -> None:
+    law = {"a": {"mean": 1.0, "standard_deviation": 0.5}}
+    observations = {"times": [0, 1], "units": "m\x1b[2J"}
+    mapping["studies"] = {
+        "own": {
+            "forward": {
+                "kind": "python",
+                "function": "m:solve",
+                "parameters": ["a"],
+                "observations": observations,
+            },
+            "law": {"kind": "normal", "start": law},
+            "noise": {"kind": "isotropic", "start": {"standard_deviation": 0.1}},
+            "observations": {"truth": {"law": law, "noise": {"standard_deviation": 0.1}}},
+        }
+    }
+    with pytest.raises(
+        ConfigError, match=r"units\n.* holds the control character '\\x1b'; leave it"
+    ):
+        load(mapping)
+    observations["units"] = "m"
+    assert load(mapping)
+
+
 def test_nugget_has_a_start_where_there_is_one(study: dict[str, Any], mapping: Any) -> None:
     study["noise"]["nugget"] = True
     study["observations"]["truth"]["noise"]["nugget"] = 0.02

@@ -30,7 +30,7 @@ SECTIONS = {
     "assessment": Assessment,
 }
 POSITIVE = st.floats(1e-6, 1e6)
-NUMBER = st.floats(-1e6, 1e6)
+NUMBER = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 
 def bounds(metadata: list[Any]) -> tuple[float, float, bool, bool]:
@@ -69,7 +69,7 @@ def values(annotation: Any, metadata: list[Any]) -> st.SearchStrategy[Any]:
     if annotation is int:
         return st.integers(int(low), min(10_000, int(high)))
     assert annotation is float
-    return st.floats(low, high, exclude_min=above, exclude_max=below)
+    return st.floats(low, high, exclude_min=above, exclude_max=below, allow_subnormal=False)
 
 
 def sections(model: Any) -> st.SearchStrategy[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,3 +77,22 @@ def test_results_that_look_like_an_option_are_refused():
 def test_a_long_path_of_results_is_refused(folder):
     with pytest.raises(ConfigError, match=f"{len(folder)} characters, and at most 200 are allowed"):
         load({"results": folder, "studies": {"a": {"forward": {"kind": "lorenz96"}}}})
+
+
+def test_a_decimal_comma_is_called_so(tmp_path):
+    said = refused(tmp_path, "seed: 1\nstart: {mean: 0,05}\n")
+    assert "line 2: a comma before 05 separates two entries; write numbers with a decimal" in said
+
+
+@pytest.mark.parametrize("text", ["!!bool maybe", "!!timestamp soon", "!!float x", "!!set [a]"])
+def test_a_tag_that_its_text_does_not_fit_is_refused(tmp_path, text):
+    assert "given.yaml" in refused(tmp_path, f"seed: {text}\n")
+
+
+def test_what_is_not_a_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "zero.yaml").symlink_to("/dev/zero")
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    for name in ("pipe", "zero", "loop"):
+        with pytest.raises(ConfigError, match=rf"{name}.yaml: cannot be read"):
+            read_yaml(tmp_path / f"{name}.yaml")

@@ -241,7 +241,9 @@ def test_names_of_systems_with_a_gap_are_no_observations() -> None:
 # --- rows that sum up others --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["Total", "Mean", "SD", "Average", "Sum", "N", "Min", "MAX", "LOD", "median", "Std."])
+@pytest.mark.parametrize(
+    "name", ["Total", "Mean", "SD", "Average", "Sum", "N", "Min", "MAX", "LOD", "median", "Std."]
+)
 def test_rows_that_sum_up_others_are_no_systems(name: str) -> None:
     rows = [f"s{i},{a},{b}" for i, (a, b) in enumerate(VALUES)]
     message = refused("\n".join(["id,a,b", *rows, f"{name},9.87,1.23"]))

@@ -134,6 +134,35 @@ def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
     assert said.rstrip().endswith(GO_ON)
 
 
+def test_an_interruption_while_it_starts_prints_no_traceback(workflow: Workflow) -> None:
+    """Snakemake imports for a second and more, and reads the Snakefile."""
+    command = [sys.executable, "-c", "from popinv.cli import main; main()"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    for seconds in (0.4, 1.5):
+        process = subprocess.Popen(
+            [*command, "run", "config.yaml", "--dry-run"],
+            cwd=workflow.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            start_new_session=True,
+        )
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=patient(60))[1]
+        assert process.returncode
+        assert "Traceback" not in said, said
+
+
+def test_a_closed_output_stops_nothing(workflow: Workflow) -> None:
+    code = "import os; os.close(1); from popinv.cli import main; main()"
+    command = [sys.executable, "-c", code, "plan", "config.yaml"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run(command, cwd=workflow.folder, env=environment, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_run_that_fails_does_not_say_so(workflow: Workflow) -> None:
     (workflow.folder / "simulator.py").write_text("def solve(z):\n    raise SystemExit(3)\n")
     done = workflow.run("results/slow/rounds/0/solves.zarr.zip")

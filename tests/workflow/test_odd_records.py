@@ -21,7 +21,7 @@ from popinv.cli.verify import verified
 from popinv.config.loading import load
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
-from popinv.errors import DataError
+from popinv.errors import ConfigError, DataError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
@@ -35,6 +35,7 @@ from popinv.workflow.comparison import (
     seal,
     verify,
 )
+from popinv.workflow.preflight import check_entries
 from popinv.workflow.records import (
     Record,
     content_of,
@@ -271,6 +272,62 @@ def test_a_device_is_not_read(results):
     with pytest.raises(OSError, match="neither a file nor a folder"):
         content_of(results.first)
     assert {v.state for v in verify(results.folder) if v.path == str(results.first)} == {"damaged"}
+
+
+def replaced(entry: Path, kind: str) -> None:
+    """Move an entry aside, and put something else in its place."""
+    aside = entry.parent.parent / f"{entry.name} aside"
+    entry.rename(aside)
+    if kind == "pipe":
+        os.mkfifo(entry)
+    elif kind == "empty":
+        entry.touch()
+    else:
+        links = {"itself": aside, "nothing": "nowhere", "loop": entry.name, "device": "/dev/zero"}
+        entry.symlink_to(links[kind])
+
+
+@pytest.mark.parametrize("name", ["made", "made/a.json", "a.txt"])
+def test_a_link_to_the_same_changes_no_verdict(tmp_path, name):
+    """A falsified result and one without a record are told behind a link, too."""
+    (tmp_path / "there").mkdir()
+    folder = Results(tmp_path / "there")
+    folder.second.write_text("falsified")
+    (folder.folder / "metrics.json").write_text("{}")
+    before = verify(folder.folder), folder.doubts(), seal(folder.folder)
+    replaced(folder.folder / name, "itself")
+    assert (verify(folder.folder), folder.doubts(), seal(folder.folder)) == before
+    check_entries(folder.folder, [])
+    assert {verdict.state for verdict in before[0]} == {"whole", "damaged", "unknown"}
+
+
+@pytest.mark.parametrize("kind", ["nothing", "loop", "pipe", "device", "empty"])
+@pytest.mark.parametrize("name", ["made/a.json", "a.txt", "memory"])
+def test_odd_entries_are_in_doubt(tmp_path, name, kind):
+    (tmp_path / "there").mkdir()
+    folder = Results(tmp_path / "there")
+    (folder.folder / "memory").write_text("{}")
+    replaced(folder.folder / name, kind)
+    told = {verdict.path: verdict.state for verdict in verify(folder.folder)}
+    if name != "memory":
+        assert told[str(folder.folder / name)] in ("unknown", "missing", "damaged")
+        assert str(folder.folder / name) in folder.doubts()
+    else:
+        forget_damaged(folder.folder)
+        assert not os.path.lexists(folder.folder / name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fault"), [("loop", "leads to itself"), ("pipe", "a folder"), ("empty", "a folder")]
+)
+def test_what_is_no_folder_is_named_before_a_run(tmp_path, kind, fault):
+    (tmp_path / "there").mkdir()
+    folder = Results(tmp_path / "there")
+    replaced(folder.folder / "made", kind)
+    with pytest.raises(ConfigError, match=f"made is .*{fault}"):
+        check_entries(folder.folder, [])
+    with pytest.raises(ConfigError, match=r"a.txt is not a folder"):
+        check_entries(folder.folder, ["a.txt"])
 
 
 @pytest.mark.full

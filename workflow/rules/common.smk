@@ -25,7 +25,13 @@ from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, mess
 from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder
-from popinv.workflow.preflight import Machine, check_fits, check_jobs, check_results_folder
+from popinv.workflow.preflight import (
+    Machine,
+    check_entries,
+    check_fits,
+    check_jobs,
+    check_results_folder,
+)
 from popinv.workflow.preloaded import fork_scripts
 from popinv.workflow.processor import numerics_environment
 from popinv.workflow.ranks import default_launcher
@@ -70,6 +76,7 @@ def checked(given, files):
             read_yaml(file)
         model = load(given, source)
         if workflow.is_main_process:
+            check_entries(model.results, model.studies)
             check_jobs(model)
             check_data_files(model)
         return model

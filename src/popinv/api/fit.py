@@ -22,6 +22,7 @@ from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, known_names, reading_keys, study_of
 from popinv.errors import ConfigError, require_known
 from popinv.inference.settings import Estimator
+from popinv.store.whole_files import absolute
 from popinv.threads import fixed_threads
 from popinv.workers import processes
 
@@ -261,7 +262,7 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
         at the fit, for a few parameters that are stored.
     """
     answer = check_finished(folder)
-    name = Path(folder).resolve().name
+    name = absolute(folder).name
     result = Result(
         Stores(folder),
         answer,

@@ -195,6 +195,18 @@ def _with_profile_stated(arguments: Sequence[str]) -> list[str]:
     return [*options, *without, *arguments, *without]
 
 
+# Snakemake, which ends without a traceback if Ctrl+C comes before it listens.
+_SNAKEMAKE = """
+import sys
+def quietly(kind, *rest, told=sys.excepthook):
+    if kind is not KeyboardInterrupt:
+        told(kind, *rest)
+sys.excepthook = quietly
+from snakemake.cli import main
+main()
+"""
+
+
 def run(configuration: str | None, options: Sequence[str]) -> int:
     """Run Snakemake and return its exit status, 130 if it was interrupted.
 
@@ -210,7 +222,7 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
             arguments = [*_with_profile_stated(arguments), "--logger", "popinv"]
         else:
             click.echo(shlex.join([program("snakemake"), *arguments]), err=True)
-        process = subprocess.Popen([sys.executable, "-m", "snakemake", *arguments], env=environment)
+        process = subprocess.Popen([sys.executable, "-c", _SNAKEMAKE, *arguments], env=environment)
         # Snakemake ends after the jobs that are at work. It would otherwise go on alone.
         before = signal.signal(signal.SIGTERM, lambda number, _: process.send_signal(number))
         stack.callback(signal.signal, signal.SIGTERM, before)

@@ -29,6 +29,7 @@ from popinv.judgement.files import (
 )
 from popinv.judgement.judgements import judgements
 from popinv.judgement.measures import SimulatorDiscrepancy, TruthErrors
+from popinv.store.whole_files import absolute
 
 
 def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
@@ -175,7 +176,7 @@ def systems(metrics_paths: Sequence[str | Path]) -> str:
     DataError
         If a study has not sampled them. The message says how it does.
     """
-    return "\n\n".join(_systems(Path(path).resolve().parent) for path in metrics_paths)
+    return "\n\n".join(_systems(absolute(path).parent) for path in metrics_paths)
 
 
 def _systems(folder: Path) -> str:
@@ -210,17 +211,17 @@ def _end(mean: str, end: str) -> str:
 def _other(path: Path, numbers: Mapping[str, Any]) -> str:
     """Return the text of a file that is not a study's answer."""
     if path.stem == "comparison" and "models" in numbers:
-        return "\n".join(comparison_lines(path.resolve().parent.name, numbers))
-    if path.stem == "comparison" and path.resolve().parent.name == "baselines":
+        return "\n".join(comparison_lines(absolute(path).parent.name, numbers))
+    if path.stem == "comparison" and absolute(path).parent.name == "baselines":
         return _baselines(path.parent.parent / METRICS_FILE)
     return numbers_block(path, numbers)
 
 
 def _compared(paths: Sequence[Path]) -> list[str]:
     """Return the comparisons of models of which at least two are shown."""
-    shown = {path.resolve().parent.name for path in paths}
+    shown = {absolute(path).parent.name for path in paths}
     blocks = []
-    for folder in dict.fromkeys(path.resolve().parent.parent for path in paths):
+    for folder in dict.fromkeys(absolute(path).parent.parent for path in paths):
         for file in sorted(folder.glob("comparisons/*/comparison.json")):
             comparison = read_metrics(file)
             if len(shown & set(comparison["models"])) > 1:
@@ -229,7 +230,7 @@ def _compared(paths: Sequence[Path]) -> list[str]:
 
 
 def _study(path: Path, answer: StudyAnswer) -> str:
-    name, sizes = path.resolve().parent.name, answer.sizes
+    name, sizes = absolute(path).parent.name, answer.sizes
     heading = f"{name}: {sizes.in_words}"
     parameters = aligned(_parameters(answer))
     judged = [*_judged(path, answer), *uses_lines(path.parent)]
@@ -273,7 +274,7 @@ def _baselines(path: Path) -> str:
                 row["note"],
             )
         )
-    heading = f"{path.resolve().parent.name}: compared with other methods (relative errors)"
+    heading = f"{absolute(path).parent.name}: compared with other methods (relative errors)"
     return "\n".join([heading, "-" * len(heading), *aligned(rows)])
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from popinv.judgement.files import METRICS_FILE, read_metrics
 from popinv.methods.registry import METHODS
+from popinv.store.whole_files import absolute
 
 _WIDTH = 100
 # Further numbers are left out; the file has them all.
@@ -74,7 +75,7 @@ def numbers_block(path: Path, numbers: Mapping[str, Any]) -> str:
 
 def _heading(path: Path) -> str:
     """Return what a file is about, by its place among the results."""
-    *_, study, part, name = ("", "", "", *path.resolve().parent.parts)
+    *_, study, part, name = ("", "", "", *absolute(path).parent.parts)
     if part == "downstream":
         title = name.replace("_", " ")
         return f"{study}: {title}" if _of_a_study(path) else f"{title}: test problem"
@@ -85,7 +86,7 @@ def _heading(path: Path) -> str:
 
 def _question(path: Path) -> list[str]:
     """Return the question that a use answers."""
-    name = path.resolve().parent.name
+    name = absolute(path).parent.name
     if name not in METHODS or not _of_a_study(path):
         return []
     return [*wrapped(METHODS[name].question, "", ""), ""]
@@ -93,7 +94,7 @@ def _question(path: Path) -> list[str]:
 
 def _of_a_study(path: Path) -> bool:
     """Return whether a method's folder belongs to its use on a study."""
-    folder = path.resolve().parents[2]
+    folder = absolute(path).parents[2]
     return any((folder / name).exists() for name in (METRICS_FILE, "observations.zarr.zip"))
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from popinv.store.whole_files import read_text
+
 
 def at_work(folder: str | os.PathLike[str] = ".") -> dict[int, str]:
     """Return the processes of Snakemake and of its jobs that run in a folder on this machine.
@@ -51,7 +53,7 @@ def rule_of(script: Path) -> str:
     name begins with the rule's.
     """
     with contextlib.suppress(OSError):
-        log = re.search(r"/logs/(\w+)(?:\.[\w.-]+)?\.log\b", script.read_text(errors="replace"))
+        log = re.search(r"/logs/(\w+)(?:\.[\w.-]+)?\.log\b", read_text(script))
         if log:
             return log[1]
     return script.name.split(".")[-2]

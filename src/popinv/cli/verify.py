@@ -9,7 +9,7 @@ from pathlib import Path
 from popinv.cli.show import folders_of
 from popinv.config.loading import load_file
 from popinv.errors import DataError
-from popinv.store.whole_files import write_text
+from popinv.store.whole_files import read_text, write_text
 from popinv.workflow.comparison import seal, verify
 
 # The file in the folder of results in which its seal is kept.
@@ -73,7 +73,7 @@ def _of_seal(folder: Path, sealed: str | None, sealing: bool) -> tuple[list[str]
     now = seal(folder)
     if sealing:
         write_text(file, f"{now}\n")
-    kept = file.read_text(encoding="utf-8", errors="replace").strip() if file.is_file() else None
+    kept = read_text(file).strip() if file.is_file() else None
     broken = []
     if kept not in (None, now):
         broken.append(f"  broken   {file}: the records have changed since they were sealed")

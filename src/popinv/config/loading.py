@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from os import PathLike
 from typing import Any
 
@@ -16,7 +17,13 @@ from popinv.config.reruns import with_reruns
 from popinv.config.study import Config, Study
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
-from popinv.sections.messages import ConfigProblem, explain, report
+from popinv.sections.messages import (
+    ConfigProblem,
+    control_characters,
+    explain,
+    is_subnormal,
+    report,
+)
 
 __all__ = ["Config", "as_mapping", "json_schema", "load", "load_file"]
 
@@ -55,6 +62,8 @@ def load(mapping: Mapping[str, Any], source: str = "config/config.yaml") -> Conf
         config = Config.model_validate(data)
     except ValidationError as error:
         problems += explain(error, Config)
+    if not problems:
+        problems += _odd_scalars(data)
     studies = data.get("studies")
     for name, study in (studies if isinstance(studies, dict) else {}).items():
         if isinstance(study, dict):
@@ -110,6 +119,22 @@ def _tidy(mapping: Mapping[Any, Any]) -> dict[str, Any]:
                 }
                 studies[name] = with_observed_times(with_few_solves(stated))
     return data
+
+
+def _odd_scalars(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[ConfigProblem]:
+    """Yield numbers too small for full precision, and text that would change a terminal."""
+    if isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield from _odd_scalars(entry, (*path, str(key)))
+    elif isinstance(value, list):
+        for place, entry in enumerate(value):
+            yield from _odd_scalars(entry, (*path, place))
+    elif isinstance(value, str) and (signs := control_characters(value)):
+        told = f"got {json.dumps(value)}, which holds the control character {signs[0]!r}; leave it "
+        yield ConfigProblem(path, f"{told}out.")
+    elif isinstance(value, str | float) and is_subnormal(value):
+        text = f"got {value}, which is too small for full precision; write 0, or change the unit."
+        yield ConfigProblem(path, text)
 
 
 def _plain(value: Any) -> Any:

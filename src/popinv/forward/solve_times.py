@@ -18,7 +18,7 @@ from types import TracebackType
 from popinv.errors import DataError
 from popinv.forward.external.journal import simulator_key
 from popinv.forward.section import ForwardSection
-from popinv.store.whole_files import write_text
+from popinv.store.whole_files import read_bytes, write_text
 
 FOLDER = ".solve_times"
 """The folder of the files, within the folder of the results."""
@@ -90,7 +90,7 @@ def measured_times(folder: str | os.PathLike[str], section: ForwardSection) -> S
 
 @lru_cache(maxsize=64)
 def _read(file: Path, changed: int) -> SolveTimes | None:
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = json.loads(read_bytes(file))
     times = SolveTimes(int(found["solves"]), float(found["seconds"]))
     return times if times.solves > 0 and times.seconds >= 0 else None
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from popinv.errors import DataError
 from popinv.judgement.answer import StudyAnswer
+from popinv.store.whole_files import read_bytes
 
 ANSWER_FILE, METRICS_FILE = "answer.json", "metrics.json"
 _ANSWERS = TypeAdapter(StudyAnswer)
@@ -58,7 +59,7 @@ def read_metrics(path: str | Path) -> dict[str, Any]:
         If there is no such file, or it does not hold a JSON object.
     """
     try:
-        numbers = json.loads(Path(path).read_text())
+        numbers = json.loads(read_bytes(path))
     except FileNotFoundError:
         raise DataError(
             f"{path}: there is no such file. A study writes {Path(path).name} when it is finished."

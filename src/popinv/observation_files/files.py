@@ -64,6 +64,8 @@ def check_exists(path: str | os.PathLike[str]) -> None:
     file = Path(path)
     if not file.exists():
         raise DataError(f"{path}: there is no such file.{_nearest_file(file)}")
+    if not (file.is_file() or file.is_dir()):
+        raise DataError(f"{path}: is a pipe or a device; write its content to a file, and name it")
 
 
 def _nearest_file(file: Path) -> str:

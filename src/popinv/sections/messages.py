@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import UnionType
@@ -55,6 +57,32 @@ class ConfigProblem:
     def under(self, *prefix: str | int) -> ConfigProblem:
         """Return the same problem with a longer path, seen from further up."""
         return ConfigProblem((*prefix, *self.path), self.text)
+
+
+def control_characters(text: str) -> list[str]:
+    """Return the characters of a text that a terminal takes for commands.
+
+    Examples
+    --------
+    >>> control_characters("m/s"), len(control_characters("m" + chr(27) + "[2J"))
+    ([], 1)
+    """
+    return [sign for sign in text if unicodedata.category(sign) == "Cc" and sign not in "\n\r\t"]
+
+
+def is_subnormal(value: str | float) -> bool:
+    """Return whether a number, also one in a text, has fewer digits than others by its size.
+
+    Examples
+    --------
+    >>> is_subnormal(1e-320), is_subnormal("1e-310"), is_subnormal(0.0), is_subnormal("a")
+    (True, True, False, False)
+    """
+    try:
+        number = float(value)
+    except ValueError:
+        return False
+    return 0.0 < abs(number) < sys.float_info.min
 
 
 def dotted(path: Sequence[str | int]) -> str:

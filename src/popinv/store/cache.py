@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from popinv.errors import DataError
-from popinv.store.whole_files import write_text
+from popinv.store.whole_files import read_bytes, write_text
 
 # Beyond this number, only those entries stay that the writing process has used.
 _MOST_ENTRIES = 5000
@@ -42,7 +42,7 @@ class Entries:
         self._path, self._used, self._is_new = path, dict[str, Any](), False
         self._stored: dict[str, Any] = {}
         with suppress(OSError, ValueError):
-            stored = json.loads(path.read_text(encoding="utf-8"))
+            stored = json.loads(read_bytes(path))
             self._stored = stored if isinstance(stored, dict) else {}
 
     def get(self, key: str) -> Any:

@@ -38,7 +38,7 @@ from popinv import __version__
 from popinv.errors import DataError
 from popinv.store import STAYS_FROM
 from popinv.store.plain_zarr import refuse_code, refuse_expansion
-from popinv.store.whole_files import written_whole
+from popinv.store.whole_files import check_regular, written_whole
 
 MENDING = "Delete {} and run again. The missing results are computed again, with the same numbers."
 """What to do about a damaged store, whose path is filled in."""
@@ -53,6 +53,7 @@ def attributes_of(path: str | os.PathLike[str]) -> dict[str, Any]:
         If there is no store, or if it cannot be read.
     """
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             found: dict[str, Any] = json.loads(archive.read("zarr.json"))["attributes"]
             return found
@@ -297,6 +298,7 @@ def _opened_tree(store: Path) -> xr.DataTree:
     """Return the tree of a store, in memory."""
     from zarr.storage import ZipStore
 
+    check_regular(store)
     with ZipStore(store, mode="r") as archive, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
         # A zip file has no folders of its own.
@@ -311,6 +313,7 @@ def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset
     """Return the Dataset of a store, in memory but for large ones of some variables."""
     from zarr.storage import ZipStore
 
+    check_regular(store)
     with ExitStack() as closing, warnings.catch_warnings():
         archive = closing.enter_context(ZipStore(store, mode="r"))
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")

@@ -29,6 +29,7 @@ from popinv.forward.external.journal import damaged_lines
 from popinv.forward.section import ForwardSection
 from popinv.sections.base import plain
 from popinv.sections.outside import is_outside, kind_section
+from popinv.store.whole_files import read_bytes, walk
 from popinv.workflow.records import (
     Content,
     Record,
@@ -99,7 +100,7 @@ def record_files(results: str | Path) -> list[Path]:
 
     return sorted(
         Path(folder, name)
-        for folder, _, names in os.walk(results, onerror=refuse)
+        for folder, _, names in walk(results, refuse)
         if os.path.basename(folder) == "made"
         for name in names
         if name.endswith(".json")
@@ -133,7 +134,8 @@ class Results:
         self.folder, self._by_time = Path(folder), by_time
         self.records = {at: _readable(at) for at in record_files(folder)}
         # A result may have had a job of its own before, and be made with others in one job now.
-        oldest_first = sorted(self.records, key=lambda at: (at.stat().st_mtime_ns, at))
+        known = [at for at, record in self.records.items() if record is not None]
+        oldest_first = sorted(known, key=lambda at: (at.stat().st_mtime_ns, at))
         records = [record for at in oldest_first if (record := self.records[at])]
         self.made = {path: record for record in records for path in record.outputs}
         self._hashes: dict[str, str] = {}
@@ -257,7 +259,7 @@ def _journals(results: str | Path) -> Iterator[Verdict]:
 
 def _results(results: str | Path) -> Iterator[str]:
     """Yield the stores and the metrics in a folder, except in hidden folders."""
-    for folder, inner, names in os.walk(results):
+    for folder, inner, names in walk(results):
         inner[:] = [name for name in inner if not name.startswith(".")]
         kept = (name for name in names if name.endswith(".zarr.zip") or name == "metrics.json")
         yield from (str(Path(folder, name)) for name in kept if not name.startswith("."))
@@ -276,7 +278,11 @@ def seal(results: str | Path) -> str:
     """
     digest = hashlib.sha256()
     for at in record_files(results):
-        digest.update(f"{at.relative_to(results)}\n{content_of(at).sha256}\n".encode())
+        try:
+            content = content_of(at)
+        except OSError as error:
+            raise DataError(f"{at}: cannot be read ({error}), so that nothing is sealed") from None
+        digest.update(f"{at.relative_to(results)}\n{content.sha256}\n".encode())
     return digest.hexdigest()
 
 
@@ -469,11 +475,11 @@ def forget_damaged(memory: str | Path) -> list[Path]:
     from snakemake.persistence import MetadataRecord
 
     damaged = []
-    for folder, _, names in os.walk(memory):
+    for folder, _, names in walk(memory):
         for path in (Path(folder, name) for name in names):
             try:
-                MetadataRecord.model_validate_json(path.read_bytes())
-            except ValidationError:
+                MetadataRecord.model_validate_json(read_bytes(path))
+            except (OSError, ValidationError):
                 path.unlink()
                 damaged.append(path)
     return damaged

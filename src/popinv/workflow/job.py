@@ -26,6 +26,7 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from popinv.errors import PopinvError
+from popinv.store.whole_files import read_text
 from popinv.workers import Cores, processes
 from popinv.workflow.records import NAME, record_of
 
@@ -102,13 +103,15 @@ def job(snakemake: Any) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
     stdout, stderr, progress = sys.stdout, sys.stderr, _progress_file(path)
+    # A stream is None in a process whose standard streams are closed.
+    nowhere = open(os.devnull, "w")  # noqa: SIM115
     # The log is written line by line, so that it is complete if the job is killed.
     try:
         log = path.open("w", buffering=1)
     except OSError as error:
         print(f"{path}: the log cannot be written ({error.strerror})", file=sys.stderr)
         log = open(os.devnull, "w")  # noqa: SIM115
-    sys.stdout, sys.stderr = (_Tee(stream, log, progress) for stream in (stdout, stderr))
+    sys.stdout, sys.stderr = (_Tee(each or nowhere, log, progress) for each in (stdout, stderr))
     ending = _FAILED
     try:
         _say(log, f"{snakemake.rule}{_STARTED}{os.getpid()} on {os.uname().nodename}")
@@ -164,7 +167,7 @@ def progress_of(log: str) -> Progress | None:
     """Return the progress of the job with this log, None if it states none."""
     file = _progress_file(Path(log))
     try:
-        bar = "" if file is None else file.read_text()
+        bar = "" if file is None else read_text(file)
     except OSError:
         return None
     found = _BAR.match(bar)
@@ -174,7 +177,7 @@ def progress_of(log: str) -> Progress | None:
 def said_of(log: str) -> list[str]:
     """Return the lines that the job with this log has printed."""
     try:
-        lines = Path(log).read_text(errors="replace").splitlines()
+        lines = read_text(log).splitlines()
     except OSError:
         return []
     frame = _STARTED, _DONE, _FAILED
@@ -195,7 +198,7 @@ def was_interrupted(told: Iterable[str | os.PathLike[str]]) -> bool:
     """Return whether Ctrl+C has ended a run, from Snakemake's own logs."""
     for path in told:
         with suppress(OSError):
-            if _STOPPED in Path(path).read_text(errors="replace"):
+            if _STOPPED in read_text(path):
                 return True
     return False
 
@@ -218,7 +221,7 @@ def killed_jobs(
     logs = {str(log) for log in Path(results).glob("*/logs/*.log") if _is_cut_off(log, since)}
     for path in told:
         with suppress(OSError):
-            logs.update(_DIED.findall(Path(path).read_text(errors="replace")))
+            logs.update(_DIED.findall(read_text(path)))
     if not logs:
         return ""
     return (
@@ -233,7 +236,7 @@ def _is_cut_off(log: Path, since: float) -> bool:
     try:
         if log.stat().st_mtime < since:
             return False
-        lines = log.read_text(errors="replace").splitlines()
+        lines = read_text(log).splitlines()
     except OSError:
         return False
     if not lines or _STARTED not in lines[0]:

@@ -6,9 +6,11 @@ come from :mod:`popinv.workflow.resources`.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-from collections.abc import Callable
+import stat
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,11 +20,14 @@ import psutil
 
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
+from popinv.store.whole_files import walk
 from popinv.workflow.resources import Demand, demand
 from popinv.workflow.rounds import chunk_count, rounds_of, solve_count
 from popinv.workflow.sizes import Sizes
 from popinv.workflow.stages import jobs_of
 
+# Folders in the folder of a study.
+_FOLDERS = {"made", "rounds", "chunks", "figures", "logs", "benchmarks"}
 # More jobs than this take Snakemake hours to plan.
 _MOST_CHUNKS = 200_000
 # A smaller study is not refused: the job that finds the disk full says so.
@@ -111,6 +116,35 @@ def check_results_folder(results: str | os.PathLike[str]) -> None:
             f"results: {folder} cannot be written to (a read-only file system, or another's "
             "folder). Make it writable, or name another folder."
         )
+
+
+def check_entries(results: str | os.PathLike[str], studies: Iterable[str]) -> None:
+    """Refuse what stands in the place of a folder, and links that lead to themselves.
+
+    Snakemake would end with a traceback.
+
+    Raises
+    ------
+    ConfigError
+        Naming the entry.
+    """
+
+    def refuse(entry: Path, fault: str) -> None:
+        raise ConfigError(f"{entry} {fault}. Delete it; what was there is made again.")
+
+    for entry in (Path(results), *(Path(results, name) for name in studies)):
+        if os.path.lexists(entry) and not entry.is_dir():
+            refuse(entry, "is not a folder")
+    for place, inner, names in walk(results):
+        for entry in (Path(place, name) for name in (*inner, *names)):
+            try:
+                is_folder = stat.S_ISDIR(entry.stat().st_mode)
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    refuse(entry, "is a link that leads to itself")
+                is_folder = False
+            if entry.name in _FOLDERS and not is_folder:
+                refuse(entry, "is not a folder")
 
 
 def check_jobs(config: Config) -> None:

@@ -247,8 +247,9 @@ def _run(asked: dict[str, Any], streams: Sequence[int]) -> NoReturn:
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+            # A closed stream is None.
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
         if interrupted:
             # As Python does, so that whoever waits knows why.
             signal.signal(signal.SIGINT, signal.SIG_DFL)

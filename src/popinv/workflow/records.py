@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 
 from popinv.errors import DataError
 from popinv.sections.base import plain
-from popinv.store.whole_files import write_text
+from popinv.store.whole_files import read_bytes, write_text
 from popinv.workflow.processor import CHOSEN
 
 NAME = "made"
@@ -186,7 +186,7 @@ def read_record(path: str | os.PathLike[str]) -> Record:
         If the file is missing, is not a record, or was edited.
     """
     try:
-        text = Path(path).read_bytes()
+        text = read_bytes(path)
         record = _RECORDS.validate_json(text, strict=True)
         edited = hashed(json.loads(text)) != text.decode()
     except (OSError, ValueError, RecursionError) as error:

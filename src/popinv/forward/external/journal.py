@@ -22,6 +22,7 @@ import numpy as np
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
+from popinv.store.whole_files import check_regular
 
 FOLDER = ".journal"
 """The folder within the results, in which each simulator has a folder with its files."""
@@ -61,6 +62,7 @@ def _entries(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
 
     A last line without an end comes from a job that was killed, and is no damage.
     """
+    check_regular(file)
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             entry = _entry(line.removesuffix(b"\n"), file.parent.name)

@@ -129,8 +129,12 @@ def _written_out(times: list[float] | RegularTimes | TimesOfFile) -> list[float]
             ) from None
     if isinstance(times, RegularTimes):
         return [times.first + times.step * k for k in range(times.count)]
-    if any(later <= earlier for earlier, later in itertools.pairwise(times)):
-        raise PydanticCustomError("times", "times must increase from each to the next")
+    rounding = 1e-9 * max(map(abs, times), default=0.0)
+    if any(later <= earlier + rounding for earlier, later in itertools.pairwise(times)):
+        raise PydanticCustomError(
+            "times",
+            "times must increase from each to the next, by more than a billionth of the longest",
+        )
     return times
 
 
