@@ -173,6 +173,23 @@ def test_a_table_of_inputs_is_written_beside_the_file(folder, monkeypatch):
         checked_addition(Path("mine.yaml"), "more.csv", None, "doses.csv")
 
 
+def test_a_file_is_not_added_twice(folder, monkeypatch):
+    """The second time its line is there, with its results or, after a kill, without."""
+    monkeypatch.chdir(folder)
+    Path("twice.yaml").write_text(checked_addition(Path("mine.yaml"), "more.csv", None).after)
+    told = CliRunner().invoke(program, ["add", "twice.yaml", "more.csv"])
+    assert "'more.csv' is in 'additions' already, but its systems are not yet in the" in told.output
+    assert told.exit_code == 1
+    batch = Path("results/boys/additions/1/batch.zarr.zip")
+    batch.parent.mkdir(parents=True)
+    batch.touch()
+    told = CliRunner().invoke(program, ["add", "twice.yaml", "more.csv"])
+    batch.unlink()
+    assert "twice.yaml: 'more.csv' is in the study already" in told.output
+    told = CliRunner().invoke(program, ["add", "mine.yaml", "first.csv"])
+    assert "mine.yaml: 'first.csv' is in the study already" in told.output
+
+
 def test_a_study_without_results_is_run_first(folder, monkeypatch):
     monkeypatch.chdir(folder)
     text = Path("mine.yaml").read_text().replace("  boys:\n", "  others:\n", 1)

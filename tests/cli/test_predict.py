@@ -12,9 +12,11 @@ from study_sections import moments
 
 import popinv as package
 from popinv.cli.commands import popinv
+from popinv.cli.predict import default_folder
 from popinv.report.gathering import predictions_of
 from popinv.report.pages import write_index_of
 from popinv.store import storage
+from popinv.workflow.comparison import verify
 
 TIMES = np.linspace(0.0, 1.0, 4)
 NEW = "system,s1,s3\nfar,90,90\nnear,1.0,1.1\nunseen,,\n"
@@ -67,6 +69,9 @@ def test_tables_pictures_and_the_report(study, arviz, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "1 of 2 systems with observations have a p-value below 0.05" in done.output
     folder = study / "predictions" / "new"
+    verdicts = {verdict.path: verdict.state for verdict in verify(study)}
+    assert verdicts[str(folder / "predictions.zarr.zip")] == "whole"
+    assert verdicts[str(folder / "systems.csv")] == "whole"
     systems = pd.read_csv(folder / "systems.csv", index_col="system")
     assert list(systems.index) == ["far", "near", "unseen"]
     assert systems.loc["far", "p-value"] < 0.01 < systems.loc["near", "p-value"]
@@ -103,6 +108,16 @@ def test_messages_of_the_command(study, tmp_path, text, options, words):
     assert done.exit_code == 1
     assert words in " ".join(done.output.split())
     assert "Traceback" not in done.output
+
+
+def test_predictions_do_not_replace_a_study(study, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in study.glob("*.*")}
+    (tmp_path / "...csv").write_text(NEW)
+    done = ran(study, tmp_path / "...csv", "--fixed", "--draws", "20", "--to", study)
+    assert "holds a study; name another folder for its predictions (--to)" in done.output
+    assert default_folder(study, tmp_path / "...csv") == study / "predictions" / "table"
+    assert default_folder(study, Path("a.b.csv.gz")) == study / "predictions" / "a.b"
+    assert before == {path: path.stat().st_mtime_ns for path in study.glob("*.*")}
 
 
 def test_a_missing_table_and_a_missing_study(study, tmp_path):

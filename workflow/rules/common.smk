@@ -35,7 +35,7 @@ from popinv.workflow.preflight import (
 from popinv.workflow.preloaded import fork_scripts
 from popinv.workflow.processor import numerics_environment
 from popinv.workflow.ranks import default_launcher
-from popinv.workflow.records import identity_of
+from popinv.workflow.records import PREDICTION, identity_of
 from popinv.workflow.resources import (
     COUNTS,
     RULES,
@@ -232,7 +232,7 @@ def collects(rule, wildcards):
 def is_replaced(record):
     """Whether the results of a record are made by another rule in this configuration."""
     study = record.wildcards.get("study")
-    if study is not None and study not in STUDIES:
+    if record.rule == PREDICTION or (study is not None and study not in STUDIES):
         return False
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule in rules:

@@ -92,6 +92,7 @@ def checked_addition(
     if estimator != "likelihood":
         raise DataError(not_by_likelihood(file, str(estimator)))
     count = len(own.additions())
+    _refuse_again(configuration, file, section, folder / "additions")
     place = folder / "additions" / str(count) if count else folder
     seed = config.seed if own.seed is None else own.seed
     entry: Any = file if inputs is None else {"file": file, "inputs": inputs}
@@ -117,6 +118,22 @@ def checked_addition(
     load(yaml.safe_load(after), f"{configuration} with {file}")
     batch = folder / "additions" / str(count + 1) / "batch.zarr.zip"
     return Addition(configuration, before, after, batch, name)
+
+
+def _refuse_again(
+    configuration: Path, file: str, section: FileObservations, additions: Path
+) -> None:
+    """Refuse a file that the study names already, whether or not its systems are in the answer."""
+    names = [section.file, *(each.file for each in section.added())]
+    if file not in names:
+        return
+    number = names.index(file)
+    if number and not (additions / str(number) / "batch.zarr.zip").is_file():
+        raise ConfigError(
+            f"{configuration}: '{file}' is in 'additions' already, but its systems are not yet in "
+            f"the answer. Go on: {program('popinv')} run {configuration}"
+        )
+    raise ConfigError(f"{configuration}: '{file}' is in the study already")
 
 
 def with_addition(text: str, study: str, entry: str | Mapping[str, str]) -> str | None:

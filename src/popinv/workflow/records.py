@@ -32,6 +32,9 @@ from popinv.workflow.processor import CHOSEN
 NAME = "made"
 """Name of the output that is the record, and of its folder."""
 
+PREDICTION = "predict"
+"""In place of a rule, what `popinv predict` has made."""
+
 # Packages on which numbers depend.
 _PACKAGES = (
     *("popinv", "numpy", "scipy", "torch", "numba", "xarray", "zarr"),
@@ -164,9 +167,22 @@ def record_of(snakemake: Any, seconds: float) -> Record:
     # Benchmarks are times, which are never the same.
     inputs = [path for path in snakemake.input if Path(path).parent.name != "benchmarks"]
     outputs = [path for path in snakemake.output if path != snakemake.output.get(NAME)]
+    wildcards = dict(snakemake.wildcards.items())
+    return made(snakemake.rule, wildcards, params, inputs, outputs, seconds)
+
+
+def made(
+    rule: str,
+    wildcards: Mapping[str, str],
+    params: Mapping[str, Any],
+    inputs: Iterable[str | os.PathLike[str]],
+    outputs: Iterable[str | os.PathLike[str]],
+    seconds: float,
+) -> Record:
+    """Return the record of outputs that have just been written, by this process, from inputs."""
     return Record(
-        rule=snakemake.rule,
-        wildcards=dict(snakemake.wildcards.items()),
+        rule=rule,
+        wildcards=dict(wildcards),
         settings=settings_of(params),
         identity=identity(params.values()),
         inputs={str(path): content_of(path) for path in inputs},
