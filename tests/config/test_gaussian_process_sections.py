@@ -70,7 +70,7 @@ def test_solves_with_a_sampling_error_are_refused(mapping, study):
 
 def test_without_its_package_the_message_says_what_to_install(mapping, few, monkeypatch):
     monkeypatch.setattr("popinv.config.checks.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"pip install 'popinv\[gaussian_process\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'popinv\[gaussian-process\]'"):
         load(mapping)
 
 

@@ -190,7 +190,14 @@ def test_the_hash_follows_imports_inside_the_folder() -> None:
     before = simulator_hash(forward.source_files())
     Path("own/unrelated.py").write_text("x = 1\n")
     Path("own/package/other.py").write_text("# a comment\nimport numpy\ndef f(z):\n    return z\n")
+    told = 'import numpy\ndef f(z):\n    """Return z."""\n    return z\n'
+    Path("own/package/other.py").write_text(told)
     assert simulator_hash(forward.source_files()) == before
+    # A simulator may read its docstring.
+    Path("own/package/other.py").write_text(told + "print(f.__doc__)\n")
+    read = simulator_hash(forward.source_files())
+    Path("own/package/other.py").write_text(told.replace("z.", "Z.") + "print(f.__doc__)\n")
+    assert simulator_hash(forward.source_files()) != read
     Path("own/package/other.py").write_text("def f(z):\n    return 2 * z\n")
     assert simulator_hash(forward.source_files()) != before
 

@@ -485,7 +485,7 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
         yield ConfigProblem(
             kind,
             "got 'gaussian_process', which needs scikit-learn: "
-            "python -m pip install 'popinv[gaussian_process]'. Or use 'network'.",
+            "python -m pip install 'popinv[gaussian-process]'. Or use 'network'.",
         )
     inputs = len(forward.inputs()) if forward else 0
     if inputs > MOST_INPUTS:

@@ -141,8 +141,25 @@ def imported_names(file: Path, module: str) -> Iterator[str]:
             yield from (f"{source}.{alias.name}" for alias in node.names if alias.name != "*")
 
 
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class WithoutDocstrings(ast.NodeTransformer):
+    """Remove the docstrings of modules, classes and functions."""
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        """Return a node of the tree without the docstrings below it."""
+        super().generic_visit(node)
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        return node
+
+
 def file_content(path: Path) -> bytes:
-    """Return the relevant content of a file: for Python, the code without comments and layout."""
+    """Return the relevant content of a file.
+
+    For Python, this is the code without comments, layout and docstrings, unless it reads these.
+    """
     status = path.stat() if path.is_file() else None
     return _content(path, status and (status.st_mtime_ns, status.st_size))
 
@@ -153,7 +170,10 @@ def _content(path: Path, state: tuple[int, int] | None) -> bytes:
     content = path.read_bytes() if state else b""
     if path.suffix == ".py":
         try:
-            return ast.dump(ast.parse(content)).encode()
+            tree: ast.AST = ast.parse(content)
+            if b"__doc__" not in content:
+                tree = WithoutDocstrings().visit(tree)
+            return ast.dump(tree).encode()
         except SyntaxError:
             return content
     return hashlib.sha256(content).digest()

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 from popinv.config.study import Study
 from popinv.sections.outside import is_outside
+from popinv.sections.sources import WithoutDocstrings
 from popinv.store.cache import Entries, cache_folder
 
 _ROOT = Path(__file__).parents[1]
@@ -44,7 +45,6 @@ _WITHOUT_RESULT = tuple(
 # The module that restores a surrogate imports its kind late, as a stage does.
 _SURROGATES = f"{_PACKAGE}.surrogate.artefact"
 _EXPLAINING = ("description", "json_schema_extra")
-_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 USES = ("forward", "solver", "states", "law", "noise", "true_noise")
 """What a stage can use of a study: the forward model's section, its solver, the computation and the
@@ -246,14 +246,8 @@ def _imported(node: ast.AST) -> Iterator[str]:
         yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-class _WithoutWords(ast.NodeTransformer):
+class _WithoutWords(WithoutDocstrings):
     """Remove explanations: docstrings, descriptions of keys, and messages of problems."""
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        super().generic_visit(node)
-        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-        return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         if isinstance(node.func, ast.Name) and node.func.id == "Field":
