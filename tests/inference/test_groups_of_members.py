@@ -20,6 +20,7 @@ from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
 from popinv.inference.likelihood.fixed_draws import adapted_draws
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
+from popinv.inference.likelihood.nested import NestedIntegrals
 from popinv.inference.problem import Problem
 from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import POSITIVE, REAL
@@ -157,6 +158,18 @@ def test_nested_integrals_of_linear_groups_are_exact():
         assert found.value_error == pytest.approx(0.0, abs=1e-10)
         assert found.effective_share == pytest.approx(1.0)
         assert np.abs(found.score_error).max() < 1e-10
+
+
+def test_distances_of_groups_are_in_posterior_deviations():
+    """A linear model has a normal posterior, whose logarithm falls by half the square."""
+    problem, p = linear_groups()
+    nested = NestedIntegrals.at(problem, p, problem.numbers)
+    modes = nested.find_modes(MarginalSettings(), None)
+    apart = torch.from_numpy(np.random.default_rng(1).standard_normal(modes.omega.shape))
+    further = nested.groups.search(modes.omega + apart, 0)
+    squares = 2 * (further.objective - modes.objective)
+    # A search ends where a step promises 1e-4 of the log density.
+    torch.testing.assert_close(modes.distance(further.omega), squares, rtol=0.03, atol=0.03)
 
 
 def test_posterior_moments_and_features_of_groups_are_means_over_their_draws():

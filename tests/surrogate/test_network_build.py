@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from popinv.config.loading import load
 from popinv.config.study import Study
@@ -55,3 +56,13 @@ def test_each_network_learns_from_the_configuration_alone(network, dimension):
     settings = training_settings(s.surrogate, s.forward, 1, 0)
     _, history = train(TrainingData(z, y), settings, progress=False)
     assert history["validation_loss"].min() < 0.9 * history["validation_loss"][0]
+
+
+def test_a_refit_has_a_learning_rate_of_its_own():
+    s = study(1, learning_rate=0.02, refit_learning_rate=0.003)
+    covariance = xr.Dataset({"noise_covariance": (("a", "b"), np.diag([4.0, 1.0]))})
+    first = training_settings(s.surrogate, s.forward, 1, 0)
+    later = training_settings(s.surrogate, s.forward, 1, 1, covariance)
+    assert (first.learning_rate, later.learning_rate) == (0.02, 0.003)
+    assert first.whitening is None
+    np.testing.assert_allclose(later.whitening, np.diag([0.5, 1.0]))

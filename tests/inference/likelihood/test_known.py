@@ -169,6 +169,14 @@ def test_derivatives_where_the_deviation_depends_on_a_covariate(law):
     first, mixed = push_forward.law_derivatives(omega)
     torch.testing.assert_close(first, every, rtol=1e-7, atol=1e-8)
     torch.testing.assert_close(mixed, second.permute(3, 1, 0, 2), rtol=1e-4, atol=1e-5)
+    move = torch.from_numpy(np.random.default_rng(6).standard_normal((3, 2)))
+    units = torch.eye(5, dtype=torch.float64)
+    for entry in range(5):
+        exact = torch.autograd.functional.jvp(
+            lambda a, w: problem.signal(a, w, known), (alpha, omega), (units[entry], move)
+        )[1]
+        found = push_forward.along(omega, entry, move)
+        torch.testing.assert_close(found, exact, rtol=1e-6, atol=1e-8)
     _, jacobian = push_forward.linearise(omega)
     by_input = torch.stack([torch.ones(3, 4), known.design * torch.from_numpy(TIMES)], dim=2)
     expected = by_input.double() @ of_omega.detach().permute(1, 0, 2)
