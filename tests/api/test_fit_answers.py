@@ -15,8 +15,9 @@ import popinv
 from popinv.api.data import given_data
 from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, study_of
-from popinv.errors import ConfigError, SolverError
+from popinv.errors import ConfigError, DivergenceError, SolverError
 from popinv.forward.section import forward_section
+from popinv.inference.stages import deconvolve
 
 TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 8.0])
 DECAY_LAW = {
@@ -298,3 +299,15 @@ def test_the_bar_has_as_many_steps_as_are_told(own, tests, quick):
     assert ("surrogate" in artefacts) == (own == "arrays")
     assert metrics["solver_calls"] == (100 if own == "tensors" else 20 + 10 + 20)
     assert artefacts["resamples"].sizes["resample"] == 2
+
+
+def test_the_likelihood_answers_where_the_distance_diverges(monkeypatch):
+    def diverging(*_):
+        raise DivergenceError("step 4 of the descent: the loss is not finite")
+
+    monkeypatch.setattr(deconvolve, "fit_distance", diverging)
+    result = boys.fit(boys.table(), estimator="distance", tests=False)
+    assert result.metrics["estimator"] in ("likelihood", "pseudo_likelihood")
+    reason = "it diverged: step 4 of the descent: the loss is not finite"
+    assert reason in result.metrics["estimator_reason"]
+    assert result.summary()["estimate"]["intercept_mean"] == pytest.approx(149.4, abs=0.1)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
+from popinv.errors import DivergenceError
 from popinv.inference.build import descent_problem
 from popinv.inference.fit_distance import fit_distance, starts_near
 from popinv.inference.likelihood.scores import distance_scores
@@ -59,7 +60,11 @@ def deconvolve(
         )
         return no_estimate(problem, reason)
     starts = starts_near(problem, estimate_of(estimate), descent.restarts)
-    fit = fit_distance(problem, descent, starts, checkpoint)
+    try:
+        fit = fit_distance(problem, descent, starts, checkpoint)
+    except DivergenceError as error:
+        # The likelihood may have an answer all the same.
+        return no_estimate(problem, f"it diverged: {error}")
     best = fit.estimate
     if fit.influence is not None:
         scores, fresh = distance_scores(fit.influence), FreshSolves.of_last_round(check)
