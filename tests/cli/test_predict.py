@@ -110,6 +110,19 @@ def test_messages_of_the_command(study, tmp_path, text, options, words):
     assert "Traceback" not in done.output
 
 
+def test_show_samples_the_systems_of_any_study(study, monkeypatch):
+    sampling = "popinv.methods.posterior.sampling"
+    for name, value in {"WARMUP": 5, "_FIRST_CHECK": 20, "LARGEST_R_HAT": 1e9}.items():
+        monkeypatch.setattr(f"{sampling}.{name}", value)
+    monkeypatch.setattr(f"{sampling}.effective_sample_size", lambda own: np.full(2, 1e3))
+    done = CliRunner().invoke(popinv, ["show", str(study), "--systems"])
+    assert done.exit_code == 0, done.output
+    assert "lines: sampling the parameters of 40 systems" in done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    assert rows[0] == ["system", "a", "b"]
+    assert [row[0] for row in rows[1:]] == [str(n) for n in range(40)]
+
+
 def test_predictions_do_not_replace_a_study(study, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in study.glob("*.*")}
     (tmp_path / "...csv").write_text(NEW)

@@ -59,7 +59,7 @@ def _files(in_folder: Path) -> None:
 
 @pytest.mark.parametrize(("failed", "stops"), [(0, False), (1, False), (2, True), (20, True)])
 def test_failures_say_whether_a_run_would_stop(failed: int, stops: bool) -> None:
-    solutions = solved(np.ones((20, 3)), failed)
+    solutions = solved(np.arange(60.0).reshape(20, 3), failed)
     lines = verdict(study(), solutions, table(np.ones((5, 3))), 0.001)
     assert ("a run would stop" in lines[-1]) == stops
     if failed:
@@ -101,7 +101,7 @@ def test_logarithms_are_compared_as_the_quantities_that_they_are_of() -> None:
 
 def test_the_time_of_the_whole_study_follows_the_solve() -> None:
     def hours(seconds: float) -> str:
-        return verdict(study(), solved(np.ones((8, 3))), None, seconds)[-1]
+        return verdict(study(), solved(np.arange(24.0).reshape(8, 3)), None, seconds)[-1]
 
     assert "the whole study takes at most about" in hours(0.001)
     slow = re.search(r"about ([\d.,]+) h", hours(60.0))
@@ -113,3 +113,8 @@ def test_a_trial_prints_it_last() -> None:
     Path("mine.yaml").write_text(yaml.safe_dump(configured()))
     done = ran("try", "mine.yaml")
     assert done.splitlines()[-1].startswith("  verdict: look at the ranges first")
+
+
+def test_a_simulator_that_ignores_its_parameters_cannot_run():
+    (said,) = verdict(study(), solved(np.ones((8, 3))), None, 0.001)
+    assert "nothing can be learned: the 8 systems have other parameters, but all of them" in said

@@ -16,13 +16,13 @@ from tqdm import tqdm
 
 from popinv.api.data import given_data
 from popinv.api.folder import Stores, calibration_in, check_finished
-from popinv.api.functions import KIND
+from popinv.api.functions import KIND, OwnFunction
 from popinv.api.result import Result
 from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, known_names, reading_keys, study_of
 from popinv.errors import ConfigError, require_known
 from popinv.inference.settings import Estimator
-from popinv.store.whole_files import absolute
+from popinv.regular_files import absolute
 from popinv.threads import fixed_threads
 from popinv.workers import processes
 
@@ -287,6 +287,7 @@ def _check_function(result: Result, folder: str | Path) -> None:
     The answers of a random simulator are not compared.
     """
     forward = result.model.forward
+    assert isinstance(forward, OwnFunction)
     if "check" not in result.artefacts or forward.is_random() or forward.takes_seeds():
         return
     solves = result.artefacts["check"].isel(sample=slice(_COMPARED))

@@ -10,9 +10,12 @@ import csv
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from popinv.cli.programs import program
 from popinv.cli.show_numbers import aligned, numbers_block, uses_lines, wrapped
@@ -29,7 +32,7 @@ from popinv.judgement.files import (
 )
 from popinv.judgement.judgements import judgements
 from popinv.judgement.measures import SimulatorDiscrepancy, TruthErrors
-from popinv.store.whole_files import absolute
+from popinv.regular_files import absolute
 
 
 def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
@@ -171,24 +174,23 @@ def table(metrics_paths: Sequence[str | Path]) -> str:
 def systems(metrics_paths: Sequence[str | Path]) -> str:
     """Return the parameters of each system of each study: posterior means and 95 % intervals.
 
+    They are sampled here if the study has not asked for the method `posterior`.
+
     Raises
     ------
-    DataError
-        If a study has not sampled them. The message says how it does.
+    PopinvError
+        If a study has no answer, or its simulator is not there.
     """
     return "\n\n".join(_systems(absolute(path).parent) for path in metrics_paths)
 
 
 def _systems(folder: Path) -> str:
     file = folder / "downstream" / "posterior" / "systems.csv"
-    if not file.exists():
-        raise DataError(
-            f"{folder.name}: the parameters of single systems have not been sampled. Write in the "
-            f"study's configuration\n  downstream:\n    posterior: {{}}\nand run it again, or call "
-            f"popinv.load('{folder}').posterior() in Python"
-        )
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    if file.exists():
+        with file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+    else:
+        rows = _sampled(folder)
     means = [name for name in rows[0] if name.split(" [")[0].endswith(" mean")]
     table: list[tuple[str, ...]] = [("system", *(name.replace(" mean", "") for name in means))]
     for row in rows:
@@ -200,6 +202,26 @@ def _systems(folder: Path) -> str:
         table.append((row["system"], *cells))
     heading = f"{folder.name}: posterior mean and 95 % interval of each system"
     return "\n".join([heading, "-" * len(heading), *aligned(table)])
+
+
+def _sampled(folder: Path) -> list[dict[str, str]]:
+    """Return the rows of the table of systems of a study that has not written it."""
+    from popinv.api.fit import load
+    from popinv.methods.posterior.study import systems_table, told_quantities
+
+    result = load(folder)
+    print(
+        f"{folder.name}: sampling the parameters of {result.observations.sizes['system']} systems "
+        "(the method 'posterior' under 'downstream' keeps them)",
+        file=sys.stderr,
+    )
+    with redirect_stdout(sys.stderr):
+        posterior = result.posterior()
+    posterior = posterior.rename(system="system_id").rename_dims(system_id="system")
+    told = told_quantities(result.model.forward, result.model.law)
+    every = np.ones(posterior.sizes["parameter"], dtype=bool)
+    table = systems_table(posterior, list(told.units), every)
+    return [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")]
 
 
 def _end(mean: str, end: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from popinv.judgement.files import METRICS_FILE, read_metrics
 from popinv.methods.registry import METHODS
-from popinv.store.whole_files import absolute
+from popinv.regular_files import absolute
 
 _WIDTH = 100
 # Further numbers are left out; the file has them all.

@@ -42,10 +42,17 @@ def verdict(
             f"and {tolerated}. Correct the simulator for these parameters, start the law where it "
             "works (law.start, law.spread), or raise the tolerated share"
         ]
+    solved = solutions.observations[~solutions.failed]
+    if len(solved) > 1 and not np.ptp(solved, axis=0).any():
+        return [
+            f"verdict: nothing can be learned: the {len(solved)} systems have other parameters, "
+            "but all of them have the same observations. Let the simulator use its parameters "
+            "(the columns of z)"
+        ]
     whole = sum(stage.jobs * stage.demand.seconds for stage in stages(study, seconds))
     took = f"the whole study takes at most about {duration(whole)} of one core"
     lines = [f"{failed} of {tried} solves failed; {tolerated}, so that a run goes on"]
-    far = _far(study, solutions.observations[~solutions.failed], table)
+    far = _far(study, solved, table)
     last = f"verdict: look at the ranges first; {took}" if far else f"verdict: it can run; {took}"
     return [*(lines if failed else []), *far, last]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from popinv.store.whole_files import read_text
+from popinv.regular_files import read_text
 
 
 def at_work(folder: str | os.PathLike[str] = ".") -> dict[int, str]:

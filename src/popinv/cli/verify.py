@@ -9,7 +9,8 @@ from pathlib import Path
 from popinv.cli.show import folders_of
 from popinv.config.loading import load_file
 from popinv.errors import DataError
-from popinv.store.whole_files import read_text, write_text
+from popinv.regular_files import read_text
+from popinv.store.whole_files import write_text
 from popinv.workflow.comparison import seal, verify
 
 # The file in the folder of results in which its seal is kept.

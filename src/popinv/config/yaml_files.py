@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from popinv.errors import ConfigError, nearest
-from popinv.store.whole_files import read_bytes
+from popinv.regular_files import read_bytes
 
 # Entries of a file, each counted as often as it is referred to.
 _MOST_ENTRIES = 1_000_000

@@ -18,7 +18,8 @@ from types import TracebackType
 from popinv.errors import DataError
 from popinv.forward.external.journal import simulator_key
 from popinv.forward.section import ForwardSection
-from popinv.store.whole_files import read_bytes, write_text
+from popinv.regular_files import read_bytes
+from popinv.store.whole_files import write_text
 
 FOLDER = ".solve_times"
 """The folder of the files, within the folder of the results."""

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from popinv.errors import DataError
 from popinv.judgement.answer import StudyAnswer
-from popinv.store.whole_files import read_bytes
+from popinv.regular_files import read_bytes
 
 ANSWER_FILE, METRICS_FILE = "answer.json", "metrics.json"
 _ANSWERS = TypeAdapter(StudyAnswer)
@@ -38,8 +38,8 @@ def read_answer(folder: str | Path) -> StudyAnswer:
     path = Path(folder) / ANSWER_FILE
     if not path.exists() and path.with_name(METRICS_FILE).exists():
         raise DataError(
-            f"{path}: there is no such file, though there is {METRICS_FILE}. These results are of "
-            "an earlier version of popinv. Run the study again to judge its answer again."
+            f"{path}: there is no such file, though there is {METRICS_FILE}. It was taken away, or "
+            "the results are of popinv 0.1. Run the study again, which writes it again."
         )
     numbers = read_metrics(path)
     try:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from popinv.errors import DataError
-from popinv.store.whole_files import read_bytes, write_text
+from popinv.regular_files import read_bytes
+from popinv.store.whole_files import write_text
 
 # Beyond this number, only those entries stay that the writing process has used.
 _MOST_ENTRIES = 5000

@@ -36,9 +36,10 @@ import xarray as xr
 
 from popinv import __version__
 from popinv.errors import DataError
+from popinv.regular_files import check_regular
 from popinv.store import STAYS_FROM
 from popinv.store.plain_zarr import refuse_code, refuse_expansion
-from popinv.store.whole_files import check_regular, written_whole
+from popinv.store.whole_files import written_whole
 
 MENDING = "Delete {} and run again. The missing results are computed again, with the same numbers."
 """What to do about a damaged store, whose path is filled in."""

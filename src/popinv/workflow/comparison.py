@@ -27,9 +27,9 @@ from popinv.errors import DataError, PopinvError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.journal import damaged_lines
 from popinv.forward.section import ForwardSection
+from popinv.regular_files import read_bytes, walk
 from popinv.sections.base import plain
 from popinv.sections.outside import is_outside, kind_section
-from popinv.store.whole_files import read_bytes, walk
 from popinv.workflow.records import (
     Content,
     Record,

@@ -26,7 +26,7 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from popinv.errors import PopinvError
-from popinv.store.whole_files import read_text
+from popinv.regular_files import read_text
 from popinv.workers import Cores, processes
 from popinv.workflow.records import NAME, record_of
 

@@ -20,7 +20,7 @@ import psutil
 
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
-from popinv.store.whole_files import walk
+from popinv.regular_files import walk
 from popinv.workflow.resources import Demand, demand
 from popinv.workflow.rounds import chunk_count, rounds_of, solve_count
 from popinv.workflow.sizes import Sizes

@@ -25,8 +25,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from popinv.errors import DataError
+from popinv.regular_files import read_bytes
 from popinv.sections.base import plain
-from popinv.store.whole_files import read_bytes, write_text
+from popinv.store.whole_files import write_text
 from popinv.workflow.processor import CHOSEN
 
 NAME = "made"

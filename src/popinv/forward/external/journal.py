@@ -22,7 +22,7 @@ import numpy as np
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
-from popinv.store.whole_files import check_regular
+from popinv.regular_files import check_regular
 
 FOLDER = ".journal"
 """The folder within the results, in which each simulator has a folder with its files."""
