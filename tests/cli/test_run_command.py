@@ -12,6 +12,7 @@ from commands import ran
 
 from popinv.cli import new_study, run
 from popinv.config.document import schema
+from popinv.errors import ConfigError
 from popinv.workflow.location import project_folder
 
 pytestmark = pytest.mark.usefixtures("in_folder")
@@ -131,6 +132,16 @@ def test_a_name_with_blanks_is_written_as_an_address(tmp_path, monkeypatch):
     assert told.count(" ") == 2
     assert told.endswith("/my%20project/workflow/schemas/config.schema.yaml")
     assert project_folder() != folder
+
+
+@pytest.mark.parametrize(
+    ("profile", "extra"), [("slurm", "popinv\\[slurm\\]"), ("lsf", "popinv\\[cluster\\]")]
+)
+def test_a_profile_without_its_plugin_names_the_extra(monkeypatch, profile, extra):
+    monkeypatch.setattr(run, "find_spec", lambda name: None)
+    told = rf"profiles/{profile}/config.yaml: .* needs the package snakemake-executor.*{extra}"
+    with pytest.raises(ConfigError, match=told):
+        run.command("mine.yaml", ["--profile", profile])
 
 
 @pytest.mark.parametrize("options", [["--profile", "slurm"], ["--profile=slurm"]])

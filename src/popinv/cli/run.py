@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -127,6 +128,10 @@ def report_page(configuration: str | None, options: Sequence[str] = ()) -> str:
     return f"{_configuration(configuration, options).results}/report/index.html"
 
 
+# The package's extras by the executors of Snakemake that they install.
+_EXTRAS = {"slurm": "slurm", "cluster-generic": "cluster"}
+
+
 def command(configuration: str | None, options: Sequence[str]) -> list[str]:
     """Return the arguments of ``snakemake`` that run a configuration.
 
@@ -138,7 +143,10 @@ def command(configuration: str | None, options: Sequence[str]) -> list[str]:
         Options and targets of Snakemake. They come first, as --configfile takes all that follow.
     """
     named = [] if configuration is None else ["--configfile", configuration]
-    return [*_with_own_profiles(options), *snakefile_option(), *_profile(options), *named]
+    with_profiles = _with_own_profiles(options)
+    for profile in _values(with_profiles, {"--profile"}):
+        _check_executor(Path(profile))
+    return [*with_profiles, *snakefile_option(), *_profile(options), *named]
 
 
 def _with_own_profiles(options: Sequence[str]) -> list[str]:
@@ -151,6 +159,22 @@ def _with_own_profiles(options: Sequence[str]) -> list[str]:
             option = f"--profile={_own_profile(option.removeprefix('--profile='))}"
         found.append(option)
     return found
+
+
+def _check_executor(profile: Path) -> None:
+    """Check that the plugin which a profile needs is installed; Snakemake prints its usage else."""
+    file = profile / "config.yaml"
+    executor = str(read_yaml(file).get("executor", "")) if file.is_file() else ""
+    plugin = f"snakemake_executor_plugin_{executor.replace('-', '_')}"
+    if executor in ("", "local", "dryrun", "touch") or find_spec(plugin) is not None:
+        return
+    package = plugin.replace("_", "-")
+    extra = _EXTRAS.get(executor)
+    extras = f" (popinv's extra: python -m pip install 'popinv[{extra}]')" if extra else ""
+    raise ConfigError(
+        f"{file}: its executor '{executor}' needs the package {package}, which is not installed: "
+        f"python -m pip install {package}{extras}"
+    )
 
 
 def _own_profile(name: str) -> str:
