@@ -23,7 +23,7 @@ from popinv.forward.external import messages
 from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import ended, last_lines, time_limit
 from popinv.forward.external.model import ExternalModel
-from popinv.forward.external.reaper import Reaper
+from popinv.forward.external.reaper import Reaper, environment
 from popinv.sections.tables import is_number
 
 _REASON_LINES = 3
@@ -99,6 +99,7 @@ class Program:
                     stdin=subprocess.DEVNULL,
                     stdout=printed,
                     stderr=subprocess.STDOUT,
+                    env=environment(),
                     start_new_session=True,
                 )
             except OSError as error:

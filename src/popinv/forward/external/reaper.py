@@ -35,6 +35,11 @@ if folder:
 """
 
 
+def environment() -> dict[str, str]:
+    """Return the environment of a simulator: sets of Python have the same order in all of them."""
+    return {"PYTHONHASHSEED": "0", **os.environ}
+
+
 class Reaper:
     """The watcher process, started with the first process or folder that it watches."""
 

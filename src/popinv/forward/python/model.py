@@ -22,7 +22,7 @@ from popinv.forward.external.differentiable import DifferentiableExternalModel
 from popinv.forward.external.evaluation import CallFailed
 from popinv.forward.external.messages import LARGEST_ANSWER, ended, last_lines, time_limit
 from popinv.forward.external.model import ExternalModel
-from popinv.forward.external.reaper import Reaper
+from popinv.forward.external.reaper import Reaper, environment
 from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python import worker
 from popinv.forward.python.derivatives import JVP, VALUES, VJP
@@ -158,6 +158,7 @@ class WorkerProcess:
             stdin=subprocess.DEVNULL,
             stdout=self._printed,
             stderr=subprocess.STDOUT,
+            env=environment(),
             pass_fds=[theirs.fileno()],
             start_new_session=True,
         )
