@@ -9,6 +9,7 @@ cluster's job, are ended at once, the watcher is ended too.
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 
