@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from popinv.api.functions import KIND, OwnFunction, differentiable
-from popinv.errors import ConfigError
+from popinv.errors import ConfigError, SolverError
 from popinv.forward.base import DifferentiableModel
 from popinv.forward.datasets import proposals, reasons_of
 from popinv.forward.inputs.section import Inputs
@@ -179,3 +179,16 @@ def test_nothing_is_differentiated_by_the_times_of_inputs():
     names = [each.name for each in own.model(1).parameters]
     assert names[1:4] == ["inputs.events", "inputs.time_1", "inputs.time_2"]
     assert own.model(1).check_derivatives(np.array(rows))
+
+
+def saturating(z: torch.Tensor) -> torch.Tensor:
+    """Return a curve whose value is 0 where the exponential overflows, but its derivative NaN."""
+    return z[:, :1] / (1 + torch.exp(z[:, 1:]) ** 2)
+
+
+def test_a_derivative_may_overflow_at_one_of_the_systems():
+    given = {"parameters": ["a", "b"], "observations": {"count": 1}, "differentiated": True}
+    model = OwnFunction.model_validate(given).having(saturating).model(1)
+    assert model.check_derivatives(np.array([[1.0, 0.5], [1.2, 800.0]]))
+    with pytest.raises(SolverError, match="fail where the solve succeeds"):
+        model.check_derivatives(np.array([[1.0, 900.0], [1.2, 800.0]]))
