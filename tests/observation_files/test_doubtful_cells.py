@@ -336,3 +336,10 @@ def test_names_of_values_stay_names(name: str) -> None:
     Path("y.csv").write_text("\n".join([f"id,t,{name}", *rows]))
     new_study()
     assert written_study().forward.observed(1).name == name
+
+
+@pytest.mark.parametrize("text", ["id,a,b\ns\x1b[2J,1,2\ns2,3,4\n", "id,a\x07,b\ns1,1,2\ns2,3,4\n"])
+def test_names_that_a_terminal_obeys_are_refused(text: str) -> None:
+    Path("y.csv").write_text(text)
+    with pytest.raises(DataError, match=r"has the control character '\\x(1b|07)' in "):
+        read_file("y.csv", system_column="id")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -272,6 +273,18 @@ def test_a_device_is_not_read(results):
     with pytest.raises(OSError, match="neither a file nor a folder"):
         content_of(results.first)
     assert {v.state for v in verify(results.folder) if v.path == str(results.first)} == {"damaged"}
+
+
+def test_results_of_two_versions_are_told(results):
+    folder = results.folder
+    assert "note" not in verified([folder])[0]
+    for name, version in (("a", "2.8.0"), ("b", "2.9.1")):
+        at = folder / f"made/{name}.json"
+        replace(read_record(at), versions={"torch": version, "commit": name}).write(at)
+    told, whole = verified([folder])
+    assert "\n  note     made with several versions of torch: 2.8.0, 2.9.1" in told
+    assert whole
+    assert "commit" not in told
 
 
 def replaced(entry: Path, kind: str) -> None:

@@ -11,7 +11,7 @@ from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.regular_files import read_text
 from popinv.store.whole_files import write_text
-from popinv.workflow.comparison import seal, verify
+from popinv.workflow.comparison import mixed_versions, seal, verify
 
 # The file in the folder of results in which its seal is kept.
 _SEAL = "records.sha256"
@@ -58,6 +58,10 @@ def verified(
         lines.append(f"{given}: {told}")
         wrong = [verdict for verdict in found if verdict.state != "whole"]
         lines += [f"  {v.state:<8} {v.path}: {v.why}" for v in wrong]
+        lines += [
+            f"  note     made with several versions of {package}: {', '.join(versions)}"
+            for package, versions in mixed_versions(given).items()
+        ]
         of_seal, unbroken = _of_seal(given, sealed, sealing and not wrong)
         lines += of_seal
         whole = whole and not wrong and unbroken

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 
 from popinv.errors import DataError
 from popinv.observation_files.doubtful_cells import aggregate_row, alike
+from popinv.sections.messages import control_characters
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -193,6 +195,7 @@ def check_table(
         )
     if table.noise_scale is not None:
         _check_scale(table, table.noise_scale)
+    _check_text(table)
     if table.system_ids is not None:
         _check_ids(table, table.system_ids, repeated_systems)
     if population and (found := aggregate_row(values, _names(table))) is not None:
@@ -353,6 +356,19 @@ def _check_scale(table: ObservationTable, scale: np.ndarray) -> None:
             f"{table.rows[row]}: the noise scale is {given}, but every system needs one that is "
             "positive and finite"
         )
+
+
+def _check_text(table: ObservationTable) -> None:
+    """Refuse names and units with characters that a terminal takes for commands."""
+    of_systems = zip(table.rows, _names(table) or [], strict=False)
+    of_columns = zip(table.columns, table.names or [], strict=False)
+    of_units = (("the unit", unit) for unit in (*table.units, *table.column_units.values()))
+    for place, text in (*of_systems, *of_columns, *of_units):
+        if signs := control_characters(text):
+            raise DataError(
+                f"{json.dumps(place)[1:-1]} has the control character {signs[0]!r} in "
+                f"{json.dumps(text)}; leave it out"
+            )
 
 
 def _check_ids(table: ObservationTable, ids: np.ndarray, repeated: bool) -> None:

@@ -243,6 +243,24 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
     return sorted([*found.values(), *_journals(results)])
 
 
+def mixed_versions(results: str | Path) -> dict[str, list[str]]:
+    """Return the packages of which results in a folder were made with several versions.
+
+    Returns
+    -------
+    dict of str to list of str
+        The versions by package, in the order of their names. Results that another job has made
+        since do not count.
+    """
+    versions: dict[str, set[str]] = {}
+    for record in Results(results).jobs():
+        for package, version in record.versions.items():
+            versions.setdefault(package, set()).add(version)
+    # A commit with its changes is no version.
+    versions.pop("commit", None)
+    return {name: sorted(each) for name, each in versions.items() if len(each) > 1}
+
+
 def _journals(results: str | Path) -> Iterator[Verdict]:
     """Yield verdicts on the files of the journals of solves, which lie beside all studies."""
     for file, lines in damaged_lines(results).items():
