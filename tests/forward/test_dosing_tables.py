@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from popinv.errors import DataError
-from popinv.forward.inputs.dosing import observation_rows
+from popinv.forward.inputs.dosing import rows_without_observation
 from popinv.forward.inputs.section import Inputs, written_out
 from popinv.forward.inputs.shape import InputsShape, of_system
 from popinv.forward.inputs.summary import InputsSummary
@@ -136,9 +136,14 @@ def test_a_series_with_a_gap_in_one_of_its_columns_is_refused():
         made.events(text_frame(frame))
 
 
-def test_a_row_whose_value_lacks_is_no_observation():
-    frame = text_frame(doses(AMT=[3, 0, 0], EVID=[1, 0, 0], MDV=[1, 0, 1]))
-    assert observation_rows(frame, "AMT").tolist() == [False, True, False]
+def test_rows_that_hold_no_observation_have_one_reason_each():
+    frame = text_frame(doses(AMT=[3, 0, 0], EVID=[1, 0, 2], MDV=[1, 0, 0]))
+    found = {reason: rows.tolist() for reason, rows in rows_without_observation(frame).items()}
+    assert found == {
+        "in rows with MDV 1": [True, False, False],
+        "in rows with EVID other than 0": [False, False, True],
+    }
+    assert rows_without_observation(text_frame(doses(AMT=[3, 0, 0]))) == {}
 
 
 def test_further_doses_have_the_times_that_a_table_would_hold():

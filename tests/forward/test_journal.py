@@ -294,7 +294,7 @@ def test_a_file_that_cannot_be_read_is_told(here, capsys):
     (here / "journal" / simulator_key(section()) / "folder.jsonl").mkdir()
     known = Journal(here / "journal", section(), 0.0).look_up(given["z"], given["seeds"], 2)[2]
     assert known.all()
-    assert "folder.jsonl: cannot be read (Is a directory)" in capsys.readouterr().out
+    assert "folder.jsonl: cannot be read (it is not a file)" in capsys.readouterr().out
 
 
 def test_an_answer_is_found_whatever_failed_before_or_after_it(here):

@@ -1,6 +1,5 @@
 """Operators that are kept on disk are those that Firedrake assembles."""
 
-import importlib
 import os
 import sys
 
@@ -11,6 +10,7 @@ from forward_models import elastodynamics, porous_flow
 from tiers import parameters
 
 from popinv.forward import operator_cache
+from popinv.forward.firedrake import load_firedrake
 from popinv.forward.porous_flow import operators
 from popinv.forward.porous_flow.section import PorousFlow
 
@@ -19,8 +19,8 @@ SENSORS = np.array([[0.3], [0.6]])
 
 @pytest.fixture(scope="session", autouse=True)
 def firedrake():
-    """Import Firedrake, so that its import does not count for one test."""
-    return importlib.import_module("firedrake")
+    """Import Firedrake as solves do, so that its import does not count for one test."""
+    return load_firedrake()
 
 
 @pytest.fixture(autouse=True)

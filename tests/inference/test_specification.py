@@ -20,7 +20,7 @@ from popinv.inference.features import Feature, features_of
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.pairs import SystemPairs
 from popinv.inference.problem import Problem
-from popinv.inference.specification import ScoreTest, part_tests, specification, tests
+from popinv.inference.specification import ScoreTest, part_tests, specification
 from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
@@ -321,7 +321,7 @@ def test_the_furthest_of_few_right_systems_is_as_far_as_it_says():
         f = rng.standard_normal((8, 1))
         f = (f - f.mean()) / f.std()
         scores = (np.hstack([each, each**2 - 1]) for each in (f, g))
-        (found,) = tests([feature], f, next(scores), g, next(scores), seed)
+        (found,) = module.tests([feature], f, next(scores), g, next(scores), seed)
         p_values.append(found.p_value)
     # A share of 30 % of 60 has the standard error .06.
     assert np.mean(np.array(p_values) < 0.3) == pytest.approx(0.3, abs=0.15)

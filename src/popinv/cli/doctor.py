@@ -170,7 +170,7 @@ def find_packages(purpose: Purpose) -> Iterator[Finding]:
     for extra, names in optional_packages().items():
         missing = [name for name in names if not _is_installed(name)]
         if missing:
-            text = f"without {', '.join(missing)} (pip install 'popinv[{extra}]')"
+            text = f"without {', '.join(missing)} (pip install 'popinv[{extra.replace('_', '-')}]')"
             yield Finding(f"extra {extra}", text)
         else:
             yield Finding(f"extra {extra}", "installed")
