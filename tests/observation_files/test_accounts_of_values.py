@@ -13,23 +13,15 @@ from popinv.config.data_files import check_observation_file
 from popinv.config.loading import load_file
 from popinv.config.observations import FileObservations
 from popinv.errors import DataError
-from popinv.forward.base import Observations
 from popinv.forward.inputs.section import Inputs
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.table import ObservationTable
 from popinv.sections.tables import is_missing, read_frame, text_frame
+from tests.observation_files.read_tables import observed_at
 
 ROOT = Path(__file__).parents[2]
 TIMES = np.array([2.0, 6.0, 8.0, 12.0, 16.0])
-AT = Observations(
-    coordinates=TIMES[:, None],
-    coordinate_names=("t",),
-    name="y",
-    units="1",
-    long_name="",
-    coordinate_units="1",
-    labels=[],
-)
+AT = observed_at(TIMES)
 
 
 def read(frame: pd.DataFrame, **keys: object) -> ObservationTable:

@@ -10,23 +10,15 @@ import pytest
 from study_sections import long_table
 
 from popinv.errors import DataError
-from popinv.forward.base import Observations
 from popinv.forward.inputs.section import Inputs
 from popinv.observation_files.fit import read_fitting
 from popinv.observation_files.section import FileObservations
+from tests.observation_files.read_tables import observed_at
 
 pytestmark = pytest.mark.usefixtures("in_folder")
 
 TIMES = np.array([1.0, 2.0, 4.0])
-AT = Observations(
-    coordinates=TIMES[:, None],
-    coordinate_names=("t",),
-    name="y",
-    units="1",
-    long_name="",
-    coordinate_units="1",
-    labels=[],
-)
+AT = observed_at(TIMES)
 SYSTEMS = ["a", "b", "c", "d", "e"]
 LONG = long_table("y.csv", "ID", "DV", "TIME")
 
