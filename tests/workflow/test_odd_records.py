@@ -330,6 +330,15 @@ def test_odd_entries_are_in_doubt(tmp_path, name, kind):
         assert not os.path.lexists(folder.folder / name)
 
 
+def test_what_lies_behind_a_link_in_the_memory_is_not_deleted(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/notes.txt").write_text("kept")
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata/linked").symlink_to(tmp_path / "mine")
+    assert not forget_damaged(tmp_path / "metadata")
+    assert (tmp_path / "mine/notes.txt").read_text() == "kept"
+
+
 @pytest.mark.parametrize(
     ("kind", "fault"), [("loop", "leads to itself"), ("pipe", "a folder"), ("empty", "a folder")]
 )

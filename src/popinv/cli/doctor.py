@@ -33,7 +33,7 @@ USER_EXTRAS = (
     "bayes",
     "cluster",
     "downstream",
-    "gaussian_process",
+    "gaussian-process",
     "netcdf",
     "parquet",
     "slurm",
@@ -151,9 +151,8 @@ def optional_packages() -> dict[str, list[str]]:
     extras: dict[str, list[str]] = {}
     for line in _requirements():
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
-        # Metadata write names with hyphens.
-        if extra and (name := extra[1].replace("-", "_")) in USER_EXTRAS:
-            extras.setdefault(name, []).append(_name(line))
+        if extra and extra[1] in USER_EXTRAS:
+            extras.setdefault(extra[1], []).append(_name(line))
     return extras
 
 
@@ -170,7 +169,7 @@ def find_packages(purpose: Purpose) -> Iterator[Finding]:
     for extra, names in optional_packages().items():
         missing = [name for name in names if not _is_installed(name)]
         if missing:
-            text = f"without {', '.join(missing)} (pip install 'popinv[{extra.replace('_', '-')}]')"
+            text = f"without {', '.join(missing)} (pip install 'popinv[{extra}]')"
             yield Finding(f"extra {extra}", text)
         else:
             yield Finding(f"extra {extra}", "installed")

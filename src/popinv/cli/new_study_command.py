@@ -93,7 +93,7 @@ def _of_the_table(configuration: str) -> list[str]:
     from popinv.config.data_files import check_observation_file
     from popinv.config.loading import load_file
     from popinv.config.observations import FileObservations
-    from popinv.observation_files.table import described_equals
+    from popinv.observation_files.table import described
 
     (study,) = load_file(configuration).studies.values()
     if not isinstance(study.observations, FileObservations):
@@ -101,9 +101,7 @@ def _of_the_table(configuration: str) -> list[str]:
     covariates = study.law.covariate_names()
     levels = study.law.level_columns()
     table = check_observation_file(study.observations, study.forward, covariates, levels)
-    assert table.account is not None
-    told = filter(None, [table.account.sentence(), described_equals(table), table.equal_labels])
-    of_table = [f"  {line}" for line in told]
+    of_table = [f"  {line}" for line in described(table)]
     return [*of_table, *(["", *few] if (few := too_few_systems(study, table)) else [])]
 
 

@@ -217,7 +217,6 @@ def _sampled(folder: Path) -> list[dict[str, str]]:
     )
     with redirect_stdout(sys.stderr):
         posterior = result.posterior()
-    posterior = posterior.rename(system="system_id").rename_dims(system_id="system")
     told = told_quantities(result.model.forward, result.model.law)
     every = np.ones(posterior.sizes["parameter"], dtype=bool)
     table = systems_table(posterior, list(told.units), every)

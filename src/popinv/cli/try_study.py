@@ -30,7 +30,7 @@ from popinv.forward.section import MayBeRandom
 from popinv.inference.polish import pseudo_likelihood_solves
 from popinv.inference.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
-from popinv.observation_files.table import ObservationTable, described_equals
+from popinv.observation_files.table import ObservationTable, described
 from popinv.population.known import Known
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.members import known_apart
@@ -131,9 +131,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
             f"those of the {_counted(study, observed)} in {study.observations.file} lie "
             "between " + _range(table.values)
         )
-        assert table.account is not None
-        told = [table.account.sentence(), described_equals(table), table.equal_labels]
-        lines += filter(None, told)
+        lines += described(table)
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)

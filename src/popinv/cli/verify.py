@@ -11,7 +11,7 @@ from popinv.config.loading import load_file
 from popinv.errors import DataError
 from popinv.regular_files import read_text
 from popinv.store.whole_files import write_text
-from popinv.workflow.comparison import mixed_versions, seal, verify
+from popinv.workflow.comparison import Results, seal, verify
 
 # The file in the folder of results in which its seal is kept.
 _SEAL = "records.sha256"
@@ -50,7 +50,8 @@ def verified(
         given = folder if folder.is_dir() else Path("results", folder)
         if not given.is_dir():
             raise DataError(f"{folder}: there is no such folder of results")
-        found = verify(given, config)
+        there = Results(given)
+        found = verify(there, config)
         if not found:
             raise DataError(f"{given}: holds no record of a job, in folders 'made'")
         counts: Counter[str] = Counter(verdict.state for verdict in found)
@@ -60,7 +61,7 @@ def verified(
         lines += [f"  {v.state:<8} {v.path}: {v.why}" for v in wrong]
         lines += [
             f"  note     made with several versions of {package}: {', '.join(versions)}"
-            for package, versions in mixed_versions(given).items()
+            for package, versions in there.mixed_versions().items()
         ]
         of_seal, unbroken = _of_seal(given, sealed, sealing and not wrong)
         lines += of_seal

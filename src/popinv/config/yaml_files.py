@@ -18,10 +18,11 @@ _MOST_ENTRIES = 1_000_000
 # Whole numbers of YAML 1.1 that are not the decimal numbers that they look like.
 _OCTAL = re.compile(r"[-+]?0[0-7_]+")
 _SEXAGESIMAL = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
-
-
-# What PyYAML raises beside its own errors.
-_OTHERS = ValueError, TypeError, AttributeError, RecursionError
+# PyYAML also raises the errors of int(), of dates, of unknown words and of deep nesting.
+_NOT_YAML = (
+    *(yaml.YAMLError, ValueError, TypeError, LookupError),
+    *(AttributeError, RecursionError),
+)
 
 
 def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
@@ -50,8 +51,7 @@ def read_yaml(path: str | PathLike[str]) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: {error.problem or 'this is not YAML'}") from None
-    # PyYAML also raises the errors of int(), of dates and of deep nesting.
-    except (yaml.YAMLError, LookupError, *_OTHERS) as error:
+    except _NOT_YAML as error:
         raise ConfigError(f"{path}: this is not YAML ({error})") from None
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: the file must hold lines of 'key: value', with 'studies'")
@@ -105,19 +105,18 @@ class _Loader(yaml.SafeLoader):
         number = self.construct_yaml_int(node) if integer else self.construct_yaml_float(node)
         text = node.value
         base = 60 if _SEXAGESIMAL.fullmatch(text) else 8 if _OCTAL.fullmatch(text) else 10
-        mark = node.start_mark
-        if base != 10 and re.search(r"\d,$", (mark.buffer or "")[: mark.pointer]):
-            raise yaml.constructor.ConstructorError(
-                problem=f"a comma before {text} separates two entries; write numbers with a "
-                f"decimal point, such as 0.{text}",
-                problem_mark=mark,
-            )
         if base != 10:
-            raise yaml.constructor.ConstructorError(
-                problem=f"YAML reads {text} as a number in base {base}, {number}; write that "
-                f"number, or '{text}' in quotes for a text",
-                problem_mark=node.start_mark,
+            mark = node.start_mark
+            what = (
+                f"YAML reads {text} as a number in base {base}, {number}; write that number, or "
+                f"'{text}' in quotes for a text"
             )
+            if re.search(r"\d,$", (mark.buffer or "")[: mark.pointer]):
+                what = (
+                    f"a comma before {text} separates two entries; write numbers with a decimal "
+                    f"point, such as 0.{text}"
+                )
+            raise yaml.constructor.ConstructorError(problem=what, problem_mark=mark)
         return number
 
 

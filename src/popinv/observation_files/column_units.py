@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 # Names of columns that hold units, in lower case and without marks.
-_OF_UNITS = {"unit", "units", "uom", "einheit", "einheiten", "unité", "dvu", "dvunit", "dvunits"}
+_OF_UNITS = {"unit", "units", "uom", "einheit", "einheiten", "dvu", "dvunit", "dvunits"}
 
 
 def units_in_names(columns: Iterable[object]) -> dict[str, str]:

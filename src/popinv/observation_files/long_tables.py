@@ -117,15 +117,17 @@ def read_long(
     # The study says where marks are: among the values themselves these are cells such as <0.4.
     in_cells = section.censoring_column == section.value_column
     if in_cells:
-        values, marks = marked_numbers_of(frame, value, stand_ins)
+        values, marks = marked_numbers_of(frame, value)
     else:
-        values = numbers_of(frame, value, stand_ins)
+        values = numbers_of(frame, value)
+    missing = np.isin(values, stand_ins)
+    values[missing] = np.nan
     seen = ~np.isnan(values)
     labels = section.label_column
     if labels is not None:
         labels = named_column(frame, labels, "observations.label_column")
     refuse_mixed_units(frame, seen, labels)
-    account = account.without(STAND_INS, account.used - int(seen.sum()))
+    account = account.without(STAND_INS, int(missing.sum()))
     cells: dict[str, list[str]] = {}
     if section.place_columns:
         place, cells = _own_places(frame, row, list(names), section, len(observations))

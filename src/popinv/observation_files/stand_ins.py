@@ -121,7 +121,6 @@ def without_stand_ins(table: ObservationTable, numbers: Sequence[float]) -> Obse
     numbers : sequence of float
     """
     scale, found = table.noise_scale, np.isin(table.values, numbers)
-    assert table.account is not None
     return replace(
         table,
         values=np.where(found, np.nan, table.values),

@@ -117,8 +117,9 @@ class ObservationTable:
     unused : DataFrame, optional
         Columns of text with one value for each system, which the study does not use; None for
         groups.
-    account : Account, optional
-        The values of the source, and those that are not used. Every reader of a source states it.
+    account : Account
+        The values of the source, and those that are not used. Every reader of a source states it,
+        and :func:`check_account` refuses a table whose reader does not.
     """
 
     values: np.ndarray
@@ -140,7 +141,7 @@ class ObservationTable:
     member_ids: np.ndarray | None = None
     equal_labels: str = ""
     unused: pd.DataFrame | None = None
-    account: Account | None = None
+    account: Account = Account(0)
 
     @property
     def present_members(self) -> np.ndarray:
@@ -213,7 +214,6 @@ def check_account(table: ObservationTable) -> None:
     DataError
         If a reader has lost a value.
     """
-    assert table.account is not None
     read = int(np.count_nonzero(~np.isnan(table.values)))
     if read != table.account.used:
         raise DataError(
@@ -335,6 +335,15 @@ def described_equals(table: ObservationTable) -> str:
         f"{'systems have' if ids is not None else 'rows hold'} equal observations: {shown}{more}. "
         "If one is a copy of the other, leave it out: it would count twice"
     )
+
+
+def described(table: ObservationTable) -> list[str]:
+    """Return what is told of a table before its first run: its values, and what may be equal."""
+    return [
+        told
+        for told in (table.account.sentence(), described_equals(table), table.equal_labels)
+        if told
+    ]
 
 
 def _refuse(table: ObservationTable, bad: np.ndarray, fault: str, advice: str) -> None:

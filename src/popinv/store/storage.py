@@ -299,7 +299,6 @@ def _opened_tree(store: Path) -> xr.DataTree:
     """Return the tree of a store, in memory."""
     from zarr.storage import ZipStore
 
-    check_regular(store)
     with ZipStore(store, mode="r") as archive, warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")
         # A zip file has no folders of its own.
@@ -314,7 +313,6 @@ def _opened(store: Path, stored: Collection[str], stays_from: int) -> xr.Dataset
     """Return the Dataset of a store, in memory but for large ones of some variables."""
     from zarr.storage import ZipStore
 
-    check_regular(store)
     with ExitStack() as closing, warnings.catch_warnings():
         archive = closing.enter_context(ZipStore(store, mode="r"))
         warnings.filterwarnings("ignore", message=".*does not have a Zarr V3 specification.*")

@@ -144,6 +144,19 @@ class Results:
         """Return the record of each job of which a result is its newest."""
         return list(dict.fromkeys(self.made.values()))
 
+    def mixed_versions(self) -> dict[str, list[str]]:
+        """Return the packages of which results were made with several versions, and these.
+
+        Results that another job has made since do not count.
+        """
+        versions: dict[str, set[str]] = {}
+        for record in self.jobs():
+            for package, version in record.versions.items():
+                versions.setdefault(package, set()).add(version)
+        # A commit with its changes is no version.
+        versions.pop("commit", None)
+        return {name: sorted(each) for name, each in versions.items() if len(each) > 1}
+
     def faults(self, record: Record) -> Iterator[Verdict]:
         """Yield what is wrong with the outputs of a job, and with inputs that have no record."""
         written = f"was written by {record.rule}", "the content is not what the job has written"
@@ -213,18 +226,18 @@ def _fault(path: str, now: str, missing: str, changed: str) -> Verdict:
     return Verdict(path, "damaged", now if now.startswith(_UNREADABLE) else changed)
 
 
-def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
+def verify(results: str | Path | Results, config: Config | None = None) -> list[Verdict]:
     """Read all results of a folder and compare them with their records.
 
     Parameters
     ----------
-    results : path
+    results : path or Results
         The folder of the results, or of one study. Paths in records are relative to the working
         directory.
     config : Config, optional
         The configuration whose settings the results should have been made with.
     """
-    there = Results(results)
+    there = results if isinstance(results, Results) else Results(results)
     found = {
         str(at): Verdict(str(at), "unknown", "the record cannot be read")
         for at, record in there.records.items()
@@ -237,28 +250,10 @@ def verify(results: str | Path, config: Config | None = None) -> list[Verdict]:
         for path in record.outputs:
             if there.made[path] is record and path not in found:
                 found[path] = Verdict(path, "foreign" if why else "whole", why)
-    for path in _results(results):
+    for path in _results(there.folder):
         if path not in found:
             found[path] = Verdict(path, "unknown", "it has no record")
-    return sorted([*found.values(), *_journals(results)])
-
-
-def mixed_versions(results: str | Path) -> dict[str, list[str]]:
-    """Return the packages of which results in a folder were made with several versions.
-
-    Returns
-    -------
-    dict of str to list of str
-        The versions by package, in the order of their names. Results that another job has made
-        since do not count.
-    """
-    versions: dict[str, set[str]] = {}
-    for record in Results(results).jobs():
-        for package, version in record.versions.items():
-            versions.setdefault(package, set()).add(version)
-    # A commit with its changes is no version.
-    versions.pop("commit", None)
-    return {name: sorted(each) for name, each in versions.items() if len(each) > 1}
+    return sorted([*found.values(), *_journals(there.folder)])
 
 
 def _journals(results: str | Path) -> Iterator[Verdict]:
@@ -493,7 +488,8 @@ def forget_damaged(memory: str | Path) -> list[Path]:
     from snakemake.persistence import MetadataRecord
 
     damaged = []
-    for folder, _, names in walk(memory):
+    # What lies behind a link is not Snakemake's, and is not deleted.
+    for folder, _, names in os.walk(memory):
         for path in (Path(folder, name) for name in names):
             try:
                 MetadataRecord.model_validate_json(read_bytes(path))

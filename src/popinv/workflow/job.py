@@ -110,7 +110,7 @@ def job(snakemake: Any) -> Iterator[None]:
         log = path.open("w", buffering=1)
     except OSError as error:
         print(f"{path}: the log cannot be written ({error.strerror})", file=sys.stderr)
-        log = open(os.devnull, "w")  # noqa: SIM115
+        log = nowhere
     sys.stdout, sys.stderr = (_Tee(each or nowhere, log, progress) for each in (stdout, stderr))
     ending = _FAILED
     try:

@@ -388,13 +388,13 @@ def systems_table(posterior: xr.Dataset, units: list[str], own: np.ndarray) -> p
     """Return one row for each system, with units in the names of the columns.
 
     The dataset comes from :func:`posterior_dataset`, with ``surprise_p_value`` (system,), and
-    ``system_id`` (system,) if the user named the systems, which otherwise have numbers from 0. A
-    quantity without a unit has the unit "1". The smallest effective size is taken over the
+    ``system_id`` (system,), or the coordinate ``system``, if the user named the systems. A quantity
+    without a unit has the unit "1". The smallest effective size is taken over the
     quantities that differ between systems, the mask ``own`` (k,).
     """
     names = [str(name) for name in posterior["parameter"].values]
-    count = posterior.sizes["system"]
-    ids = posterior["system_id"].values if "system_id" in posterior.coords else np.arange(count)
+    # Without names, the second are numbers from 0.
+    ids = posterior["system_id" if "system_id" in posterior.coords else "system"].values
     columns: dict[str, np.ndarray] = {"system": ids}
     for i, (name, unit) in enumerate(zip(names, units, strict=True)):
         ending = "" if unit in ("", "1") else f" [{unit}]"

@@ -85,7 +85,6 @@ def import_observations(
     if table.equal_labels:
         dataset = dataset.assign_attrs(equal_labels=table.equal_labels)
     rest, left = without_systems(dataset, observations.without)
-    assert table.account is not None
     withdrawn = np.delete(table.values[learned], left, axis=0)
     reason = "of the systems that 'observations.without' names"
     account = table.account.without(reason, int(np.isfinite(withdrawn).sum()))
@@ -94,7 +93,6 @@ def import_observations(
 
 def _tell(table: ObservationTable) -> None:
     """Print what became of the values of a table."""
-    assert table.account is not None
     of_times, of_limits = described_rounding(table), told_limits(table)
     for told in filter(None, (table.account.sentence(), of_times, of_limits, table.equal_labels)):
         print(told)
