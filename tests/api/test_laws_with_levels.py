@@ -334,6 +334,16 @@ def test_the_posterior_of_each_member_is_its_best_linear_prediction(oats):
             assert float(member["deviation"]) == pytest.approx(deviation, rel=0.15)
 
 
+def test_each_member_is_told_in_the_order_of_the_table(oats):
+    table, result = oats
+    expected = list(dict.fromkeys(table["Block"] + ", " + table["Variety"]))
+    found = result.posterior(law_and_noise="fixed", effective=20, chains=2)
+    assert sorted(found["system"].values.tolist()) == sorted(expected)
+    blocks = [str(name).split(", ")[0] for name in found["system"].values]
+    assert list(dict.fromkeys(blocks)) == list(dict.fromkeys(table["Block"]))
+    assert blocks == sorted(blocks, key=list(dict.fromkeys(table["Block"])).index)
+
+
 def test_figures_show_members(oats):
     table, result = oats
     figures = result.plot("law", "individual_fits", "observations")

@@ -18,9 +18,8 @@ from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.methods.posterior.method import Posterior
-from popinv.methods.posterior.study import reported_truth, sampled, told_quantities
+from popinv.methods.posterior.study import reported_truth, sampled, told_order, told_quantities
 from popinv.methods.posterior.use import draw_systems, drawn_population
-from popinv.population.observe import table_order
 from popinv.store.variables import variable
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def posterior_of(result: Result, settings: Mapping[str, Any]) -> xr.Dataset:
     named = found.drop_vars("system_id", errors="ignore").assign_coords(
         system=variable("system", names, "system")
     )
-    return named.isel(system=table_order(result.observations))
+    return named.isel(system=told_order(result.observations))
 
 
 def fits(result: Result) -> dict[str, Figure]:

@@ -29,7 +29,8 @@ from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import Posteriors, sample_posteriors
 from popinv.population.laws.fields_section import FieldLaw
 from popinv.population.laws.section import LawSection
-from popinv.population.observe import member_labels
+from popinv.population.members import is_grouped, observed_members
+from popinv.population.observe import member_labels, table_order
 from popinv.population.synthetic_observed import true_parameters
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
@@ -256,6 +257,18 @@ def reported(
     if ids is not None:
         result = result.assign_coords(system_id=variable("system", ids, "name of the system"))
     return result, posteriors
+
+
+def told_order(observations: xr.Dataset) -> np.ndarray:
+    """Return the numbers of the systems, or of the members of groups, in the order of the table.
+
+    They are numbers along ``system`` of what :func:`reported` returns.
+    """
+    order = table_order(observations)
+    if not is_grouped(observations):
+        return order
+    group = np.nonzero(observed_members(observations))[0]
+    return np.argsort(np.argsort(order)[group], kind="stable")
 
 
 def reported_truth(problem: Problem, truth: xr.Dataset) -> np.ndarray:

@@ -35,10 +35,10 @@ from popinv.methods.posterior.study import (
     sampled,
     statement,
     systems_table,
+    told_order,
     told_quantities,
     varying,
 )
-from popinv.population.observe import table_order
 from popinv.population.synthetic import parameters
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
@@ -66,7 +66,7 @@ def use(study: StudyInput) -> Outcome:
     surprise = result["surprise_p_value"].values
     population = told.of(drawn_population(problem, p, seed))
     # The draws determine fewer than six digits.
-    in_order = result.isel(system=table_order(observations))
+    in_order = result.isel(system=told_order(observations))
     table = systems_table(in_order, list(told.units), varying(population))
     metrics = {
         **coverage_metrics(result, population, asked.effective),
