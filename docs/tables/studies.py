@@ -4,9 +4,12 @@
 
 For each folder of results, in a checkout of the commit that made them, they are written to
 ``docs/tables/data/studies``: the answer, the parameters of the systems (of theophylline each
-person), what is left of the answer without each of the checked systems, and the calibration. A file
-``NAME_peers.csv`` has columns of other programs for the answer; those of theophylline are of
-quadrature and of what is published, and ``theophylline.R`` makes nlme's estimates of each person.
+person), what is left of the answer without each of the checked systems, and the calibration. Of a
+folder ``results/comparisons/NAME`` they are the compared models.
+
+A file ``NAME_peers.csv`` has columns that stand beside them. ``peers.R`` makes those of rails and
+boys, and ``theophylline.R`` nlme's estimates of each person. Others are of programs of our own, of
+what is published, or the truth of a simulated study.
 """
 
 from __future__ import annotations
@@ -117,7 +120,30 @@ def calibration(results: Path) -> pd.DataFrame:
     return table.rename_axis(f"parameter, {count} data sets")
 
 
+def comparison(results: Path) -> pd.DataFrame:
+    """Return likelihoods, criteria and scores of the compared models, beside those of others."""
+    found = json.loads((results / "comparison.json").read_text())
+    table = pd.DataFrame(
+        {
+            name: {
+                "parameters": model["parameters"],
+                "log likelihood": f"{model['log_likelihood']:.3f}",
+                "AIC": f"{model['aic']:.2f}",
+                f"BIC ({found['systems']} systems)": f"{model['bic']:.2f}",
+                "log score": f"{model['score']:.3f}",
+                "behind the best": ""
+                if model["verdict"] == "best"
+                else f"{model['score_difference']:.3f} ± {model['score_difference_error']:.3f}",
+            }
+            for name, model in found["models"].items()
+        }
+    ).T.rename_axis("model")
+    peers = FOLDER / f"{results.name}_peers.csv"
+    return table.join(pd.read_csv(peers, index_col="model")) if peers.exists() else table
+
+
 TABLES = {
+    "comparison": ("comparison.json", comparison),
     "answer": ("answer.json", answer),
     "persons": ("downstream/posterior/systems.csv", persons),
     "fields": ("downstream/posterior/systems.csv", fields),

@@ -127,9 +127,8 @@ def fit(
     active_learning, surrogate, descent, polish, assessment : mapping, optional
         Further sections of a study.
     tests : bool
-        Whether to test the model with systems that it has not seen, and to compare the answer with
-        the estimate of the distance. With few systems, the tests take up to five refits, and most
-        of the time.
+        Whether to test the parts of the model, with all systems and without a refit, and to compare
+        the answer with the estimate of the distance. This may take most of the time.
     seed : int
         The same seed gives the same numbers.
     device : {"auto", "cpu", "cuda"}

@@ -12,7 +12,9 @@ from scipy.optimize import minimize, minimize_scalar
 from test_real_data import problem_of
 
 from popinv.errors import DivergenceError
+from popinv.inference.likelihood.closed_form import ClosedForm
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.restricted import Restriction
 from popinv.inference.problem import Problem
 from popinv.population.constraints import REAL
 from popinv.population.laws.gaussian import lognormal_law, normal_law
@@ -48,6 +50,17 @@ def test_rails_are_those_of_nlme():
     by_nlme = [66.5, np.log(24.8054653), np.log(4.0207794)]
     assert np.max(np.abs(estimate.p - by_nlme) / estimate.standard_errors) < 0.01
     assert np.sqrt(estimate.covariance[0, 0]) == pytest.approx(10.17104, rel=1e-3)
+
+
+def test_the_point_that_is_given_stays_where_it_is():
+    """The means of the law move to their maximum in a copy: the ascent goes on from its own."""
+    problem, start = problem_of("rails")
+    likelihood = ClosedForm(problem)
+    given = start.copy()
+    restriction = Restriction(problem, likelihood, np.diag([0.01, 1.0, 1.0]))
+    moved, _ = restriction.profiled(given, likelihood(given).memory)
+    np.testing.assert_array_equal(given, start)
+    assert moved[0] == pytest.approx(66.5) and moved[0] != start[0]
 
 
 def restricted_closed_form(problem: Problem, theta: np.ndarray) -> float:
