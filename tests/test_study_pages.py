@@ -23,7 +23,8 @@ PAGES = sorted((ROOT / "docs/studies").glob("*.md"))
 def models() -> ModuleType:
     """Return the module of the models of the real data."""
     spec = importlib.util.spec_from_file_location("models", EXAMPLES / "real_data/models.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -18,8 +18,9 @@ from snakemake.persistence import MetadataRecord
 from snakemake.persistence.file import FilePersistence
 from tiers import parameters
 
+from popinv.cli.show import outdated
 from popinv.cli.verify import verified
-from popinv.config.loading import load
+from popinv.config.loading import load, load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
 from popinv.errors import ConfigError, DataError
@@ -529,3 +530,27 @@ def test_a_study_has_the_chunks_that_its_configuration_asks_for(tiny):
     # One job makes its rounds, but for those of the evidence.
     asked = [has_chunk(study, {"round": "systems_50", "chunk": chunk}) for chunk in ("0", "9")]
     assert asked == [True, False]
+
+
+def test_an_answer_of_an_earlier_configuration_is_said_to_be_one(tmp_path, tiny, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = Chunks(Path("results/tiny"))
+    data, file = Path("y.csv"), Path("mine.yaml")
+    data.write_text("1\n")
+    file.write_text(yaml.safe_dump(tiny))
+    study = load_file(file).studies["tiny"]
+    sections = plain(STAGES["deconvolve"].sections_of(study, WILDCARDS))
+    for record in made.folder.glob("made/*"):
+        record.unlink()
+    made.write("deconvolve", [data], made.solves, "deconvolve", seed=study.seed, study=sections)
+    assert outdated([file, made.folder]) == []
+    tiny["studies"]["tiny"]["descent"]["iterations"] = study.descent.iterations + 1
+    file.write_text(yaml.safe_dump(tiny))
+    data.write_text("2\n")
+    (told,) = outdated([file, made.folder])
+    before = study.descent.iterations
+    assert told.startswith("tiny: the answer is not that of what is there now: ")
+    assert f"made from another {data}" in told
+    assert f"run {file}' brings it up to date" in told
+    data.write_text("1\n")
+    assert f"now: descent.iterations was {before}, is {before + 1}. " in outdated([file])[0]

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from tiny_study import ROOT, TINY, Workflow
 
 from popinv.cli.commands import popinv
 from popinv.workflow.comparison import verify
-from popinv.workflow.records import read_record
+from popinv.workflow.records import content_of, read_record
 
 pytestmark = pytest.mark.firedrake
 
@@ -69,6 +70,16 @@ def planned(workflow: Workflow) -> tuple[int, dict[str, str]]:
 
 
 def test_results_that_were_moved_with_their_settings_are_taken(again, moved):
+    # Another configuration with this folder of results has compared models.
+    own = moved.folder / "results/comparisons/laws"
+    (own / "made").mkdir(parents=True)
+    (own / "comparison.json").write_text("{}")
+    name, content = "results/comparisons/laws/comparison.json", content_of(own / "comparison.json")
+    record = read_record(moved.folder / STUDY / "made/gather_answer.json")
+    replace(
+        record, rule="compare_models", wildcards={"comparison": "laws"}, inputs={},
+        outputs={name: content},
+    ).write(own / "made/compare_models.json")  # fmt: skip
     assert planned(again) == planned(moved) == (0, {})
 
 

@@ -231,8 +231,13 @@ def collects(rule, wildcards):
 
 def is_replaced(record):
     """Whether the results of a record are made by another rule in this configuration."""
-    study = record.wildcards.get("study")
-    if record.rule == PREDICTION or (study is not None and study not in STUDIES):
+    of = record.wildcards
+    # Other configurations have studies and comparisons of their own.
+    elsewhere = any(
+        name in of and of[name] not in there
+        for name, there in (("study", STUDIES), ("comparison", COMPARISONS))
+    )
+    if record.rule == PREDICTION or elsewhere:
         return False
     rules = {rule.name: rule for rule in workflow.rules}
     if record.rule in rules:

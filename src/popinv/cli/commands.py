@@ -211,11 +211,14 @@ def show(results: tuple[Path, ...], systems: bool) -> None:
     RESULTS are configurations, folders of studies, of uses or of test problems, or files such as
     their metrics.json; all studies in the folder 'results' by default.
     """
-    from popinv.cli.show import metrics_files, table
+    from popinv.cli.show import metrics_files, outdated, table
     from popinv.cli.show import systems as of_systems
 
     try:
-        click.echo((of_systems if systems else table)(metrics_files(results)))
+        files = metrics_files(results)
+        for line in outdated(results):
+            click.echo(line, err=True)
+        click.echo((of_systems if systems else table)(files))
     except PopinvError as error:
         raise click.ClickException(str(error)) from None
 

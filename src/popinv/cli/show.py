@@ -77,6 +77,7 @@ def comparisons_of(configuration: str | Path) -> str:
 
 # Further parameters of one kind are left out; metrics.json has them all.
 _MOST = 12
+_MOST_CHANGES = 3
 # A law whose values are summaries has several of each parameter, and the correlations after them.
 _MOST_SUMMARIES = 40
 # Errors in the comparison of baselines.
@@ -128,6 +129,32 @@ def folders_of(given: Path) -> list[Path]:
         return [given]
     config = load_file(given)
     return [Path(config.results, name) for name in config.studies]
+
+
+def outdated(given: Sequence[Path]) -> list[str]:
+    """Return a sentence for each study that has changed since its answer, of configurations.
+
+    Raises
+    ------
+    ConfigError
+        If a configuration does not pass the checks.
+    """
+    from popinv.workflow.comparison import changes_since
+
+    told = []
+    for configuration in (each for each in given if each.suffix in (".yaml", ".yml")):
+        config = load_file(configuration)
+        for name in config.studies:
+            changes = changes_since(Path(config.results, name), config)
+            if changes:
+                more = f" and {len(changes) - _MOST_CHANGES} more"
+                shown = "; ".join(changes[:_MOST_CHANGES])
+                told.append(
+                    f"{name}: the answer is not that of what is there now: {shown}"
+                    f"{more if len(changes) > _MOST_CHANGES else ''}. "
+                    f"'{program('popinv')} run {configuration}' brings it up to date."
+                )
+    return told
 
 
 def _metrics_in(given: Path) -> list[Path]:

@@ -256,6 +256,17 @@ def verify(results: str | Path | Results, config: Config | None = None) -> list[
     return sorted([*found.values(), *_journals(there.folder)])
 
 
+def changes_since(results: str | Path, config: Config) -> list[str]:
+    """Return what has changed since the results of a study were made, each change once.
+
+    These are the configuration, the user's simulator and the files that the jobs have read. Results
+    themselves are not read.
+    """
+    there = Results(results)
+    whys = (_other_origin(record, there, config) for record in there.jobs())
+    return list(dict.fromkeys(each for why in whys for each in why.split("; ") if each))
+
+
 def _journals(results: str | Path) -> Iterator[Verdict]:
     """Yield verdicts on the files of the journals of solves, which lie beside all studies."""
     for file, lines in damaged_lines(results).items():

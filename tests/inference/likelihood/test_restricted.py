@@ -60,7 +60,8 @@ def test_the_point_that_is_given_stays_where_it_is():
     restriction = Restriction(problem, likelihood, np.diag([0.01, 1.0, 1.0]))
     moved, _ = restriction.profiled(given, likelihood(given).memory)
     np.testing.assert_array_equal(given, start)
-    assert moved[0] == pytest.approx(66.5) and moved[0] != start[0]
+    assert moved[0] == pytest.approx(66.5)
+    assert moved[0] != start[0]
 
 
 def restricted_closed_form(problem: Problem, theta: np.ndarray) -> float:
