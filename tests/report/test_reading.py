@@ -204,7 +204,7 @@ def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(open_page, page
     page = open_page(pages["method"], 1440, "light").page
     page.evaluate("all('details').forEach((d) => { d.open = true; })")
     text = page.inner_text("main")
-    assert "snakemake results/downstream/mwgrad/metrics.json" in text
+    assert "popinv run -- results/downstream/mwgrad/metrics.json" in text
     command = "snakemake results/tiny/downstream/mwgrad/metrics.json --configfile tiny.yaml"
     assert command in text
     file = results.tiny / "downstream/mwgrad/metrics.json"

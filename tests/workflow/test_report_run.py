@@ -22,7 +22,7 @@ def test_the_report_is_written_from_a_finished_study(finished, tiny):
     for link in links:
         assert (folder / link).is_file()
     page = (folder / "studies/tiny.html").read_text()
-    assert "snakemake --configfile tiny.yaml" in page
+    assert "popinv run tiny.yaml" in page
     assert "surrogate training" in page
     for store in ("observations.zarr.zip", "population.zarr.zip", "rounds/1/surrogate.zarr.zip"):
         assert f"<code>{store}</code>" in page
