@@ -205,7 +205,7 @@ def test_a_method_page_says_what_it_cost_and_how_to_reproduce_it(open_page, page
     page.evaluate("all('details').forEach((d) => { d.open = true; })")
     text = page.inner_text("main")
     assert "popinv run -- results/downstream/mwgrad/metrics.json" in text
-    command = "snakemake results/tiny/downstream/mwgrad/metrics.json --configfile tiny.yaml"
+    command = "popinv run tiny.yaml -- results/tiny/downstream/mwgrad/metrics.json"
     assert command in text
     file = results.tiny / "downstream/mwgrad/metrics.json"
     assert hashlib.sha256(file.read_bytes()).hexdigest() in text
