@@ -1,8 +1,13 @@
-"""Sections of a study, as a configuration states them."""
+"""Sections of a study, as a configuration states them, and the examples of the project."""
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+EXAMPLES = Path(__file__).parents[1] / "config/examples"
 
 
 def moments(**each: tuple[float, float]) -> dict[str, dict[str, float]]:
@@ -19,3 +24,15 @@ def long_table(file: str, system: str, value: str, time: str, **keys: Any) -> di
     """Return a long table with these columns as observations."""
     columns = {"system_column": system, "value_column": value, "time_column": time}
     return {"file": file, "layout": "long", **columns, **keys}
+
+
+def example_models() -> ModuleType:
+    """Return the module of the models of the examples with real data."""
+    spec = importlib.util.spec_from_file_location(
+        "example_models", EXAMPLES / "real_data/models.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from study_sections import EXAMPLES, example_models
 
 import popinv
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES, TABLES = ROOT / "config/examples", ROOT / "docs/tables/data/studies"
+TABLES = ROOT / "docs/tables/data/studies"
 PAGES = sorted((ROOT / "docs/studies").glob("*.md"))
-
-
-def models() -> ModuleType:
-    """Return the module of the models of the real data."""
-    spec = importlib.util.spec_from_file_location("models", EXAMPLES / "real_data/models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def run(name: str) -> pd.DataFrame:
@@ -41,7 +30,7 @@ def run(name: str) -> pd.DataFrame:
     design_keys: dict[str, Any] = {"design": design} if design else {}
     result = popinv.fit(
         pd.read_csv(ROOT / study["observations"]["file"]),
-        getattr(models(), study["forward"]["function"].split(":")[1]),
+        getattr(example_models(), study["forward"]["function"].split(":")[1]),
         law=study["law"],
         noise=study["noise"],
         tests=False,

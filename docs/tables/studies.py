@@ -24,7 +24,8 @@ import xarray as xr
 from zarr.storage import ZipStore
 
 import popinv
-from popinv.judgement.files import read_answer
+from popinv.judgement.comparison import rows_of
+from popinv.judgement.files import read_answer, read_metrics
 from popinv.population.observe import system_names
 
 FOLDER = Path(__file__).parent / "data/studies"
@@ -44,8 +45,7 @@ def answer(results: Path) -> pd.DataFrame:
         if p.lower is not None and p.upper is not None
     }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("parameter")
-    peers = FOLDER / f"{results.name}_peers.csv"
-    return table.join(pd.read_csv(peers, index_col="parameter")) if peers.exists() else table
+    return beside_peers(table, results)
 
 
 def persons(results: Path) -> pd.DataFrame:
@@ -121,25 +121,16 @@ def calibration(results: Path) -> pd.DataFrame:
 
 
 def comparison(results: Path) -> pd.DataFrame:
-    """Return likelihoods, criteria and scores of the compared models, beside those of others."""
-    found = json.loads((results / "comparison.json").read_text())
-    table = pd.DataFrame(
-        {
-            name: {
-                "parameters": model["parameters"],
-                "log likelihood": f"{model['log_likelihood']:.3f}",
-                "AIC": f"{model['aic']:.2f}",
-                f"BIC ({found['systems']} systems)": f"{model['bic']:.2f}",
-                "log score": f"{model['score']:.3f}",
-                "behind the best": ""
-                if model["verdict"] == "best"
-                else f"{model['score_difference']:.3f} ± {model['score_difference_error']:.3f}",
-            }
-            for name, model in found["models"].items()
-        }
-    ).T.rename_axis("model")
+    """Return the table of compared models that popinv prints, beside the numbers of others."""
+    headings, *rows = rows_of(read_metrics(results / "comparison.json"))
+    table = pd.DataFrame(rows, columns=list(headings)).set_index(headings[0])
+    return beside_peers(table.drop(columns=["law", "noise"]), results)
+
+
+def beside_peers(table: pd.DataFrame, results: Path) -> pd.DataFrame:
+    """Return a table with the columns of other programs, if there is a file of them."""
     peers = FOLDER / f"{results.name}_peers.csv"
-    return table.join(pd.read_csv(peers, index_col="model")) if peers.exists() else table
+    return table.join(pd.read_csv(peers, index_col=table.index.name)) if peers.exists() else table
 
 
 TABLES = {

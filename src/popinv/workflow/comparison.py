@@ -246,7 +246,7 @@ def verify(results: str | Path | Results, config: Config | None = None) -> list[
     for record in there.jobs():
         for verdict in there.faults(record):
             found.setdefault(verdict.path, verdict)
-        why = _other_origin(record, there, config)
+        why = "; ".join(islice(_other_origins(record, there, config), _DIFFERENCES))
         for path in record.outputs:
             if there.made[path] is record and path not in found:
                 found[path] = Verdict(path, "foreign" if why else "whole", why)
@@ -263,8 +263,8 @@ def changes_since(results: str | Path, config: Config) -> list[str]:
     themselves are not read.
     """
     there = Results(results)
-    whys = (_other_origin(record, there, config) for record in there.jobs())
-    return list(dict.fromkeys(each for why in whys for each in why.split("; ") if each))
+    whys = (why for record in there.jobs() for why in _other_origins(record, there, config))
+    return list(dict.fromkeys(whys))
 
 
 def _journals(results: str | Path) -> Iterator[Verdict]:
@@ -331,15 +331,15 @@ def _other_simulator(record: Record) -> str:
     return "" if now == before else f"made by another simulator than {there or 'none'}"
 
 
-def _other_origin(record: Record, there: Results, config: Config | None) -> str:
-    """Return why the outputs of a job do not belong to what is there, "" if they do."""
+def _other_origins(record: Record, there: Results, config: Config | None) -> Iterator[str]:
+    """Yield why the outputs of a job do not belong to what is there: a file, or all settings."""
     if other := _other_simulator(record):
-        return other
+        yield other
     # A damaged input has its own line.
-    if (source := next(there.other_inputs(record, recorded=True), None)) is not None:
-        return f"made from another {source}"
-    others = _other_settings(record, config) if config else ()
-    return "; ".join(islice(others, _DIFFERENCES))
+    elif (source := next(there.other_inputs(record, recorded=True), None)) is not None:
+        yield f"made from another {source}"
+    elif config is not None:
+        yield from _other_settings(record, config)
 
 
 def _other_settings(record: Record, config: Config) -> Iterator[str]:

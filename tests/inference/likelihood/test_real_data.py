@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from study_sections import EXAMPLES, example_models
 
 from popinv.config.loading import load
 from popinv.inference.build import descent_problem, start
@@ -19,16 +17,6 @@ from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem
 from popinv.population.model import Model
 from popinv.population.stages.import_observations import import_observations
-
-EXAMPLES = Path(__file__).parents[3] / "config/examples"
-
-
-def example_models() -> ModuleType:
-    path = EXAMPLES / "real_data/models.py"
-    spec = importlib.util.spec_from_file_location("example_models", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def problem_of(name: str, noise: dict[str, Any] | None = None) -> tuple[Problem, np.ndarray]:
