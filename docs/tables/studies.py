@@ -123,7 +123,8 @@ def calibration(results: Path) -> pd.DataFrame:
 def comparison(results: Path) -> pd.DataFrame:
     """Return the table of compared models that popinv prints, beside the numbers of others."""
     headings, *rows = rows_of(read_metrics(results / "comparison.json"))
-    table = pd.DataFrame(rows, columns=list(headings)).set_index(headings[0])
+    # The last column has no heading in the terminal.
+    table = pd.DataFrame(rows, columns=[name or "verdict" for name in headings]).set_index("model")
     return beside_peers(table.drop(columns=["law", "noise"]), results)
 
 
