@@ -103,7 +103,7 @@ def test_the_first_simulator_takes_the_dose() -> None:
 def test_several_doses_at_one_time_do_not_hide_the_times() -> None:
     said = new(["ID,TIME,AMT,EVID,DV", *dosed([100.0] * 20, each=2)])
     assert "40 of 120 rows are doses without a value" in said
-    assert "doses that differ within systems" in said
+    assert "doses at times of their own" in said
     assert written_study().observations.time_column == "TIME"
 
 
@@ -114,16 +114,48 @@ def test_a_dose_with_a_value_is_refused() -> None:
     assert "Leave the cells of the observed quantity empty there" in said
 
 
+def uses() -> dict[str, str]:
+    surveyed = survey(Path("y.csv"))
+    return {each.name: each.use for each in surveyed.columns}
+
+
+def infused(systems: int) -> list[str]:
+    """Return rows of infusions for an hour, the second at a level of its own, beside the values."""
+    rng = np.random.default_rng(1)
+    rows = ["ID,Time,conc,Rate,Amt"]
+    for s in range(systems):
+        for t in np.arange(8) / 4:
+            given = 5 + s if t == 0 else 3 if t == 0.5 else 0
+            value = "NA" if t == 0 else f"{1 + t + 0.1 * rng.standard_normal():.3f}"
+            rows.append(f"{s},{t},{value},{given},{0.5 * given}")
+    return rows
+
+
+def test_doses_beside_values_become_inputs() -> None:
+    said = new(infused(20))
+    assert uses() == {"ID": "system", "Time": "time", "conc": "value"} | dict(
+        Rate="dosing", Amt="dose"
+    )
+    assert "Amt     input over time  doses at times of their own" in said
+    assert "all 140 values of the table are used" in said
+    inputs = written_study().forward.timed_inputs()
+    events = inputs.events(read_frame(Path("y.csv")))
+    np.testing.assert_allclose(events["7"][:, :3], [[0.0, 6.0, 0.5], [0.5, 1.5, 0.5]])
+    assert "verdict: it can run" in ran("try", "mine.yaml")
+
+
+def test_an_amount_that_every_row_measures_is_no_dose() -> None:
+    rng = np.random.default_rng(1)
+    rows = [f"{row},{rng.uniform(1, 2):.3f}" for row in curves()]
+    new(["id,time,y,amount", *rows])
+    assert uses()["amount"] == "ignored"
+
+
 def test_a_dose_that_every_row_states_is_known_of_its_system() -> None:
     rows = [f"{row},{100 * (int(row.split(',')[0]) % 2)}" for row in curves()]
     said = new(["id,time,y,dose", *rows])
     assert "doses without a value" not in said
     assert "constant in a system  numbers" in said
-
-
-def uses() -> dict[str, str]:
-    surveyed = survey(Path("y.csv"))
-    return {each.name: each.use for each in surveyed.columns}
 
 
 def test_doses_over_time_become_inputs() -> None:
@@ -320,21 +352,38 @@ def scattered(systems: int) -> list[str]:
     ]
 
 
+def repeated_visits(systems: int, jitter: float) -> list[str]:
+    """Return rows at the same ten times, at unequal distances, each missed by a little."""
+    rng = np.random.default_rng(0)
+    return [
+        f"{s},{t + jitter * rng.uniform(-1, 1):.5f},{np.exp(-t / 5) + 0.05 * rng.normal():.4f}"
+        for s in range(systems)
+        for t in (0.1, 0.2, 0.3, 0.5, 1, 2, 4, 8, 16, 32)
+    ]
+
+
 def test_many_times_are_told_with_their_cost_and_their_rounding() -> None:
+    said = new(["id,time,y", *repeated_visits(12, 0.004)])
+    assert "120 different times are many" in said
+    assert "surrogate and noise have 120 entries, though a system has at most 10" in said
+    assert "To round them to 10, by at most 0.00" in said
+    # What is proposed works, without replicates.
+    proposed = said.split("times: [")[1].split("]")[0]
+    assert [round(float(t), 2) for t in proposed.split(",")][:4] == [0.1, 0.2, 0.3, 0.5]
+    tolerance = said.split("time_tolerance: ")[1].split()[0]
+    text = Path("mine.yaml").read_text()
+    text = text.replace('{file: "y.csv", column: "time"}', f"[{' '.join(proposed.split())}]")
+    text = text.replace("layout: long", f"layout: long\n      time_tolerance: {tolerance}")
+    Path("mine.yaml").write_text(text)
+    learned = imported()
+    assert len(written_study().forward.observations.times) == 10
+    assert np.isfinite(learned["y"].values).sum() == 120
+
+
+def test_times_that_cannot_be_rounded_a_little_are_told_without_a_proposal() -> None:
     said = new(["id,time,y", *scattered(12)])
     assert "60 different times are many" in said
-    assert "surrogate and noise have 60 entries, though a system has at most 5" in said
-    # What is proposed works.
-    tolerance = said.split("time_tolerance: ")[1].split()[0]
-    assert "replicates: rows" in said
-    text = Path("mine.yaml").read_text().replace('column: "time"}', 'column: "time", grid: 25}')
-    text = text.replace("layout: long", f"layout: long\n      time_tolerance: {tolerance}")
-    Path("mine.yaml").write_text(
-        text.replace("layout: long", "layout: long\n      replicates: rows")
-    )
-    learned = imported()
-    assert len(written_study().forward.observations.times) <= 25
-    assert np.isfinite(learned["y"].values).sum() == 60
+    assert "To round them" not in said
 
 
 def test_fewer_times_are_not_told() -> None:

@@ -13,13 +13,12 @@ import yaml
 
 from popinv.errors import spanned
 from popinv.observation_files.columns import Use
+from popinv.observation_files.nominal_times import NominalTimes
 from popinv.observation_files.survey import (
-    FEW_TIMES,
     MANY_TIMES,
     KnownColumn,
     Survey,
     name_and_unit,
-    rounding,
 )
 
 _WIDE = "# A row for each system, a column for each entry of an observation."
@@ -52,10 +51,10 @@ def observations_section(file: Path, surveyed: Survey) -> list[str]:
         if (name := surveyed.named(use)) is not None:
             keys.append(f"{use}_column: {_text(name)}")
     keys += _limit_keys(surveyed)
-    if surveyed.time_tolerance is not None:
+    if surveyed.nominal:
         keys += [
-            "# Times are rounded by at most this to the times of the forward model.",
-            f"time_tolerance: {surveyed.time_tolerance:g}",
+            "# Times are rounded by at most this to the nominal times of the forward model.",
+            f"time_tolerance: {surveyed.nominal.tolerance:g}",
         ]
     if surveyed.rounded_together:
         keys += [
@@ -169,9 +168,15 @@ def model_observations(
         keys.append(f"labels: {_text(list(surveyed.labels))}")
     elif not time:
         keys.append("count: 1")
-    if time:
-        grid = f", grid: {surveyed.grid}" if surveyed.grid else ""
-        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}{grid}}}")
+    if time and surveyed.nominal:
+        share = f"{100 * surveyed.nominal.share:.2g} %"
+        keys += [
+            "# Nominal times. A time is rounded by at most this share of the time to the next",
+            f"# value of its system: {share}.",
+        ]
+        keys += _listed(surveyed.nominal)
+    elif time:
+        keys.append(f"times: {{file: {_text(file.as_posix())}, column: {_text(time)}}}")
     design = ["# What the simulator gets of each system.", f"design: [{dose}]"] if dose else []
     doses = inputs_of_doses(file, surveyed, inputs)
     return [*design, *doses, "observations:", *(f"  {key}" for key in keys)]
@@ -248,11 +253,11 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         whose = "member" if surveyed.layout and surveyed.layout.levels else "system"
         yield f"  {counted} replicates of each {whose}, with the same parameters"
     yield from (f"  {line}" for line in _uses(surveyed))
-    yield from (f"  {line}" for line in _many_times(file, surveyed))
-    if surveyed.grid:
+    yield from (f"  {line}" for line in _many_times(surveyed))
+    if nominal := surveyed.nominal:
         yield (
-            f"  its many times are rounded to {len(surveyed.times)}, by at most "
-            f"{surveyed.time_tolerance:g}: see 'popinv try' for what that changes"
+            f"  its many times are rounded to {len(nominal.times)}, {_rounded_by(nominal)}: see "
+            "'popinv try' for what that changes"
         )
     if surveyed.long and surveyed.dates:
         yield (
@@ -288,27 +293,40 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
         yield f"  missing: {surveyed.missing} values, masked (see the file)"
 
 
-def _many_times(file: Path, surveyed: Survey) -> Iterator[str]:
+def _many_times(surveyed: Survey) -> Iterator[str]:
     """Yield what many times cost, and how to round them."""
-    count, time = len(surveyed.times), surveyed.named("time")
-    if count < MANY_TIMES or surveyed.grid or time is None:
+    count, fewer = len(surveyed.times), surveyed.fewer
+    if count < MANY_TIMES or surveyed.nominal or surveyed.named("time") is None:
         return
-    tolerance = rounding(surveyed.times, FEW_TIMES)
     yield (
         f"{count} different times are many: the simulator returns its output at all of them for "
         f"every system, and surrogate and noise have {surveyed.entries} entries, though a system "
-        f"has at most {surveyed.most}. Fewer are quicker. To round them to {FEW_TIMES}, by at most "
-        f"{tolerance:g}, write in the study:"
+        f"has at most {surveyed.most}."
+    )
+    if fewer is None:
+        return
+    yield (
+        f"Fewer are quicker. To round them to {len(fewer.times)}, {_rounded_by(fewer)}, write in "
+        "the study:"
     )
     yield "  forward:"
-    yield (
-        f"    observations: {{..., times: {{file: {_text(file.as_posix())}, column: "
-        f"{_text(time)}, grid: {FEW_TIMES}}}}}"
-    )
+    yield "    observations:"
+    yield from (f"      {line}" for line in _listed(fewer))
     yield "  observations:"
-    yield f"    time_tolerance: {tolerance:g}"
-    if surveyed.crowded:
-        yield "    replicates: rows        # some systems have several values at one rounded time"
+    yield f"    time_tolerance: {fewer.tolerance:g}"
+
+
+def _rounded_by(nominal: NominalTimes) -> str:
+    return (
+        f"by at most {nominal.tolerance:g} and {100 * nominal.share:.2g} % of the time to the next "
+        "value of the same system"
+    )
+
+
+def _listed(nominal: NominalTimes) -> list[str]:
+    """Return the lines of the key ``times``."""
+    numbers = ", ".join(map(_number, nominal.times))
+    return wrap(f"times: [{numbers}]", 86, subsequent_indent="  ", break_on_hyphens=False)
 
 
 _WORDS = {

@@ -25,8 +25,8 @@ def rounded_in_time(study: Study, table: ObservationTable, y: np.ndarray) -> lis
     return lines + _beside_noise(
         study,
         moved,
-        "take more times (forward.observations.times.grid), or interpolate between "
-        "them (forward.observations.simulated_times)",
+        "take more times (forward.observations.times), or interpolate between them "
+        "(forward.observations.simulated_times)",
     )
 
 

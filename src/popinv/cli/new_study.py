@@ -159,7 +159,7 @@ def new_study(
         observed = _lines(observations_section(observations, surveyed), 4)
         dose = dose_of_systems(surveyed) if forward == "python" else None
         # A program gets them, too, but in columns that the first program does not have.
-        inputs = forward == "python" and surveyed.doses_over_time and surveyed.grid is None
+        inputs = forward == "python" and surveyed.doses_over_time
         inputs &= bool(inputs_of_doses(observations, surveyed, used=True))
         described = model_observations(observations, surveyed, dose, inputs)
     spread = surveyed.spread if surveyed else None

@@ -60,8 +60,10 @@ _CHANCE = 0.01
 _FEW = 8
 # It precedes the number of a column that has the name of another one.
 _PLACE = " (column "
-_DOSES = "doses that differ within systems"
+_DOSES = "doses at times of their own"
 _HOW = "it tells how doses are given"
+_DIFFER = "numbers that differ within systems; one column is read"
+_TEXT_DIFFERS = "text that differs within systems; one column is read"
 DOSE_OF_SYSTEM = "the dose of each system"
 """Why a column is a known quantity that the simulator receives."""
 
@@ -130,6 +132,8 @@ class _Recognition:
             self._long()
             if doses is not None:
                 self._use_doses(every, doses)
+            else:
+                self._find_doses_beside_values()
         else:
             if doses is not None:
                 self.columns, self.uses, doses = every, before, None
@@ -211,6 +215,27 @@ class _Recognition:
         if self._used("dose") is not None:
             for each in how:
                 self._take(each, "dosing", _HOW)
+
+    def _find_doses_beside_values(self) -> None:
+        """Take amounts that stand in rows with a value for inputs over time.
+
+        Their name tells, and that not every row has one, or that a rate stands beside them.
+        """
+        if self._used("time") is None or self.given.layout == "wide":
+            return
+        differ = [c for c in self.columns if self.uses[c.name] == ("ignored", _DIFFER)]
+        how = [each for each in differ if is_of_dosing(each.name)]
+        for each in differ:
+            held = np.zeros(0) if each.numbers is None else np.nan_to_num(each.numbers)
+            positive = held > 0
+            if not each.named_like("dose") or not positive.any() or (held < 0).any():
+                continue
+            if positive.all() and not how:
+                continue
+            self._take(each, "dose", _DOSES)
+            for column in how:
+                self._take(column, "dosing", _HOW)
+            return
 
     def _refuse_doubtful(self) -> None:
         """Refuse columns of numbers with some text in them."""
@@ -400,8 +425,7 @@ class _Recognition:
         if not self.given.value:
             self._find_value()
         for each in self._free():
-            what = "text" if each.numbers is None else "numbers"
-            self._take(each, "ignored", f"{what} that differ within systems; one column is read")
+            self._take(each, "ignored", _TEXT_DIFFERS if each.numbers is None else _DIFFER)
 
     def _system_and_time(self) -> tuple[ColumnTraits, ColumnTraits | None]:
         pairs = self._pairs()

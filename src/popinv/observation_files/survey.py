@@ -27,6 +27,7 @@ from popinv.observation_files.files import (
 from popinv.observation_files.first_lines import names_columns, trait_of_places
 from popinv.observation_files.gridded_files import is_long, read_gridded
 from popinv.observation_files.layouts import DOSE_OF_SYSTEM, layout_of
+from popinv.observation_files.nominal_times import NominalTimes, nominal_times
 from popinv.observation_files.stand_ins import StandIn, stand_ins_in, without_stand_ins
 from popinv.observation_files.table import (
     ObservationTable,
@@ -55,10 +56,13 @@ if TYPE_CHECKING:
 
 __all__ = ["KnownColumn", "Survey", "name_and_unit", "survey"]
 
-# A simulator returns at most this many times; more are rounded to a grid of fewer.
-_MOST_TIMES, _GRID = 300, 200
-MANY_TIMES, FEW_TIMES = 50, 25
-"""Number of times from which advice on rounding is given, and the advised number."""
+# A simulator returns at most this many times; more are rounded to so many nominal times.
+_MOST_TIMES, _NOMINAL = 300, 200
+MANY_TIMES = 50
+"""Number of times from which advice on rounding is given."""
+# The advised times round by at most this share of the time to a system's next observation, and are
+# at most this share of the times of the file.
+_LITTLE, _FEWER = 0.05, 0.5
 # At most this many whole numbers may be categories.
 _CATEGORIES = 6
 
@@ -126,14 +130,12 @@ class Survey:
         Number of values of a long table beyond a limit, by the columns that state limits.
     replicates : (int, int)
         The smallest and the largest number of replicates of a system.
-    grid : int, optional
-        Number of times to which the times of the file are rounded, where it has too many.
-    time_tolerance : float, optional
-        By how much they are rounded at most.
+    nominal : NominalTimes, optional
+        The times to which the times of the file are rounded, where it has too many.
+    fewer : NominalTimes, optional
+        The times to which they may be rounded, where it has many.
     members : int
         Number of members of the largest group, if columns name levels; of crossed ones, of all.
-    crowded : bool
-        Whether a system has several values at one time of a grid of `FEW_TIMES`.
     """
 
     systems: int
@@ -157,10 +159,9 @@ class Survey:
     doses_over_time: bool = False
     limits: int = 0
     replicates: tuple[int, int] = (1, 1)
-    grid: int | None = None
-    time_tolerance: float | None = None
+    nominal: NominalTimes | None = None
+    fewer: NominalTimes | None = None
     members: int = 1
-    crowded: bool = False
 
     @property
     def long(self) -> bool:
@@ -170,7 +171,7 @@ class Survey:
     @property
     def rounded_together(self) -> bool:
         """Whether a system has several values at a rounded time, though no replicates."""
-        return bool(self.grid and self.layout and self.layout.rows_are_replicates)
+        return bool(self.nominal and self.layout and self.layout.rows_are_replicates)
 
     @property
     def columns(self) -> tuple[ColumnUse, ...]:
@@ -320,14 +321,16 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
     by_values = Seen(value, tuple(each.number for each in stand_ins))
     places = different_times(frame, time, seen=by_values) if time else []
     labels = list(dict.fromkeys(frame[label][held])) if label else []
-    grid = tolerance = None
-    if time and len(places) > _MOST_TIMES:
-        grid, tolerance = _GRID, rounding(places, _GRID)
-        places = different_times(frame, time, grid, by_values)
-        layout = _with_close_times(frame, layout, values, places)
-    few = list[float]()
+    nominal = fewer = None
     if time and len(places) >= MANY_TIMES:
-        few = different_times(frame, time, FEW_TIMES, by_values)
+        of_values = times_of(frame[held], time)
+        if len(places) > _MOST_TIMES:
+            nominal = nominal_times(of_values, members[held], most=_NOMINAL)
+            places = list(nominal.times)
+            layout = _with_close_times(frame, layout, values, places)
+        else:
+            fewer = nominal_times(of_values, members[held], share=_LITTLE)
+            fewer = fewer if len(fewer.times) <= _FEWER * len(places) else None
     return Survey(
         systems=frame[system].nunique(),
         entries=max(1, len(places)) * max(1, len(labels)),
@@ -347,12 +350,9 @@ def _of_long(frame: pd.DataFrame, layout: Layout) -> Survey:
         dose=_dose(frame, layout),
         doses_over_time=layout.named("dose") is not None,
         replicates=_replicates_of_long(frame[held], layout),
-        grid=grid,
-        time_tolerance=tolerance,
+        nominal=nominal,
+        fewer=fewer,
         members=_members(frame, layout),
-        crowded=bool(few)
-        and not layout.replicated
-        and _with_close_times(frame, layout, values, few).rows_are_replicates,
     )
 
 
@@ -362,12 +362,6 @@ def _members(frame: pd.DataFrame, layout: Layout) -> int:
         return 1
     members = frame[layout.members].drop_duplicates()
     return len(members) if layout.crossed else int(members[layout.levels[0]].value_counts().max())
-
-
-def rounding(times: Sequence[float], grid: int) -> float:
-    """Return by how much a grid of ``grid`` times rounds at most."""
-    # Two digits more than half a step has.
-    return float(f"{0.505 * (times[-1] - times[0]) / (grid - 1):.3g}")
 
 
 def _censored(frame: pd.DataFrame, layout: Layout, values: np.ndarray) -> int:
