@@ -101,8 +101,10 @@ def finished(installed: Installation) -> Installation:
     assert "jobid" not in printed
     assert max(map(len, printed.splitlines())) < 300
     # What one would type, with the workflow of the package.
-    plain = installed.popinv("run", "mine.yaml", "--dry-run")
-    assert f"snakemake --dry-run --snakefile {installed.site}/popinv/project/Snakefile" in plain
+    plain = installed.popinv("run", "mine.yaml", "--dry-run", "--verbose")
+    snakefile = f"{installed.site}/popinv/project/Snakefile"
+    assert f"snakemake --dry-run --verbose --snakefile {snakefile}" in plain
+    assert "nothing to do" in installed.popinv("run", "mine.yaml", "--dry-run")
     return installed
 
 

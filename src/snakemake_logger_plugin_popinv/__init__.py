@@ -12,7 +12,7 @@ from snakemake_interface_logger_plugins.base import LogHandlerBase
 
 
 class LogHandler(LogHandlerBase):
-    """Hands Snakemake's events to :class:`popinv.workflow.display.Display`."""
+    """Hands Snakemake's events to what popinv prints of a run, or of a dry run."""
 
     writes_to_stream = True
     writes_to_file = False
@@ -23,8 +23,9 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         """Take the terminal."""
         from popinv.workflow.display import Display
+        from popinv.workflow.dry_run import DryRun
 
-        self.display = Display()
+        self.display = DryRun() if self.common_settings.dryrun else Display()
 
     def emit(self, record: LogRecord) -> None:
         """Take an event."""

@@ -87,7 +87,7 @@ def test_boys_join_the_study(tmp_path, monkeypatch):
     assert np.all(np.abs(apart) < 0.02 * whole["standard_error"])
     monkeypatch.chdir(tmp_path)
     assert verified([results.relative_to(tmp_path)], Path("mine.yaml"), None, False)[1]
-    assert "Nothing to be done" in command(tmp_path, "run", "mine.yaml", "--dry-run")
+    assert "nothing to do" in command(tmp_path, "run", "mine.yaml", "--dry-run")
 
 
 def test_systems_join_with_doses_and_times_of_their_own(tmp_path, monkeypatch):
@@ -117,7 +117,7 @@ def test_systems_join_with_doses_and_times_of_their_own(tmp_path, monkeypatch):
     assert apart.abs().max() < 0.02
     assert both.posterior().sizes["system"] == 12
     assert verified([Path("results/doses")], Path("mine.yaml"), None, False)[1]
-    assert "Nothing to be done" in command(tmp_path, "run", "mine.yaml", "--dry-run")
+    assert "nothing to do" in command(tmp_path, "run", "mine.yaml", "--dry-run")
     # All at once, in an empty folder.
     shutil.move("results", "earlier")
     command(tmp_path, "run", "mine.yaml")

@@ -107,6 +107,39 @@ def test_several_studies_are_named_in_each_line(capsys):
     assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == ["one:", "two:"]
 
 
+def would_run(handler: LogHandler, rule: str, study: str, reason: str, **requests: int) -> None:
+    threads = requests.pop("threads", 1)
+    send(
+        handler, LogEvent.JOB_INFO, jobid=1, rule_name=rule, wildcards={"study": study},
+        rule_msg=None, log=[], resources={"tmpdir": "/tmp", **requests}, threads=threads,
+        reason=reason,
+    )  # fmt: skip
+
+
+def test_a_dry_run_is_a_table_with_requests_and_reasons(capsys):
+    handler = LogHandler(OutputSettings(dryrun=True), None)
+    missing = "Missing output files: a; Input files updated by another job: b"
+    would_run(handler, "solve_chunk", "one", missing, runtime=20, mem_mb=1900)
+    would_run(handler, "solve_chunk", "one", missing, runtime=25, mem_mb=1800)
+    changed = "Params have changed since last execution: before: {'a': 1}; now: {'a': 2}"
+    would_run(handler, "run_3_rounds", "two", changed, runtime=10, mem_mb=1000, threads=2)
+    would_run(handler, "deconvolve", "two", "Updated input files: y.csv, x.csv", mem_mb=1000)
+    handler.close()
+    assert [line.split(maxsplit=6) for line in capsys.readouterr().err.splitlines()[:4]] == [
+        ["study", "rule", "jobs", "minutes", "MB", "cores", "why"],
+        ["one", "solve_chunk", "2", "25", "1,900", "1", "not there yet"],
+        ["two", "run_rounds", "1", "10", "1,000", "2", "its keys or files have changed"],
+        ["two", "deconvolve", "1", "0", "1,000", "1", "newer: y.csv, x.csv"],
+    ]
+
+
+def test_a_dry_run_of_finished_studies_has_nothing_to_do(capsys):
+    handler = LogHandler(OutputSettings(dryrun=True), None)
+    send(handler, None, msg="Nothing to be done (all requested files are present).")
+    handler.close()
+    assert capsys.readouterr().err == "nothing to do: all results are up to date\n"
+
+
 def test_a_failure_is_told_once_with_the_end_of_its_log(handler, tmp_path, capsys):
     log = logged(tmp_path, "solve_chunk", *(f"line {i}" for i in range(30)), "no root was found")
     starts(handler, 1, log)

@@ -18,7 +18,6 @@ from popinv.config.study import Study
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
-from popinv.methods.registry import METHODS
 from popinv.forward.solve_times import solve_times_file, solve_times_of
 from popinv.workers import Cores
 from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
@@ -49,7 +48,7 @@ from popinv.workflow.resources import (
     runtime_minutes,
 )
 from popinv.workflow.rounds import chunk_count, previous_round, solve_count
-from popinv.workflow.stages import STAGES, Stage, call_of, modules_of
+from popinv.workflow.stages import STAGES, Stage, call_of, modules_of, shares_loops
 
 STARTED = time.time()
 
@@ -399,9 +398,7 @@ def processes(rule):
 
     Snakemake gives a job no more than it has cores.
     """
-    name = rule.removeprefix("use_")
-    shares = METHODS[name].use.shares if name in METHODS else STAGES[row_of(rule)].shares
-    if not shares:
+    if not shares_loops(rule):
         return 1
     return signed(lambda wildcards: processes_of(needed(rule, wildcards.study, wildcards)))
 

@@ -151,11 +151,11 @@ def run_studies(arguments: tuple[str, ...]) -> None:
     '--'; 'snakemake --help' lists them. Without a configuration, popinv runs
     config/config.yaml of this folder, or else the example study of the package.
     """  # noqa: D301
-    from popinv.cli.run import after_the_run, shows_steps, split
+    from popinv.cli.run import after_the_run, is_dry, shows_steps, split
 
     configuration, options = split(arguments)
     _snakemake(configuration, options)
-    if shows_steps(options):
+    if shows_steps(options) and not is_dry(options):
         click.echo("\n" + after_the_run(configuration, options))
 
 

@@ -27,11 +27,16 @@ def plan(config: Config) -> str:
     machine = Machine.here(Path(config.results))
     blocks, seconds, jobs, disk, most = [], 0.0, 0, 0.0, 0.0
     for name, study in config.studies.items():
-        rows = [["stage", "jobs", "each", "memory", "request"]]
+        rows = [["stage", "jobs", "each", "memory", "requests: minutes", "MB", "cores"]]
         for stage in stages(study, _measured(study, config)):
             needed = stage.demand
-            memory, request = f"{needed.megabytes:,.0f} MB", f"{memory_mb(needed):,} MB"
-            rows.append([stage.rule, f"{stage.jobs:,}", duration(needed.seconds), memory, request])
+            takes = duration(needed.seconds), f"{needed.megabytes:,.0f} MB"
+            requests = (
+                runtime_minutes(needed),
+                memory_mb(needed, processes=stage.cores),
+                stage.cores,
+            )
+            rows.append([stage.rule, f"{stage.jobs:,}", *takes, *map("{:,}".format, requests)])
             seconds += stage.jobs * needed.seconds
             jobs += stage.jobs
             most = max(most, needed.megabytes)

@@ -33,12 +33,13 @@ _OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}
 _PROFILES = ("default", "profiles/default")
 # Options with which Snakemake prints its own messages, or no run takes place.
 _PLAIN = {
-    "--verbose", "--quiet", "-q", "--logger", "--dry-run", "--dryrun", "-n", "--unlock",
+    "--verbose", "--quiet", "-q", "--logger", "--unlock",
     "--summary", "--detailed-summary", "-D", "-S", "--dag", "--rulegraph", "--filegraph", "--d3dag",
     "--lint", "--list-rules", "-l", "--list-target-rules", "--lt", "--list-changes",
     "--list-untracked", "--printshellcmds", "-p", "--debug-dag", "--touch", "-t", "--archive",
     "--version", "-v",
 }  # fmt: skip
+_DRY = {"--dry-run", "--dryrun", "-n"}
 # The tables of more studies are not printed after a run.
 _MOST_TABLES = 3
 # What a shell reports of a program that Ctrl+C has ended.
@@ -271,6 +272,11 @@ def run(configuration: str | None, options: Sequence[str]) -> int:
 def shows_steps(options: Sequence[str]) -> bool:
     """Return whether a run with these options prints a line for each step."""
     return _PLAIN.isdisjoint(option.partition("=")[0] for option in options)
+
+
+def is_dry(options: Sequence[str]) -> bool:
+    """Return whether a run with these options would only say what it runs."""
+    return not _DRY.isdisjoint(options)
 
 
 def after_the_run(configuration: str | None, options: Sequence[str]) -> str:

@@ -21,10 +21,10 @@ import psutil
 from popinv.config.study import Config, Study
 from popinv.errors import ConfigError
 from popinv.regular_files import walk
-from popinv.workflow.resources import Demand, demand
+from popinv.workflow.resources import Demand, demand, processes_of
 from popinv.workflow.rounds import chunk_count, rounds_of, solve_count
 from popinv.workflow.sizes import Sizes
-from popinv.workflow.stages import jobs_of
+from popinv.workflow.stages import jobs_of, shares_loops
 
 # Folders in the folder of a study.
 _FOLDERS = {"made", "rounds", "chunks", "figures", "logs", "benchmarks"}
@@ -48,11 +48,12 @@ _LARGE = (
 
 @dataclass(frozen=True)
 class JobsOfRule:
-    """The number of a rule's jobs, and what the largest of them takes."""
+    """The number of a rule's jobs, what the largest of them takes, and the cores of each."""
 
     rule: str
     jobs: int
     demand: Demand
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,14 @@ def stages(study: Study, measured: float | None = None) -> list[JobsOfRule]:
     measured : float, optional
         Mean seconds of a solve; without it they are assumed.
     """
-    return [
-        JobsOfRule(rule, jobs, demand(rule, study, measured))
-        for rule, jobs in jobs_of(study).items()
-    ]
+    found = []
+    for rule, jobs in jobs_of(study).items():
+        needed = demand(rule, study, measured)
+        cores = study.ranks() if rule == "solve_chunk_distributed" else 1
+        found.append(
+            JobsOfRule(rule, jobs, needed, processes_of(needed) if shares_loops(rule) else cores)
+        )
+    return found
 
 
 def disk_megabytes(study: Study) -> float:

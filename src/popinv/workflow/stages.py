@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from popinv.config.study import Study
-from popinv.workflow.resources import rounds_at_once
+from popinv.methods.registry import METHODS
+from popinv.workflow.resources import rounds_at_once, row_of
 from popinv.workflow.rounds import (
     chunk_count,
     counts_of_rounds,
@@ -655,6 +656,12 @@ def call_of(rule: str) -> dict[str, Any]:
         "streams": stage.streams,
         "chart": stage.chart,
     }
+
+
+def shares_loops(rule: str) -> bool:
+    """Return whether a job of a rule, or of a method, shares its loops among processes."""
+    method = METHODS.get(rule.removeprefix("use_"))
+    return STAGES[row_of(rule)].shares if method is None else method.use.shares
 
 
 def jobs_of(study: Study) -> dict[str, int]:
