@@ -168,7 +168,7 @@ def test_the_plan_says_what_is_known():
 
     assumed = "own: a solve is assumed to take 36 s"
     assert assumed in told("plan")
-    chunk = re.compile(r"^solve_chunk .*?(\S+ \S+) +\S+ MB +\S+ MB$", re.MULTILINE)
+    chunk = re.compile(r"^solve_chunk +352 +(\S+ \S+) +\S+ MB +(\S+) +\S+ +1$", re.MULTILINE)
     before = chunk.search(told("plan"))
     with SolveTimer(solve_times_file("results", study().forward)) as timer:
         timer.add(4, 12.0)
@@ -176,6 +176,8 @@ def test_the_plan_says_what_is_known():
     assert measured in told("plan")
     after = chunk.search(told("plan"))
     assert (before[1], after[1]) == ("6 min", "33 s")
+    # Twice the time, and the time limits of ten solves or, once it is measured, of two.
+    assert (before[2], after[2]) == ("615", "125")
 
 
 # The process that solves is killed in its first attempt, after it has measured for a while.
