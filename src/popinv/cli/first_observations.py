@@ -296,7 +296,7 @@ def described(file: Path, surveyed: Survey) -> Iterator[str]:
 def _many_times(surveyed: Survey) -> Iterator[str]:
     """Yield what many times cost, and how to round them."""
     count, fewer = len(surveyed.times), surveyed.fewer
-    if count < MANY_TIMES or surveyed.nominal or surveyed.named("time") is None:
+    if count < MANY_TIMES or surveyed.nominal:
         return
     yield (
         f"{count} different times are many: the simulator returns its output at all of them for "

@@ -13,6 +13,7 @@ from popinv.forward.solve_times import measured_times
 from popinv.workflow.benchmarks import asked_and_taken
 from popinv.workflow.preflight import Machine, check_fits, check_jobs, disk_megabytes, stages
 from popinv.workflow.resources import memory_mb, runtime_minutes
+from popinv.workflow.terminal import aligned
 
 
 def plan(config: Config) -> str:
@@ -43,7 +44,7 @@ def plan(config: Config) -> str:
         disk += disk_megabytes(study)
         heading, times = f"{name}: from nothing to the figures", _known_times(name, study, config)
         more = _not_counted(study)
-        blocks.append("\n".join(filter(None, [heading, *_table(rows), times, more])))
+        blocks.append("\n".join(filter(None, [heading, *aligned(rows), times, more])))
     blocks.append(
         f"together: {jobs:,} jobs, at most {duration(seconds)} of one core and often a quarter of "
         f"that, at most {most:,.0f} MB in a job, about {disk:,.0f} MB of disk\n"
@@ -98,16 +99,7 @@ def _of_used(used: Sequence[AskedAndTaken]) -> list[str]:
         memory = [str(row.megabytes_asked), f"{row.megabytes_taken:.0f}", share]
         time = [str(row.minutes_asked), f"{row.minutes_taken:.1f}"]
         rows.append([row.rule, str(row.jobs), *memory, *time])
-    return _table(rows)
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table of names and numbers."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    return [
-        name.ljust(first) + "".join(map(str.rjust, cells, (3 + width for width in others)))
-        for name, *cells in rows
-    ]
+    return aligned(rows)
 
 
 def _not_counted(study: Study) -> str:

@@ -6,6 +6,7 @@ each of them and starts again, as times do. What the table does not decide is as
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -211,31 +212,30 @@ class _Recognition:
             if once and len(system.of_rows(doses).levels) == len(system.levels):
                 self._take(each, "known", DOSE_OF_SYSTEM)
             elif self._used("dose") is None:
-                self._take(each, "dose", _DOSES)
-        if self._used("dose") is not None:
-            for each in how:
-                self._take(each, "dosing", _HOW)
+                self._take_inputs(each, how)
 
     def _find_doses_beside_values(self) -> None:
         """Take amounts that stand in rows with a value for inputs over time.
 
         Their name tells, and that not every row has one, or that a rate stands beside them.
         """
-        if self._used("time") is None or self.given.layout == "wide":
+        if self._used("time") is None:
             return
         differ = [c for c in self.columns if self.uses[c.name] == ("ignored", _DIFFER)]
         how = [each for each in differ if is_of_dosing(each.name)]
         for each in differ:
-            held = np.zeros(0) if each.numbers is None else np.nan_to_num(each.numbers)
-            positive = held > 0
-            if not each.named_like("dose") or not positive.any() or (held < 0).any():
-                continue
-            if positive.all() and not how:
-                continue
-            self._take(each, "dose", _DOSES)
-            for column in how:
-                self._take(column, "dosing", _HOW)
-            return
+            assert each.numbers is not None
+            held = np.nan_to_num(each.numbers)
+            doses = each.named_like("dose") and (held >= 0).all() and (held > 0).any()
+            if doses and (how or (held == 0).any()):
+                self._take_inputs(each, how)
+                return
+
+    def _take_inputs(self, dose: ColumnTraits, how: Sequence[ColumnTraits]) -> None:
+        """Take a column of amounts for inputs over time, with the columns that tell how."""
+        self._take(dose, "dose", _DOSES)
+        for each in how:
+            self._take(each, "dosing", _HOW)
 
     def _refuse_doubtful(self) -> None:
         """Refuse columns of numbers with some text in them."""

@@ -70,7 +70,7 @@ def nominal_times(
     --------
     >>> found = nominal_times(np.array([0.0, 1.02, 2.0, 0.0, 0.97, 2.1]), "aaabbb", most=3)
     >>> found.times
-    (0.0, 1.0, 2.05)
+    (0.0, 1.0, 2.046)
     """
     at, near = _distances(times, systems)
     if most is not None:

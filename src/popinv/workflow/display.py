@@ -25,6 +25,9 @@ from popinv.workflow.resources import row_of
 from popinv.workflow.stages import STAGES, Stage
 from popinv.workflow.terminal import StepLine, Terminal
 
+NOTHING_TO_DO = "nothing to do: all results are up to date"
+"""What is printed where no job would run."""
+
 _ROUNDS = {"truth": "Observations", "0": "First solves", "check": "Check of the surrogate"}
 # Lines of a log that are printed where a job has failed.
 _LINES_OF_FAILURE = 20
@@ -128,8 +131,8 @@ class Display:
             message = record.getMessage()
             if record.levelno >= ERROR:
                 self._is_wrong(message)
-            elif message.startswith("Nothing to be done"):
-                self._terminal.say("nothing to do: all results are up to date")
+            elif says_nothing_to_do(record):
+                self._terminal.say(NOTHING_TO_DO)
 
     def close(self) -> None:
         """Leave the terminal as it was, and say how to go on after failures."""
@@ -216,6 +219,11 @@ class Display:
         total = sum(PLANNED.jobs.values())
         told = f"{self._ended} of {total} jobs" if total else f"{self._ended} jobs"
         return lines, told, self._left(), now - self._began
+
+
+def says_nothing_to_do(record: LogRecord) -> bool:
+    """Return whether Snakemake's message says that no job would run."""
+    return record.getMessage().startswith("Nothing to be done")
 
 
 def _log_of(fields: Mapping[str, Any]) -> str:

@@ -15,9 +15,10 @@ from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from popinv.workflow.display import NOTHING_TO_DO, says_nothing_to_do
 from popinv.workflow.resources import row_of
+from popinv.workflow.terminal import aligned
 
-_NOTHING = "nothing to do: all results are up to date"
 # Snakemake's reasons for a job, in the order in which they count, and what is printed for each.
 # Reasons of one job are divided by semicolons; the names of files may follow.
 _REASONS = (
@@ -71,14 +72,14 @@ class DryRun:
             rule.add(fields)
         elif event is None and record.levelno >= ERROR:
             self._faults.append(record.getMessage().strip())
-        elif event is None and record.getMessage().startswith("Nothing to be done"):
+        elif event is None and says_nothing_to_do(record):
             self._done = True
 
     def close(self) -> None:
         """Print the table, once."""
         lines = [*self._faults, *table(self._rules)]
         if self._done and not lines:
-            lines = [_NOTHING]
+            lines = [NOTHING_TO_DO]
         if lines:
             print("\n".join(lines), file=sys.stderr)
         self._rules, self._faults, self._done = {}, [], False
@@ -106,22 +107,14 @@ def table(rules: Mapping[tuple[str, str], _Rule]) -> list[str]:
     """Return the lines of a table of the rules of studies."""
     if not rules:
         return []
-    rows: list[tuple[str, ...]] = [("study", "rule", "jobs", "minutes", "MB", "cores", "why")]
+    rows, whys = [["study", "rule", "jobs", "minutes", "MB", "cores"]], ["why"]
     for (study, rule), each in rules.items():
         numbers = (each.jobs, each.minutes, each.megabytes, each.cores)
-        rows.append((study, rule, *map("{:,}".format, numbers), ", ".join(each.whys)))
-    widths = [max(len(row[i]) for row in rows) for i in range(6)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=False))
-        )
-        + f"  {row[6]}"
-        for row in rows
-    ]
+        rows.append([study, rule, *map("{:,}".format, numbers)])
+        whys.append(", ".join(each.whys))
     count = sum(each.jobs for each in rules.values())
     return [
-        *lines,
+        *(f"{line}   {why}" for line, why in zip(aligned(rows, names=2), whys, strict=True)),
         f"{count:,} {'job' if count == 1 else 'jobs'} would run; nothing was run. Minutes, memory "
         "and cores are what a job requests at most, and a job takes less",
     ]

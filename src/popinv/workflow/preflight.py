@@ -86,11 +86,14 @@ def stages(study: Study, measured: float | None = None) -> list[JobsOfRule]:
     found = []
     for rule, jobs in jobs_of(study).items():
         needed = demand(rule, study, measured)
-        cores = study.ranks() if rule == "solve_chunk_distributed" else 1
-        found.append(
-            JobsOfRule(rule, jobs, needed, processes_of(needed) if shares_loops(rule) else cores)
-        )
+        found.append(JobsOfRule(rule, jobs, needed, _cores(rule, study, needed)))
     return found
+
+
+def _cores(rule: str, study: Study, needed: Demand) -> int:
+    if rule == "solve_chunk_distributed":
+        return study.ranks()
+    return processes_of(needed) if shares_loops(rule) else 1
 
 
 def disk_megabytes(study: Study) -> float:
