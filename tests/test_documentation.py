@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import re
 import subprocess
@@ -267,6 +269,19 @@ def test_python_runs(text, in_folder):
         assert known["population"]["law"].to_series().to_dict() == {"mean": 0.5}
     else:
         assert len(known["solve"](np.ones((3, 2)))) == 3
+
+
+def modules_with_examples() -> list[str]:
+    files = sorted(file for file in Path("src").rglob("*.py") if ">>> " in file.read_text())
+    return [".".join(file.relative_to("src").with_suffix("").parts) for file in files]
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_examples_of_docstrings_give_what_they_show(name, in_folder):
+    module = importlib.import_module(name.removesuffix(".__init__"))
+    done = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert done.attempted
+    assert not done.failed
 
 
 def test_a_workflow_of_ones_own_uses_the_module(tmp_path):

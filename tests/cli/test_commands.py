@@ -181,7 +181,7 @@ def test_a_trial_says_what_a_simulator_does(body, status, said):
     assert ("a round tolerates a share of 0.05" in done) == ("failed" in said)
     if status == 0:
         assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done
-        assert "at most 2500 systems" in done  # 1000, twice 500, and 500 to judge with
+        assert "of which its 2,500 solves take" in done  # 1000, twice 500, and 500 to judge with
 
 
 def test_a_trial_of_few_solves_suggests_a_gaussian_process():
@@ -198,7 +198,7 @@ def test_a_trial_of_few_solves_suggests_a_gaussian_process():
     assert "set 'surrogate: {kind: gaussian_process}'" in done
     file.write_text(few + "    surrogate: {kind: gaussian_process}\n")
     done = ran("try", "mine.yaml")
-    assert "at most 140 systems" in done
+    assert "of which its 140 solves take" in done
     assert "few solves" not in done
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from tiers import parameters
 from umbridge_imitation import Imitation, serving
 
 from popinv.errors import SolverError
+from popinv.forward.external import evaluation
 from popinv.forward.external.evaluation import CallLimit, evaluate
 
 Function = Callable[[np.ndarray], np.ndarray]
@@ -277,6 +279,34 @@ def test_answers_that_change_late_are_not_taken_from_the_journal_by_the_next_att
     files = Path("journal").rglob("*.jsonl")
     kept = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     assert len({entry["key"] for entry in kept}) == 7
+
+
+# What it keeps of earlier systems it gives to others that are near.
+COARSE_MEMORY = """
+kept = {}
+
+def solve(z):
+    return [[kept.setdefault(round(row[0]), row @ [1.0, 2.0])] for row in z]
+"""
+
+
+@pytest.mark.parametrize("shown", ["asked", "long solves"])
+def test_answers_that_depend_on_the_process_are_refused(
+    shown: str, in_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("memory.py").write_text(COARSE_MEMORY)
+    z = np.random.default_rng(1).uniform(-0.4, 0.4, size=(8, 2))
+    model = section(kind="python", function="memory:solve", observations={"count": 1}).model(1)
+    # The answer of the first system is its own, and that of the last is the same as before.
+    assert np.ptp(model.solve(z).observations) == 0
+    again = section(kind="python", function="memory:solve", observations={"count": 1}).model(1)
+    if shown == "long solves":
+        monkeypatch.setattr(evaluation, "_WORTH_A_START", 0.0)
+    with (
+        again.renewed() if shown == "asked" else contextlib.nullcontext(),
+        pytest.raises(SolverError, match="in a new process or connection, than before"),
+    ):
+        again.solve(z)
 
 
 def test_a_session_compares_the_answers_of_its_first_solves_alone(in_folder: Path) -> None:

@@ -34,7 +34,7 @@ def solves_of(study: Study) -> list[tuple[int, str]]:
 
 
 def study_costs(study: Study, seconds: float) -> list[str]:
-    """Return lines about the time of all solves of a study, and the keys that change it.
+    """Return lines about keys that change the time of a study's solves, where they matter.
 
     Parameters
     ----------
@@ -42,15 +42,11 @@ def study_costs(study: Study, seconds: float) -> list[str]:
         Measured time of a solve.
     """
     counts = sorted(solves_of(study), reverse=True)
-    calls = sum(count for count, _ in counts)
-    lines = [
-        f"the study solves at most {calls} systems: {duration(calls * seconds)} on one core, less "
-        "on several"
-    ]
-    if calls * seconds >= _LONG_STUDY:
-        parts = [f"{key}: {count} ({duration(count * seconds)})" for count, key in counts]
-        lines.append(f"to solve fewer, lower the first of these: {'; '.join(parts)}")
-    return lines + _unsuited_keys(study, seconds)
+    lines = _unsuited_keys(study, seconds)
+    if seconds * sum(count for count, _ in counts) < _LONG_STUDY:
+        return lines
+    parts = [f"{key}: {count} ({duration(count * seconds)})" for count, key in counts]
+    return [f"to solve fewer, lower the first of these: {'; '.join(parts)}", *lines]
 
 
 def _unsuited_keys(study: Study, seconds: float) -> list[str]:

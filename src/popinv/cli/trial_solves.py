@@ -1,8 +1,10 @@
-"""The solves of a trial: what they may take, what they will take about, and what they took."""
+"""The solves of a trial: what they will take about, and what they took."""
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +20,10 @@ from popinv.forward.checks import check_solutions
 from popinv.forward.external.journal import FOLDER
 from popinv.forward.external.model import ExternalModel
 from popinv.forward.external.section import ExternalSection
+from popinv.forward.python.worker import OPENED_FILES
 from popinv.forward.section import ForwardSection
 from popinv.forward.solve_times import SolveTimer, solve_times_file, solve_times_of
+from popinv.sections.sources import is_installed
 
 # In seconds. If the solves take less, they are repeated for the timing, up to a number of times.
 _LONG_ENOUGH, _MORE, _MOST = 0.5, 8, 50_000
@@ -44,18 +48,6 @@ class _Tally:
         self.seconds += seconds
         if self.bar is not None:
             self.bar.update(solves)
-
-
-def most_seconds(section: ExternalSection, systems: int) -> float:
-    """Return the longest time that a trial of ``systems`` systems can take, by the time limits.
-
-    In the worst case each system runs out of time in every attempt, alone and among others. Two are
-    solved twice.
-    """
-    alone = (1 + section.retries) * section.time_limit
-    if section.most_rows() == 1:
-        return (2 + -(-systems // section.parallel)) * alone
-    return 2 * alone + systems * (alone + section.time_limit)
 
 
 def solve_few(
@@ -92,11 +84,11 @@ def solve_few(
     """
     if not isinstance(model, ExternalModel) or not isinstance(section, ExternalSection):
         return _of_package(model, z, say)
-    file, most = solve_times_file(results, section), most_seconds(section, len(z))
+    file = solve_times_file(results, section)
     say(
         f"{len(z)} systems are to be solved, at most {section.most_rows()} in a call, "
-        f"{section.parallel} at a time: at most {duration(most)}, by the time limit of a solve "
-        f"({duration(section.time_limit)})"
+        f"{section.parallel} call(s) at a time; a solve that takes "
+        f"{duration(section.time_limit)} is ended (forward.time_limit)"
     )
     journal, warm = Path(results, FOLDER), _Tally()
     # The start of the simulator alone is no reason to keep a solve.
@@ -110,7 +102,7 @@ def solve_few(
         _say_rest(section, len(rest), spent, warm.solves == 0, say)
     with _bar(len(rest)) as bar:
         tally = _Tally(bar)
-        with model.journal(journal, journal_seconds), model.timed(tally.add):
+        with model.journal(journal, journal_seconds), model.timed(tally.add), model.renewed():
             solutions, _ = _timed(model, rest, len(z) - len(rest))
     if slow:
         tally.add(warm.solves, warm.seconds)
@@ -196,3 +188,47 @@ def _joined(one: Solutions, others: Solutions) -> Solutions:
         np.concatenate([one.observations, others.observations]),
         np.concatenate([one.reason, others.reason]),
     )
+
+
+# Files beneath these folders are not the data of a simulator, unless it runs there.
+_NOT_DATA = ("/dev", "/etc", "/proc", "/run", "/sys", "/usr", sys.base_prefix)
+
+
+@contextmanager
+def unwatched_files(section: ForwardSection, results: str | Path) -> Iterator[list[str]]:
+    """Yield a list, which afterwards has the files that simulators read and nothing watches.
+
+    Files count that Python opens in the process of a simulator which starts and ends in between.
+    Its own files (:meth:`~popinv.forward.section.ForwardSection.source_files`), those of packages,
+    and those that it has written do not count.
+
+    Examples
+    --------
+    >>> with unwatched_files(section, "results") as unwatched:  # doctest: +SKIP
+    ...     model.solve(z)
+    >>> unwatched  # doctest: +SKIP
+    ['tables/grid.npy']
+    """
+    found: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        opened = Path(folder, "opened")
+        before = os.environ.get(OPENED_FILES)
+        os.environ[OPENED_FILES] = str(opened)
+        try:
+            yield found
+        finally:
+            os.environ.pop(OPENED_FILES)
+            if before is not None:
+                os.environ[OPENED_FILES] = before
+        lines = opened.read_text(errors="surrogateescape").splitlines() if opened.exists() else []
+    own = {path.resolve() for path in section.source_files()}
+    here, kept = Path.cwd(), Path(results).resolve()
+    elsewhere = (*_NOT_DATA, tempfile.gettempdir(), Path.home() / ".cache")
+    for path in map(Path, sorted(set(lines))):
+        inside = path.is_relative_to(here)
+        hidden = (kept,) if inside else elsewhere
+        compiled = path.parent.name == "__pycache__"
+        if compiled or path in own or is_installed(str(path)):
+            continue
+        if not any(path.is_relative_to(each) for each in hidden):
+            found.append(os.path.relpath(path) if inside else str(path))

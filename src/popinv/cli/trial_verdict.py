@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from popinv.cli.solve_costs import duration
+from popinv.cli.solve_costs import duration, solves_of
 from popinv.config.study import Study
 from popinv.forward.base import Solutions
 from popinv.forward.checks import too_many_failed
@@ -50,7 +50,11 @@ def verdict(
             "(the columns of z)"
         ]
     whole = sum(stage.jobs * stage.demand.seconds for stage in stages(study, seconds))
-    took = f"the whole study takes at most about {duration(whole)} of one core"
+    solves = sum(count for count, _ in solves_of(study))
+    took = (
+        f"the whole study takes at most about {duration(whole)} of one core, of which its "
+        f"{solves:,} solves take {duration(solves * seconds)}"
+    )
     lines = [f"{failed} of {tried} solves failed; {tolerated}, so that a run goes on"]
     far = _far(study, solved, table)
     last = f"verdict: look at the ranges first; {took}" if far else f"verdict: it can run; {took}"

@@ -17,7 +17,7 @@ import numpy as np
 from popinv.cli.enough import too_few_systems
 from popinv.cli.first_times import interpolated_in_time, rounded_in_time
 from popinv.cli.solve_costs import duration, solves_of, study_costs
-from popinv.cli.trial_solves import solve_few
+from popinv.cli.trial_solves import solve_few, unwatched_files
 from popinv.cli.trial_verdict import ends_of, verdict
 from popinv.config.budget import MOST_INPUTS
 from popinv.config.data_files import check_data_files, check_observation_file
@@ -42,6 +42,8 @@ from popinv.workflow.rounds import solve_count
 
 # Solves that are few for a network, and seconds of all solves that are long.
 _FEW_SOLVES, _LONG = 300, 8 * 3600.0
+# So many files are named.
+_MOST_FILES = 5
 # Systems that are solved again, and the share of two solves by which rounding may part them.
 _SOLVED_AGAIN, _ROUNDING = 5, 1e-6
 # Solves of a random simulator after the first round, for each system.
@@ -108,7 +110,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
         _known(study, seed, table, systems),
     )
     model = study.forward.model(seed)
-    with session(model):
+    with unwatched_files(study.forward, config.results) as unwatched, session(model):
         solutions, seconds = solve_few(
             model, study.forward, z, config.results, config.journal_seconds, say
         )
@@ -118,6 +120,7 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
         f"{systems} systems of the first design were tried, {duration(seconds)} each",
         *_failures(z, solutions, [parameter.name for parameter in model.parameters]),
     ]
+    lines += _unwatched(unwatched)
     if checked:
         lines.append("the derivatives it gives agree with differences of solves")
     good = ~solutions.failed
@@ -149,6 +152,16 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     for line in lines:
         say(line)
     return bool(good.any())
+
+
+def _unwatched(files: list[str]) -> list[str]:
+    if not files:
+        return []
+    more = f" and {len(files) - _MOST_FILES} more" if len(files) > _MOST_FILES else ""
+    return [
+        f"the simulator reads {', '.join(files[:_MOST_FILES])}{more}: a change there would not "
+        "repeat the solves. Name such files, inside the working directory, in 'forward.files'"
+    ]
 
 
 def _solved_again(study: Study, model: ForwardModel, z: np.ndarray) -> Solutions | None:

@@ -92,19 +92,13 @@ def njit(**options: Any) -> Callable[[F], F]: ...
 def njit(function: Any = None, **options: Any) -> Any:
     """Compile a function by Numba without Python's lock, and keep the compiled code.
 
+    It decorates as ``@njit`` does, or with options as ``@njit(fastmath={"reassoc"})``. The function
+    stands in a file, beside which its code is kept.
+
     Parameters
     ----------
     **options
         Further options of :func:`numba.njit`.
-
-    Examples
-    --------
-    >>> @njit
-    ... def total(x):
-    ...     return x.sum()
-    >>> @njit(fastmath={"reassoc"})
-    ... def total_in_any_order(x):
-    ...     return x.sum()
     """
     if function is None:
         return lambda given: njit(given, **options)

@@ -6,10 +6,11 @@ call runs out of time, its systems are tried one at a time. Which row fails is t
 a call with that row alone, not by what else is in the batch.
 
 Two systems are solved twice, to see that the answer of a system is its own: the first that can be
-solved, alone before its call, and one at random, alone after all others. What is seen is an answer
-that depends on the other rows of a call, on earlier calls, on the time, or on chance. A fault that
-leaves one row of a call in place, at most, is seen in any case. Of a fault that leaves a share s of
-the rows in place, a share s^2 of the jobs do not see it.
+solved, alone before its call, and one at random, alone after all others. The last call is made in a
+new process where this is asked for, or where starting one takes little beside the solves. What is
+seen is an answer that depends on the other rows of a call, on earlier calls, on the process, on the
+time, or on chance. A fault that leaves one row of a call in place, at most, is seen in any case. Of
+a fault that leaves a share s of the rows in place, a share s^2 of the jobs do not see it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # A call of several systems is stopped once it has taken this many times as long as the slowest
 # systems so far would take.
 _PATIENCE = 10
+# Seconds of solves beside which starting a process again takes little.
+_WORTH_A_START = 60.0
 
 
 @dataclass
@@ -186,6 +189,7 @@ def evaluate(
     told: Callable[[int, float], None] | None = None,
     compared: bool = True,
     random: bool = False,
+    renewed: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, bool]:
     """Call the simulators, each in a thread of its own, for all systems.
 
@@ -214,6 +218,8 @@ def evaluate(
         Whether two systems are solved twice, and their answers compared.
     random : bool
         Whether the answers are known to be random, each by its own seed.
+    renewed : bool
+        Whether the last comparison is made in a new process, however short the solves are.
 
     Returns
     -------
@@ -232,7 +238,9 @@ def evaluate(
         or another result for a system alone than for the same system among others, or for a
         system that is solved again.
     """
-    batches = _Batches(z, seeds, width, rows_per_call, retries, limit, journal, told, random)
+    batches = _Batches(
+        z, seeds, width, rows_per_call, retries, limit, journal, told, random, renewed
+    )
     free: queue.SimpleQueue[RunningSimulator] = queue.SimpleQueue()
     for simulator in simulators:
         free.put(simulator)
@@ -282,13 +290,14 @@ class _Batches:
     journal: Journal | None = None
     told: Callable[[int, float], None] | None = None
     random: bool = False
+    renewed: bool = False
     stopped: bool = False
     succeeded: bool = False
     compared: bool = False
     lost: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.lock = Lock()
+        self.lock, self.began = Lock(), time.monotonic()
         # The first row that can be solved alone, with its answer.
         self.first: int | None = None
         self.alone = np.empty(0)
@@ -342,11 +351,15 @@ class _Batches:
         rows = self._rows_to_repeat()
         if len(rows):
             row, began = int(rows[0]), time.monotonic()
+            others = "for one system alone, after all others, than in the call before"
+            if self.renewed or began - self.began > _WORTH_A_START:
+                # The next call starts it again.
+                simulator.close()
+                others = "for one system alone, in a new process or connection, than before"
             # A call that fails says nothing about the answer.
             with contextlib.suppress(CallFailed):
                 again = self._call(simulator, slice(row, row + 1))[0]
                 self._tell(1, began)
-                others = "for one system alone, after all others, than in the call before"
                 self._compare(row, again, self.values, others)
         self.compared = self.first is not None
         held, self.held = self.held, None

@@ -71,6 +71,7 @@ class ExternalModel:
         # system were compared, which a job does once.
         self._limits: dict[str, CallLimit] = {}
         self._compared: set[str] = set()
+        self._renewed = False
         self.parameters = section.inputs()
         self.observations = section.observed(seed)
 
@@ -131,6 +132,15 @@ class ExternalModel:
             self._told = None
 
     @contextmanager
+    def renewed(self) -> Iterator[None]:
+        """Compare the answer of one system with its answer in a new process, in any case."""
+        self._renewed = True
+        try:
+            yield
+        finally:
+            self._renewed = False
+
+    @contextmanager
     def session(self) -> Iterator[None]:
         """Keep the simulators running between calls; otherwise each call starts them."""
         if self._running is not None:
@@ -189,6 +199,7 @@ class ExternalModel:
                     and question not in self._compared
                     and self._repeats_itself(),
                     random=self._section.is_random(),
+                    renewed=self._renewed,
                 )
             if compared:
                 self._compared.add(question)

@@ -35,6 +35,9 @@ from popinv.sections.sources import import_from_source, is_installed, module_fil
 
 Function = Callable[..., Any]
 
+OPENED_FILES = "POPINV_OPENED_FILES"
+"""The environment variable with a file, to which a process adds the files that it has only read."""
+
 _FORKED = (
     "the simulator has called os.fork(), and the new process returned from it as well. That "
     "process was ended. End it in the simulator, with os._exit(0).\n"
@@ -230,6 +233,30 @@ def _answer(
         return FAILED, _described(error)
 
 
+def _note_opened_files() -> Callable[[], None]:
+    """Note which files Python opens from now on; return what adds them to :data:`OPENED_FILES`.
+
+    Files that libraries of C open by themselves are not noted.
+    """
+    target = os.environ.get(OPENED_FILES)
+    if not target:
+        return lambda: None
+    read: set[str] = set()
+    written: set[str] = set()
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and isinstance(arguments[0], str):
+            writes = arguments[2] & (os.O_WRONLY | os.O_RDWR)
+            (written if writes else read).add(os.path.realpath(arguments[0]))
+
+    def add() -> None:
+        with open(target, "a", encoding="utf-8", errors="surrogateescape") as file:
+            file.writelines(f"{each}\n" for each in sorted(read - written) if os.path.isfile(each))
+
+    sys.addaudithook(note)
+    return add
+
+
 class _Probe:
     """It finds out whether a function that fails for tables takes one system.
 
@@ -278,7 +305,7 @@ def main(arguments: Sequence[str]) -> int:
     beside = json.loads(text)
     os.set_inheritable(int(descriptor), False)
     connection = Connection(int(descriptor))
-    process = os.getpid()
+    process, add_opened_files = os.getpid(), _note_opened_files()
     try:
         function = loaded(target, folder)
     except (Exception, SystemExit) as error:
@@ -311,6 +338,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             _, asked, arrays = unpack(connection.recv_bytes())
         except (EOFError, ConnectionResetError):
+            add_opened_files()
             return 0
         kind, content = answer(function, source, asked, *arrays)
         if asked == VALUES:
