@@ -181,6 +181,10 @@ def test_a_trial_says_what_a_simulator_does(body, status, said):
     assert ("a round tolerates a share of 0.05" in done) == ("failed" in said)
     if status == 0:
         assert "those of the 30 systems in logged.csv lie between 0.2 and 31" in done
+        assert "both are drawn in results/mine/trial.png" in done
+        drawn = Path("results/mine/trial.csv").read_text()
+        assert "8 solves" in drawn
+        assert "systems observed" in drawn
         assert "of which its 2,500 solves take" in done  # 1000, twice 500, and 500 to judge with
 
 

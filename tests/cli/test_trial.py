@@ -216,7 +216,7 @@ def test_quick_solves_leave_their_time_for_the_plan():
     configure(journal_seconds=60.0)
     told = attempt()
     assert " s each" in told
-    assert {path.name for path in Path("results").iterdir()} == {".solve_times"}
+    assert {path.name for path in Path("results").iterdir()} == {".solve_times", "own"}
     planned = CliRunner().invoke(popinv, ["plan", "mine.yaml"])
     assert "the mean of" in planned.output, planned.output
     assert "to solve fewer" not in told

@@ -67,6 +67,20 @@ def test_gaps_names_and_scales_reach_the_store(observed):
         np.testing.assert_array_equal(dataset[f"noise_scale{ending}"].values, scale[rows])
 
 
+def test_other_ends_of_lines_are_no_other_table(observed):
+    workflow = observed[0]
+    table = workflow.folder / "y.csv"
+    before = table.read_bytes()
+    try:
+        table.write_bytes(before.replace(b"\n", b"\r\n"))
+        assert "Nothing to be done" in workflow.printed(STORE, "--dry-run")
+        table.write_bytes(before.replace(b"core 0,", b"core zero,").replace(b"\n", b"\r\n"))
+        assert "import_observations" in workflow.printed(STORE, "--dry-run")
+    finally:
+        table.write_bytes(before)
+    assert "Nothing to be done" in workflow.printed(STORE, "--dry-run")
+
+
 @pytest.mark.full
 def test_the_run_ends_with_an_answer_and_its_figures(observed):
     workflow, _, _ = observed

@@ -20,7 +20,13 @@ from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
 from popinv.forward.solve_times import solve_times_file, solve_times_of
 from popinv.workers import Cores
-from popinv.workflow.comparison import ExpectedJob, doubts, forget_damaged, message as told_of
+from popinv.workflow.comparison import (
+    ExpectedJob,
+    doubts,
+    forget_damaged,
+    is_as_recorded,
+    message as told_of,
+)
 from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR, killed_jobs, was_interrupted
 from popinv.workflow.location import project_folder

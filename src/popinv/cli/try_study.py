@@ -83,11 +83,11 @@ def try_studies(path: str | Path, systems: int, say: Callable[[str], None]) -> b
         if number:
             say("")
         say(f"{name}: the configuration passes the checks")
-        solved.append(_try(study, systems, config, lambda line: say("  " + line)))
+        solved.append(_try(name, study, systems, config, lambda line: say("  " + line)))
     return all(solved)
 
 
-def _try(study: Study, systems: int, config: Config, say: Callable[[str], None]) -> bool:
+def _try(name: str, study: Study, systems: int, config: Config, say: Callable[[str], None]) -> bool:
     # Loading has filled the seed in.
     seed = study.seed or 0
     table = None
@@ -134,6 +134,10 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
             f"those of the {_counted(study, observed)} in {study.observations.file} lie "
             "between " + _range(table.values)
         )
+        if good.any():
+            at = Path(config.results, name, "trial.png")
+            _draw(study, solutions.observations[good], table, at)
+            lines.append(f"both are drawn in {at}: compare their places, times and units")
         lines += described(table)
         lines += rounded_in_time(study, table, solutions.observations[good])
     lines += interpolated_in_time(study, z[good])
@@ -152,6 +156,16 @@ def _try(study: Study, systems: int, config: Config, say: Callable[[str], None])
     for line in lines:
         say(line)
     return bool(good.any())
+
+
+def _draw(study: Study, solved: np.ndarray, table: ObservationTable, at: Path) -> None:
+    # Matplotlib is imported only where something is drawn.
+    from popinv.charts.saving import save
+    from popinv.figures.trial import draw_trial
+
+    at.parent.mkdir(parents=True, exist_ok=True)
+    described = study.forward.observed(study.seed or 0)
+    save(draw_trial(solved, table.values, described, table.names), at)
 
 
 def _unwatched(files: list[str]) -> list[str]:

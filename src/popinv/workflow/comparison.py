@@ -220,6 +220,23 @@ def _is_by_time(path: str, content: Content) -> bool:
     return (now.st_size, now.st_mtime_ns) == (content.size, content.modified)
 
 
+def is_as_recorded(source: str, record: str | Path) -> bool:
+    """Return whether a file is the one that a job has read, whatever its time.
+
+    Parameters
+    ----------
+    source : str
+        An input of the job.
+    record : path
+        The record of the job.
+    """
+    try:
+        content = read_record(record).inputs[source]
+        return _is_by_time(source, content) or content_of(source).sha256 == content.sha256
+    except (DataError, KeyError, OSError):
+        return False
+
+
 def _fault(path: str, now: str, missing: str, changed: str) -> Verdict:
     if now == _MISSING:
         return Verdict(path, "missing", missing)

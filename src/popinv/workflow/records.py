@@ -41,6 +41,8 @@ _PACKAGES = (
     *("popinv", "numpy", "scipy", "torch", "numba", "xarray", "zarr"),
     *("firedrake", "petsc4py"),
 )
+# Tables of text, whose lines may end in two ways.
+_TEXT_TABLES = (".csv", ".tsv", ".txt")
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Content:
 def content_of(path: str | os.PathLike[str]) -> Content:
     """Return the content of a file, or of all files in a folder.
 
+    Editors change the ends of the lines of a table, and its content is the same: tables of text are
+    hashed as if all lines ended with a line feed.
+
     Raises
     ------
     OSError
@@ -79,7 +84,13 @@ def content_of(path: str | os.PathLike[str]) -> Content:
     if not S_ISREG(state.st_mode):
         raise OSError(f"{path} is neither a file nor a folder")
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if path.suffix.lower() in _TEXT_TABLES:
+            of_lines = hashlib.sha256()
+            for line in file:
+                of_lines.update(line[:-2] + b"\n" if line.endswith(b"\r\n") else line)
+            digest = of_lines.hexdigest()
+        else:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Content(digest, state.st_size, state.st_mtime_ns)
 
 
