@@ -93,11 +93,10 @@ class RightModel:
 
         start = {}
         for name, mean in self.centre.items():
-            # A user states the mean of a lognormal parameter itself.
-            middle = float(np.exp(mean)) if self.kind == "lognormal" else mean
-            spread = 0.5 * abs(middle) if self.kind == "lognormal" else 1.0
+            # Of a lognormal parameter, the law states the mean of the logarithm.
+            middle = mean + float(np.log(1.2)) if self.kind == "lognormal" else 1.2 * mean
             varies = name in self.deviations
-            start[name] = {"mean": 1.2 * middle, "standard_deviation": spread if varies else 0.0}
+            start[name] = {"mean": middle, "standard_deviation": 1.0 if varies else 0.0}
         law = {"kind": self.kind, "start": start}
         return {
             "simulator": simulate,
