@@ -12,8 +12,12 @@ from scipy.stats import t as student
 
 from popinv.inference.estimate import Estimate
 from popinv.inference.intervals import boundaries, intervals, settled
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_marginal import _Cycle, fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
+from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.likelihood.marginal_estimate import point_of
+from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.likelihood.scoring import begin
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_dataset
 from popinv.population.laws.gaussian import normal_law
@@ -117,3 +121,39 @@ def test_the_others_have_the_errors_and_ends_that_they_have_without_it(seed):
     np.testing.assert_allclose(
         estimate.standard_errors, alone.standard_errors, rtol=0.03, atol=1e-12
     )
+
+
+def bent(z: torch.Tensor) -> torch.Tensor:
+    return torch.exp(z[:, :1] - TIMES * torch.exp(z[:, 1:]))
+
+
+@pytest.mark.parametrize("rates", [0.0, 0.4])
+def test_an_ascent_that_ends_at_a_deviation_of_zero_goes_on_where_a_larger_one_gains(rates):
+    rng = np.random.default_rng(3)
+    z = np.array([1.0, -1.0]) + rng.standard_normal((40, 2)) * [0.3, rates]
+    data = bent(torch.from_numpy(z)).numpy() + 0.05 * rng.standard_normal((40, 5))
+    problem = Problem(data, bent, normal_law(["size", "rate"]), IsotropicNoise(5), np.full(5, 0.1))
+    # At a deviation of rates of e^-9 its score is zero, whatever the likelihood of larger ones.
+    start = np.array([1.0, -1.0, -1.0, -1.0, 0.0])
+    collapsed = start.copy()
+    collapsed[SLOPES] = -9.0
+    held = fit_marginal_likelihood(replace(problem, fixed=(SLOPES,)), collapsed)
+    settings = MarginalSettings()
+    near = likelihood_near(problem, held.p, settings)
+    state = replace(
+        begin(point_of(problem, held.p, near.here)),
+        arrived=True,
+        context=_Cycle.first(held.p, settings.draws).arrays(),
+    )
+    estimate = fit_marginal_likelihood(problem, start, state=state)
+    best = fit_marginal_likelihood(problem, start)
+    if rates:
+        assert estimate.diagnostics["value"] > held.diagnostics["value"] + 50
+        # An ascent leaves at most 5e-4.
+        np.testing.assert_allclose(
+            estimate.diagnostics["value"], best.diagnostics["value"], atol=0.02
+        )
+        np.testing.assert_allclose(estimate.p, best.p, atol=0.01)
+    else:
+        # Nothing is gained, and the ascent ends there.
+        assert estimate.p[SLOPES] < -3

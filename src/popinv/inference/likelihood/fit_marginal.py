@@ -26,7 +26,7 @@ import numpy as np
 
 from popinv.errors import DivergenceError
 from popinv.inference.division import joined, total
-from popinv.inference.estimate import Estimate
+from popinv.inference.estimate import Estimate, restricted_inverse
 from popinv.inference.likelihood.closed_form import fit_closed_form, is_linear
 from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
 from popinv.inference.likelihood.marginal_estimate import (
@@ -49,6 +49,7 @@ from popinv.inference.likelihood.newton import (
     point_at,
 )
 from popinv.inference.likelihood.penalty import penalty_at
+from popinv.inference.likelihood.profile import ill_determined
 from popinv.inference.likelihood.restricted import (
     Restriction,
     check_restricted,
@@ -108,6 +109,9 @@ _RATE = 0.5
 # Relative to the effective share at the point of adaptation: the least share at every point where
 # the draws are used, and the share below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.8, 0.9
+# A deviation is raised again if it is smaller than at the start by more than this logarithm: to
+# these shares of the start, if the log likelihood gains more than the last number.
+_DEEP_BELOW, _RAISED, _HIGHER = 1.5, (1.0, 0.3), 0.5
 # Steps of a cycle in which all draws are adapted.
 _STEPS_OF_ADAPTED = 8
 # With fewer systems for each parameter, the squares of their scores are a poor curvature.
@@ -286,6 +290,8 @@ class _Ascent:
             state = self.ascended(cycle, near, state)
             following, several, curvature = self.following(cycle, near, state)
             if following is None:
+                following = None if self.rough else self.raised(cycle, state, start)
+            if following is None:
                 break
             cycle, memory, state = following, state.point.memory, None
         settings = replace(self.settings, draws=cycle.draws)
@@ -327,6 +333,29 @@ class _Ascent:
         spent = self.spent(cycle, state)
         most = max(spent * _corrected(self.problem, memory), _LEAST_OF_VALUE)
         return self.valued(estimate, settings, memory, near.hard, min(self.granted - spent, most))
+
+    def raised(self, cycle: _Cycle, state: ScoringState, start: np.ndarray) -> _Cycle | None:
+        """Return a cycle where deviations that are nearly zero are raised, if this gains.
+
+        At a deviation of zero the score of its logarithm vanishes, whatever the likelihood of
+        larger ones. An ascent from far away may end there.
+        """
+        problem, p = self.problem, state.point.p
+        covariance = restricted_inverse(state.point.information, problem.free)
+        small = ill_determined(problem, covariance) & (p < start - _DEEP_BELOW)
+        if not small.any() or self.affords(cycle) < cycle.draws:
+            return None
+        for share in _RAISED:
+            raised = np.where(small, start + math.log(share), p)
+            try:
+                near = self.near(replace(cycle, p=raised), None)
+            except DivergenceError:
+                continue
+            if point_of(problem, raised, near.here).value > state.point.value + _HIGHER:
+                steps, spent = cycle.steps + state.iteration, self.spent(cycle, state)
+                path = np.concatenate([cycle.path, state.path])
+                return replace(cycle, p=raised, number=0, steps=steps, spent=spent, path=path)
+        return None
 
     def restrict(
         self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
