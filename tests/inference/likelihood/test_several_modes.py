@@ -10,7 +10,7 @@ from scipy.special import logsumexp
 from tiers import parameters, thinned
 
 from popinv.inference.likelihood.draws import best_draws
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
+from popinv.inference.likelihood.fit_marginal import _Ascent, fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
 from popinv.inference.likelihood.marginal_near import likelihood_near
@@ -127,3 +127,35 @@ def test_all_modes_of_some_weight_are_found(name):
         # Those of at least 1 % of the highest. Searches start at draws of the law.
         tops = tops[(density[tops] > density.max() - np.log(100)) & (np.abs(GRID[tops]) < 2.5)]
         assert all(np.abs(modes[:, n] - GRID[top]).min() < 0.05 for top in tops)
+
+
+@parameters("count, noise", [(4, 1.0)], full=[(6, 0.6)])
+def test_an_ascent_ends_where_all_systems_have_two_modes_and_a_parameter_does_nothing(
+    count, noise, monkeypatch
+):
+    def square(z: torch.Tensor) -> torch.Tensor:
+        return z[:, :1] ** 2 * torch.ones(5, dtype=torch.float64) + 0 * z[:, 1:]
+
+    cycles = []
+    following = _Ascent.following
+
+    def counted(*arguments):
+        cycles.append(arguments)
+        # Each of at most 20 cycles may once have the curvature of a saddle.
+        assert len(cycles) < 60, "the ascent goes round in circles"
+        return following(*arguments)
+
+    monkeypatch.setattr(_Ascent, "following", counted)
+    z = np.linspace(0.7, 1.5, count)[:, None]
+    data = z**2 + noise * np.random.default_rng(0).standard_normal((count, 5))
+    law, noises = normal_law(["seen", "unseen"]), IsotropicNoise(5)
+    problem = Problem(data, square, law, noises, np.full(5, 0.1))
+    start = np.array([0.0, 0.0, 0.0, 0.0, np.log(noise)])
+    estimate = fit_marginal_likelihood(problem, start)
+    mean, _, spread, _, size = estimate.p
+    nodes, weights = np.polynomial.hermite_e.hermegauss(200)
+    signal = (mean + np.exp(spread) * nodes) ** 2
+    residuals = (data[:, None, :] - signal[:, None]) / np.exp(size)
+    densities = -0.5 * (residuals**2).sum(axis=2) - 5 * (size + 0.5 * np.log(2 * np.pi))
+    exact = logsumexp(densities, axis=1, b=weights / weights.sum()).sum()
+    assert estimate.diagnostics["value"] == pytest.approx(exact, abs=0.05)

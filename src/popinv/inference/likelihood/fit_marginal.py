@@ -489,9 +489,10 @@ class _Ascent:
             spent=self.spent(cycle, state),
             path=np.concatenate([cycle.path, state.path]),
         )
-        if self.all_adapted(near) and not _all_told(evaluation):
-            return replace(following, hard=np.empty(0, dtype=int)), 0.0, None
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
+        # Systems that are hard wherever the ascent is have adapted draws in any case.
+        if len(cycle.hard) and not last and self.all_adapted(near) and not _all_told(evaluation):
+            return replace(following, hard=np.empty(0, dtype=int)), 0.0, None
         # Where all draws are adapted, new ones lead further than many steps with the old ones.
         stopped = self.all_adapted(near) and not state.arrived
         outworn = (stopped or _outworn(near, evaluation)) and not last
