@@ -210,12 +210,16 @@ def test_columns_of_dosing_are_no_designs_and_no_observations() -> None:
 
 def test_the_first_simulator_takes_the_doses() -> None:
     new(NONMEM)
-    solve = runpy.run_path("mine/simulator.py")["solve"]
-    inputs = {"time": np.array([[0.0, 5.0]]), "amount": np.array([[2.0, 3.0]])}
-    z, times = np.array([[0.5, 1.0]]), np.array([0.0, 5.0, 10.0])
+    code = runpy.run_path("mine/simulator.py")
+    solve, span = code["solve"], code["SPAN"]
+    inputs = {"time": np.array([[0.0, span / 2]]), "amount": np.array([[2.0, 3.0]])}
+    z, times = np.array([[0.5, 1.0]]), np.array([0.0, span / 2, span])
     half = np.exp(-0.5)
-    found = [[1.0, half + 1.5, half**2 + 1.5 * half]]
+    found = np.array([[1.0, half + 1.5, half**2 + 1.5 * half]])
     np.testing.assert_allclose(solve(z, times, inputs), found)
+    # Some of the times, and times of each system, give the same.
+    np.testing.assert_allclose(solve(z, times[1:], inputs), found[:, 1:])
+    np.testing.assert_allclose(solve(z, times[None], inputs), found)
     assert "verdict: it can run" in ran("try", "mine.yaml")
 
 

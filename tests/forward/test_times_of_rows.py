@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from popinv.forward.external.observations import SimulatorObservations
 from popinv.forward.external.own_times import AtOwnTimes
+from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python.one_system import over_systems
 from popinv.forward.python.section import PythonFunction
-from popinv.surrogate.exact import of_section
+from popinv.surrogate.exact import of_function, of_section
 
 TIMES = np.linspace(0.1, 2.0, 12).tolist()
 
@@ -136,3 +138,25 @@ def curve(z, times):
     expected = z[:, :1] * torch.exp(-z[:, 1:] * torch.tensor(TIMES, dtype=z.dtype)[places])
     torch.testing.assert_close(y, expected, rtol=1e-12, atol=1e-12)
     assert sys.modules["curves_at_times"].SHAPES[-1] == (7, 5)
+
+
+def test_a_function_of_inputs_over_time_gets_few_rows_at_a_time():
+    sizes: list[int] = []
+
+    def solve(z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        since = torch.as_tensor(times)[..., None] - inputs["time"][:, None]
+        sizes.append(since.numel())
+        return (z[:, :1, None] * inputs["amount"][:, None] * torch.exp(-since)).sum(dim=2)
+
+    times, shape = [float(t) for t in range(100)], InputsShape(("time", "amount"), 50)
+    exact = of_function(solve, 0, SimulatorObservations(times=times), inputs=shape)
+    z = torch.from_numpy(np.random.default_rng(0).uniform(0.5, 1.5, (3000, 2 + shape.width)))
+    z[:, 2] = shape.count
+    y = exact(z)
+    assert max(sizes) <= 4_000_000
+    torch.testing.assert_close(y[[0, 2999]], exact(z[[0, 2999]]))
+    sizes.clear()
+    entries = torch.tensor([[3, 40], [0, 99]]).repeat(1500, 1).to(z.dtype)
+    at = exact.at_places(2)(torch.cat([z, entries], dim=1))
+    assert max(sizes) <= 4_000_000
+    torch.testing.assert_close(at, y.gather(1, entries.long()))

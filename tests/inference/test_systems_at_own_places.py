@@ -12,6 +12,7 @@ from tiers import parameters, thinned
 from popinv.forward.tangents import linearised
 from popinv.inference.build import at_own_places
 from popinv.inference.conditions import Conditions
+from popinv.inference.faults import noise_deviations
 from popinv.inference.fitted_samples import sample_model
 from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.likelihood.densities import DensitiesAt, density_of
@@ -105,6 +106,18 @@ def point_of(problem: Problem) -> np.ndarray:
     alpha = LAW.from_natural([1.2, 0.6, 0.3, 0.2])
     rng = np.random.default_rng(3)
     return np.concatenate([alpha, rng.normal(-0.7, 0.3, len(problem.noise.names))])
+
+
+@pytest.mark.parametrize(("name", "replicates"), CASES)
+def test_the_noise_has_deviations_at_own_places(name, replicates):
+    union = union_of(name, replicates)
+    own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
+    found = noise_deviations(own, p)
+    assert found.shape == (own.noise.of_one.d_y,)
+    assert (found > 0).all()
+    # Noise that is the same at all places is the same at these.
+    if name in ("isotropic", "kernel", "series"):
+        np.testing.assert_allclose(found, noise_deviations(union, p)[0], rtol=1e-12)
 
 
 @parameters("name, replicates", *thinned(CASES, 3))

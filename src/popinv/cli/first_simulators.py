@@ -36,16 +36,20 @@ _PYTHON_TIMES = '''\
 
 import numpy as np
 
+# The first time of the file, and the time from it to the last.
+FIRST, SPAN = $first, $span
+
 
 def solve(z, ${design}times):
     """Map parameters (n, 2), one system a row, to observations (n, $entries).
 
     The columns of z are the `parameters` of the configuration, in its order. `times` are all
     times of the file, in increasing order$order.
+    Where systems have times of their own, they are those of each system, (n, m).
     $known
     """
     size, rate = z.T
-    since = (times - times[0]) / max(times[-1] - times[0], 1e-300)
+    since = (times - FIRST) / SPAN
     curves = size[:, None]$factor * np.exp(-rate[:, None] * since)
     return $curves
 '''
@@ -55,19 +59,23 @@ _PYTHON_INPUTS = '''\
 
 import numpy as np
 
+# The time from the first to the last of the file.
+SPAN = $span
+
 
 def solve(z, times, inputs):
     """Map parameters (n, 2), one system a row, to observations (n, $entries).
 
     The columns of z are the `parameters` of the configuration, in its order. `times` are all
-    times of the file, in increasing order$order. `inputs["time"]` and
-    `inputs["amount"]` (n, most doses) are the doses of each system, with amounts of zero at the
-    end; with columns RATE and CMT there are `inputs["duration"]` and `inputs["compartment"]`.
+    times of the file, in increasing order$order.
+    Where systems have times of their own, they are those of each system, (n, m).
+    `inputs["time"]` and `inputs["amount"]` (n, most doses) are the doses of each system, with
+    amounts of zero at the end; with columns RATE and CMT there are `inputs["duration"]` and
+    `inputs["compartment"]`.
     """
     size, rate = z.T[..., None, None]
-    span = max(times[-1] - times[0], 1e-300)
     # A dose acts from its time on: (n, times, doses).
-    since = (times[:, None] - inputs["time"][:, None]) / span
+    since = (times[..., None] - inputs["time"][:, None]) / SPAN
     given = np.where(since >= 0, inputs["amount"][:, None], 0.0)
     curves = (size * given * np.exp(-rate * np.maximum(since, 0.0))).sum(axis=2)
     return $curves
@@ -190,6 +198,8 @@ def simulator_text(
     if kind == "python" and times:
         return Template(_PYTHON_INPUTS if inputs else _PYTHON_TIMES).substitute(
             entries=entries,
+            first=repr(times[0]),
+            span=repr((times[-1] - times[0]) or 1.0),
             order=f", for {labels[0]} and then for {', '.join(labels[1:])}" if count > 1 else "",
             curves=f"np.hstack([curves] * {count})" if count > 1 else "curves",
             design="design, " if dose else "",

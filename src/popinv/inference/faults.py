@@ -211,7 +211,8 @@ def noise_deviations(problem: Problem, p: np.ndarray) -> np.ndarray:
     y = np.where(present, np.asarray(problem.data), 0.0)[:, : one.d_y]
     with torch.no_grad():
         signals = one.of_run(torch.from_numpy(y))
-        covariance = one.mean_covariance(problem.tensors(p)[1], signals)
+        covariates = problem.conditions.known.covariates
+        covariance = one.mean_covariance(problem.tensors(p)[1], signals, covariates)
     return np.asarray(covariance.diagonal().sqrt())
 
 

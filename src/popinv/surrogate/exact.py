@@ -39,6 +39,9 @@ AtEntries = Callable[["torch.Tensor", np.ndarray], "torch.Tensor"]
 _ROWS = 4000
 # Rows of a call of a simulator without derivatives, whose calls may cost more than their rows.
 _ROWS_OF_SOLVES = 20_000
+# Numbers of an array (rows, observations, events) that a function of inputs over time may hold, and
+# rows that a call has in any case.
+_NUMBERS, _FEWEST_ROWS = 4_000_000, 100
 
 
 class ExactSimulator:
@@ -172,6 +175,11 @@ def of_function(
     matrix = None if given is None else torch.from_numpy(given)
     whole = with_design(function, design, observations.asked_times(), inputs)
     own = AtOwnTimes.of_table(function, design, observations, inputs)
+    events = 1 if inputs is None else inputs.count
+
+    def rows(entries: int) -> int:
+        # A function of inputs over time holds an array of rows, observations and events.
+        return max(_FEWEST_ROWS, _NUMBERS // (max(entries, 1) * events))
 
     def observed(y: torch.Tensor) -> torch.Tensor:
         return torch.log(y) if observations.logarithm else y
@@ -182,8 +190,13 @@ def of_function(
 
     def at(z: torch.Tensor, entries: np.ndarray) -> torch.Tensor:
         assert own is not None
-        return observed(own(z, entries).to(torch.float64))
+        size = rows(entries.shape[1])
+        calls = [slice(i, i + size) for i in range(0, len(z), size)]
+        y = [own(z[some], entries[some]).to(torch.float64) for some in calls]
+        return observed(torch.cat(y) if y else own(z, entries))
 
+    if inputs is not None:
+        simulate = _in_blocks(simulate, rows(len(observations.asked_times() or (1,))))
     return ExactSimulator(simulate, None if own is None else at, section, parameters)
 
 
