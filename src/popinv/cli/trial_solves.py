@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import site
 import sys
 import tempfile
 import time
@@ -33,6 +34,8 @@ _SHORTEST = 1e-6
 _SLOW = 5.0
 # Seconds from which on it is said how long the solves will take.
 _WORTH_SAYING = 1.0
+# Files beneath these folders are not the data of a simulator, unless it runs there.
+_NOT_DATA = ("/dev", "/etc", "/proc", "/run", "/sys", "/usr", sys.base_prefix)
 
 
 @dataclass
@@ -190,10 +193,6 @@ def _joined(one: Solutions, others: Solutions) -> Solutions:
     )
 
 
-# Files beneath these folders are not the data of a simulator, unless it runs there.
-_NOT_DATA = ("/dev", "/etc", "/proc", "/run", "/sys", "/usr", sys.base_prefix)
-
-
 @contextmanager
 def unwatched_files(section: ForwardSection, results: str | Path) -> Iterator[list[str]]:
     """Yield a list, which afterwards has the files that simulators read and nothing watches.
@@ -201,29 +200,20 @@ def unwatched_files(section: ForwardSection, results: str | Path) -> Iterator[li
     Files count that Python opens in the process of a simulator which starts and ends in between.
     Its own files (:meth:`~popinv.forward.section.ForwardSection.source_files`), those of packages,
     and those that it has written do not count.
-
-    Examples
-    --------
-    >>> with unwatched_files(section, "results") as unwatched:  # doctest: +SKIP
-    ...     model.solve(z)
-    >>> unwatched  # doctest: +SKIP
-    ['tables/grid.npy']
     """
     found: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         opened = Path(folder, "opened")
-        before = os.environ.get(OPENED_FILES)
         os.environ[OPENED_FILES] = str(opened)
         try:
             yield found
         finally:
-            os.environ.pop(OPENED_FILES)
-            if before is not None:
-                os.environ[OPENED_FILES] = before
+            del os.environ[OPENED_FILES]
         lines = opened.read_text(errors="surrogateescape").splitlines() if opened.exists() else []
     own = {path.resolve() for path in section.source_files()}
     here, kept = Path.cwd(), Path(results).resolve()
-    elsewhere = (*_NOT_DATA, tempfile.gettempdir(), Path.home() / ".cache")
+    kept_at_home = (Path.home() / ".cache", site.getusersitepackages())
+    elsewhere = (*_NOT_DATA, tempfile.gettempdir(), *kept_at_home)
     for path in map(Path, sorted(set(lines))):
         inside = path.is_relative_to(here)
         hidden = (kept,) if inside else elsewhere
