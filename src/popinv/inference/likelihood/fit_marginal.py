@@ -6,7 +6,8 @@ likelihood is a smooth function. After a cycle
 - draws that were adapted to the posteriors elsewhere are adapted again,
 - systems with a further mode get adapted draws,
 - the number of draws is raised until their error is small compared with the standard errors; if
-  this needs many draws, all systems get adapted ones.
+  this needs many draws, all systems get adapted ones,
+- a deviation that has gone to zero is raised again, if this gains.
 
 On a ridge, the errors of the systems' scores are multiplied by the large variance along it. Draws
 about the modes then have errors two to ten times as large as adapted draws, which cost one
