@@ -32,8 +32,8 @@ _SHORTEST = 1e-6
 # Seconds of a first solve from which on none is done for the timing alone. What is shorter may be a
 # start alone.
 _SLOW = 5.0
-# Seconds from which on it is said how long the solves will take.
-_WORTH_SAYING = 1.0
+# Seconds from which on it is said how long the solves will take, by the first with its start.
+_WORTH_SAYING = 5.0
 # Files beneath these folders are not the data of a simulator, unless it runs there.
 _NOT_DATA = ("/dev", "/etc", "/proc", "/run", "/sys", "/usr", sys.base_prefix)
 
