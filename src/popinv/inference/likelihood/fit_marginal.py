@@ -111,8 +111,8 @@ _RATE = 0.5
 # the draws are used, and the share below which they are adapted again.
 _TRUSTED, _OUTWORN = 0.8, 0.9
 # A deviation is raised again if it is smaller than at the start by more than this logarithm: to
-# these shares of the start, if the log likelihood gains more than the last number.
-_DEEP_BELOW, _RAISED, _HIGHER = 1.5, (1.0, 0.3), 0.5
+# this share of the start, if the log likelihood gains more than the last number.
+_DEEP_BELOW, _RAISED, _HIGHER = 1.5, 0.3, 0.5
 # Steps of a cycle in which all draws are adapted.
 _STEPS_OF_ADAPTED = 8
 # With fewer systems for each parameter, the squares of their scores are a poor curvature.
@@ -291,7 +291,7 @@ class _Ascent:
             state = self.ascended(cycle, near, state)
             following, several, curvature = self.following(cycle, near, state)
             if following is None:
-                following = None if self.rough else self.raised(cycle, state, start)
+                following = None if self.rough else self.raised(cycle, near, state, start)
             if following is None:
                 break
             cycle, memory, state = following, state.point.memory, None
@@ -335,7 +335,9 @@ class _Ascent:
         most = max(spent * _corrected(self.problem, memory), _LEAST_OF_VALUE)
         return self.valued(estimate, settings, memory, near.hard, min(self.granted - spent, most))
 
-    def raised(self, cycle: _Cycle, state: ScoringState, start: np.ndarray) -> _Cycle | None:
+    def raised(
+        self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
+    ) -> _Cycle | None:
         """Return a cycle where deviations that are nearly zero are raised, if this gains.
 
         At a deviation of zero the score of its logarithm vanishes, whatever the likelihood of
@@ -346,17 +348,19 @@ class _Ascent:
         small = ill_determined(problem, covariance) & (p < start - _DEEP_BELOW)
         if not small.any() or self.affords(cycle) < cycle.draws:
             return None
-        for share in _RAISED:
-            raised = np.where(small, start + math.log(share), p)
-            try:
-                near = self.near(replace(cycle, p=raised), None)
-            except DivergenceError:
-                continue
-            if point_of(problem, raised, near.here).value > state.point.value + _HIGHER:
-                steps, spent = cycle.steps + state.iteration, self.spent(cycle, state)
-                path = np.concatenate([cycle.path, state.path])
-                return replace(cycle, p=raised, number=0, steps=steps, spent=spent, path=path)
-        return None
+        raised = np.where(small, start + math.log(_RAISED), p)
+        try:
+            # Adapted draws serve near p alone.
+            new = self.near(replace(cycle, p=raised), None) if len(near.hard) else near
+            memory = {} if len(near.hard) else state.point.memory
+            value = point_at(problem, new)(raised, memory).value
+        except DivergenceError:
+            return None
+        if value < state.point.value + _HIGHER:
+            return None
+        steps, spent = cycle.steps + state.iteration, self.spent(cycle, state)
+        path = np.concatenate([cycle.path, state.path])
+        return replace(cycle, p=raised, number=0, steps=steps, spent=spent, path=path)
 
     def restrict(
         self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
