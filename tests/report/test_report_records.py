@@ -36,7 +36,7 @@ from popinv.judgement.measures import (
     TruthErrors,
 )
 from popinv.report.answer_charts import law_charts
-from popinv.report.describing import described, question_of
+from popinv.report.describing import described, in_short, question_of
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
 from popinv.report.gathering import gather_listed, gather_method, gather_study, pictures_in
@@ -353,9 +353,50 @@ def test_a_study_is_described_in_words(results):
     assert "learned from all of its systems; 20 % of them" in own["Observations"]
 
 
+@pytest.mark.parametrize(
+    ("example", "study", "told"),
+    [
+        ("own_simulator", "pharmacokinetics", "`simulator:solve`"),
+        (
+            *("own_simulator_executable", "pharmacokinetics_executable"),
+            "`config/examples/own_simulator/program.py`",
+        ),
+        (
+            *("own_simulator_umbridge", "pharmacokinetics_umbridge"),
+            "`pharmacokinetics`, on a server",
+        ),
+    ],
+)
+def test_one_sentence_names_law_noise_and_simulator(example, study, told):
+    assert in_short(example_study(f"{example}.yaml", study)) == (
+        "a lognormal law of ka, clearance and volume; isotropic noise; the simulator is " + told
+    )
+
+
+def test_many_parameters_are_counted_and_noise_is_named_by_an_adjective():
+    study = example_study("warnings.yaml", "not_identifiable")
+    assert in_short(study) == (
+        "a normal law of forcing; unstructured noise; the simulator is lorenz96"
+    )
+    study = example_study("porous_flow_1d.yaml", "porous_1d_correlated")
+    assert in_short(study).startswith("a matern field law of 21 parameters; kernel noise;")
+
+
+def test_the_page_begins_with_systems_law_noise_and_simulator(wide):
+    assert wide.page.inner_text(".lead") == (
+        "60 systems with 6 observations each; a matern field law of mean, mode 1 and mode 2; "
+        "kernel noise; the simulator is porous flow. The data are synthetic, and the truth is "
+        "known."
+    )
+
+
 def terms_of(example, study):
+    return dict(described(example_study(example, study)))
+
+
+def example_study(example, study):
     config = yaml.safe_load((ROOT / "config/examples" / example).read_text())
-    return dict(described(load(config).studies[study]))
+    return load(config).studies[study]
 
 
 def test_figures_are_told_by_their_titles(tmp_path):

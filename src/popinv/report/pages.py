@@ -25,7 +25,7 @@ from popinv.errors import DataError
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
 from popinv.report import formats
-from popinv.report.describing import described, question_of
+from popinv.report.describing import described, in_short, question_of
 from popinv.report.folder import (
     ASSETS,
     found_comparisons,
@@ -158,6 +158,7 @@ def study_page(
             hidden=len(every) - len(shown),
             intervals=any(p.lower is not None for p in shown),
             known=any(p.true is not None for p in shown),
+            in_short=in_short(study.config),
             described=described(study.config),
             questions={name: question_of(name) or readable(name) for name in study.uses},
             compared=BASELINE_NAMES,
