@@ -41,7 +41,7 @@ from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
 from popinv.report.gathering import gather_listed, gather_method, gather_study, pictures_in
 from popinv.report.pages import index_page, reproduction
-from popinv.report.study_page import page_of
+from popinv.report.study_page import influential_systems, page_of
 from popinv.report.trust_charts import estimator_chart
 from popinv.sections.base import plain
 from popinv.store import storage
@@ -388,6 +388,55 @@ def test_the_page_begins_with_systems_law_noise_and_simulator(wide):
         "kernel noise; the simulator is porous flow. The data are synthetic, and the truth is "
         "known."
     )
+
+
+def test_a_doubt_is_told_with_what_it_does_to_the_numbers(wide):
+    told = wide.page.evaluate("() => all('.doubts li').map((e) => e.textContent)")
+    assert len(told) == 2
+    assert told[0].startswith("Surrogate: error of")
+    assert "it changes the answer by 0.22 standard errors. Nothing is subtracted" in told[0]
+    assert told[1].startswith("Solver: 4 of 100 solves failed. Failures that depend on")
+
+
+def test_effects_name_the_numbers_that_are_doubtful():
+    answer = replace(
+        TRUE,
+        estimates=(
+            estimate("law", "mean_rate", 0.5, 0.4, 0.6, 0.9, efficiency=1.8),
+            estimate("law", "size", 0.5, 0.4, 0.6, 0.1),
+            estimate("noise", "amplitude", 0.1, 0.09, 0.11, 0.1),
+        ),
+        choice=replace(TRUE.choice, estimator="distance"),
+        descent=DescentArrival(False, 3.0),
+    )
+    effects = {j.name: j.effect for j in judgements(answer, CALIBRATED) if j.verdict == "doubt"}
+    assert effects == {
+        "Against the truth": "The intervals of mean rate, size do not hold the truth.",
+        "Descent": "A parameter may be off by 3 standard errors.",
+        "Efficiency": "The intervals are up to 1.80 times as wide as necessary.",
+        "Calibration": "The 95 % intervals are too narrow.",
+    }
+
+
+CALIBRATED = {"coverage_mean": 0.7, "calibration_replications": 20}
+
+
+def test_the_systems_on_which_the_answer_depends_most_have_their_own_names():
+    study = studies.vector_study()
+    population, names = study.loaded["population"].copy(), [f"well {n}" for n in range(60)]
+    # No other system moves the answer as far.
+    influence = population["influence"].values.copy()
+    influence[[7, 41]] *= [[40.0], [30.0]]
+    observations = study.loaded["observations"].assign_coords(system_id=("system", names))
+    loaded = {
+        "population": population.assign(influence=population["influence"].copy(data=influence)),
+        "observations": observations,
+    }
+    found = influential_systems(loaded)
+    assert [name for name, _ in found][:2] == ["well 7", "well 41"]
+    assert found[0][1] > found[1][1] > 5 * found[2][1]
+    loaded["population"] = population.assign(influence=np.nan * population["influence"])
+    assert influential_systems(loaded) == []
 
 
 def terms_of(example, study):

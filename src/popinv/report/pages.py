@@ -125,6 +125,7 @@ def study_page(
     rounds: Sequence[Mapping[str, Any]],
     searches: Sequence[Mapping[str, Any]],
     alone: bool = False,
+    influential: Sequence[tuple[str, float]] = (),
 ) -> str:
     """Return the page of a study.
 
@@ -139,6 +140,8 @@ def study_page(
         See :func:`popinv.report.study_page.searches_of`.
     alone : bool
         Whether the report begins with this page, so that there is no other to lead back to.
+    influential : sequence of (str, float)
+        See :func:`popinv.report.study_page.influential_systems`.
     """
     every = study.answer.parameters
     law = [p for p in every if p.kind == "law"]
@@ -154,6 +157,7 @@ def study_page(
             rounds=rounds,
             searches=searches,
             alone=alone,
+            influential=influential,
             parameters=shown,
             hidden=len(every) - len(shown),
             intervals=any(p.lower is not None for p in shown),
