@@ -72,6 +72,31 @@ def test_a_page_has_few_figures_and_words(wide):
     assert 0 < figures <= 12
 
 
+def test_the_index_has_the_answers_of_its_studies_side_by_side(open_page, results, tmp_path):
+    listed = gather_listed(results.folder, "tiny", results.section)
+    first = listed.answer.estimates[0]
+    own = replace(first.own, name="other_mean", unit="m", value=2.0, lower=1.5, upper=2.5)
+    estimates = replace(first, own=own), *listed.answer.estimates[1:]
+    other = replace(listed.answer, estimates=estimates)
+    studies = [listed, replace(listed, name="other", answer=other, doubts=())]
+    (tmp_path / "index.html").write_text(index_page(studies, []))
+    page = open_page(tmp_path / "index.html", 390, "light").page
+    rows = page.evaluate("""() => all('#answers-table tbody tr').map((r) =>
+        [...r.cells].map((c) => c.textContent))""")
+    assert rows[0] == ["reasons for doubt", "2", "0"]
+    assert [row[0] for row in rows[1:]] == [
+        "law: mean", "law: standard deviation", "law: length", "law: other mean [m]",
+        "noise: amplitude", "noise: length",
+    ]  # fmt: skip
+    assert rows[1][1:] == ["0.53 (0.43 to 0.63)", "–"]
+    assert rows[4][1:] == ["–", "2.00 (1.50 to 2.50)"]
+    assert rows[2][1] == rows[2][2]
+    # What a study does not have is no line of a card.
+    seen = page.evaluate("all('#answers-table td').filter((c) => c.offsetParent).length")
+    assert seen == 2 * len(rows) - 2
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
 def test_no_page_says_that_it_can_be_sent_alone(pages):
     for name in ("study", "method", "index"):
         text = pages[name].read_text()

@@ -106,7 +106,7 @@ def test_the_index_lists_every_study_that_has_results_or_a_page(results, tmp_pat
     assert mine.doubts == before.doubts
     assert [judgement.name for judgement in mine.doubts] == ["Surrogate", "Solver"]
     page = index_page([mine, before, deleted], [])
-    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", page)
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", page.partition('id="answers"')[0])
     assert [("studies/" in row, "not in this configuration" in row) for row in rows] == [
         (True, False), (True, True), (True, True),
     ]  # fmt: skip

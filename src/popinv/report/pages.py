@@ -22,6 +22,7 @@ from popinv import __version__
 from popinv.charts.page_chart import DARK, Chart
 from popinv.charts.style import readable
 from popinv.errors import DataError
+from popinv.judgement.answer import RecoveredParameter
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
 from popinv.report import formats
@@ -68,8 +69,8 @@ _PACKAGES = (
 )
 # Largest number of rows of a table of metrics; the rest can be saved.
 _MOST_NUMBERS = 1000
-# The first table has at most this many parameters of the noise.
-_NOISE_ROWS = 6
+# The first table has at most this many parameters of the noise, and the index of the law.
+_NOISE_ROWS, _LAW_ROWS = 6, 12
 
 
 @dataclass(frozen=True)
@@ -200,14 +201,30 @@ def index_page(
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")
+    answered = [study for study in studies if study.current and study.answer is not None]
     return template.render(
         studies=studies,
+        answered=answered,
+        answers=_answers(answered),
         methods=methods,
         comparisons=comparisons,
         predictions=predictions,
         designs=designs,
         charts=(),
     )
+
+
+def _answers(studies: Sequence[Listed]) -> list[tuple[str, list[RecoveredParameter | None]]]:
+    """Return the main parameters of all studies by name, with that of each study that has it."""
+    found: dict[str, list[RecoveredParameter | None]] = {}
+    for kind, most in (("law", _LAW_ROWS), ("noise", _NOISE_ROWS)):
+        for number, study in enumerate(studies):
+            every = () if study.answer is None else study.answer.parameters
+            for p in [p for p in every if p.kind == kind][:most]:
+                units = f" [{p.units}]" if p.units else ""
+                row = found.setdefault(f"{kind}: {readable(p.name)}{units}", [None] * len(studies))
+                row[number] = p
+    return list(found.items())
 
 
 def first_page(study: str) -> str:
