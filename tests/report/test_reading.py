@@ -139,6 +139,26 @@ def test_nothing_need_be_scrolled_sideways_on_a_telephone(open_page, pages, name
     assert opened.page.evaluate(CUT) == []
 
 
+def test_nine_fits_can_be_read_on_a_telephone(open_page, pages):
+    file = pages["study"].with_name("fits.html")
+    file.write_text(with_few_charts(pages["study"].read_text(), ("fits-worst",)))
+    page = open_page(file, 390, "light").page
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(CUT) == []
+    panels = "all('#chart-fits-worst .cartesianlayer .subplot').length"
+    assert page.evaluate(panels) == 9
+    widths = """() => {
+        const layout = all('#chart-fits-worst .plot')[0]._fullLayout;
+        return layout._subplots.xaxis.map((id) => layout[id.replace('x', 'xaxis')]._length);
+    }"""
+    assert min(page.evaluate(widths)) > 110
+    # A wider window has three columns again.
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function(
+        "all('#chart-fits-worst .plot')[0]._fullLayout.xaxis3.domain[0] > 0.5", timeout=10_000
+    )
+
+
 def test_the_writing_in_charts_is_whole_on_a_wide_screen(wide):
     assert wide.page.evaluate(CUT) == []
 
