@@ -55,7 +55,8 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
         f"By the root mean square of the individual residuals: {ends} noise standard "
         f"deviations.{told}{drawn}",
         f"Observations{' and individual' if mapped else ', individual and population'} predictions "
-        f"of the systems with the {which} individual fits: {', '.join(given.names[i] for i in chosen)}.",
+        f"of the systems with the {which} individual fits: "
+        f"{', '.join(given.names[i] for i in chosen)}.",
         page_grid(
             fit.fits(chosen),
             min(COLUMNS, count),
