@@ -398,6 +398,12 @@ def test_a_doubt_is_told_with_what_it_does_to_the_numbers(wide):
     assert told[1].startswith("Solver: 4 of 100 solves failed. Failures that depend on")
 
 
+def test_the_noise_says_what_its_squares_are_and_of_which_systems(wide):
+    told = wide.page.inner_text("#chart-noise-curves figcaption")
+    assert "Squares: the covariance of the observations over the 60 systems, minus" in told
+    assert "may lie off the line together" in told
+
+
 def test_effects_name_the_numbers_that_are_doubtful():
     answer = replace(
         TRUE,

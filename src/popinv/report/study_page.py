@@ -130,6 +130,9 @@ def charts_of(
                 layout,
                 sensor_distances(shown, observations),
                 y["units"],
+                f"{len(shown.data)} of {len(whole.data)} systems, drawn at random"
+                if len(shown.data) < len(whole.data)
+                else f"the {len(whole.data)} systems",
             ),
             *discrepancy_charts(
                 discrepancy_panel(population, layout, y["units"], truth),
