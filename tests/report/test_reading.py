@@ -66,6 +66,23 @@ def test_the_search_of_every_estimator_is_behind_a_fold(wide):
     ]
 
 
+def test_costs_records_and_the_truth_are_behind_folds(wide):
+    page = wide.page
+    assert page.evaluate("all('details[open]').length") == 0
+    shown = "all('main .table').filter((t) => t.checkVisibility()).map((t) => t.ariaLabel)"
+    seen = page.evaluate(shown)
+    assert seen == ["Recovered parameters"]
+    folds = page.evaluate("() => all('#truth, #baselines, #costs').map((e) => e.textContent)")
+    assert "intervals (of 95 %) hold the true value" in folds[0]
+    assert "Relative errors" in folds[1]
+    assert "final descent" in folds[2]
+    told = page.evaluate("document.querySelector('#cost + p').textContent")
+    assert told == "100 solver calls, and 52 s of processor time."
+    # The check against the truth is in no other place.
+    names = page.evaluate("() => all('.verdicts .verdict').map((e) => e.childNodes[1].textContent)")
+    assert [name.strip() for name in names].count("Against the truth") == 1
+
+
 def test_a_page_has_few_figures_and_words(wide):
     words, figures = counts_of(wide.page)
     assert 100 < words <= 1500

@@ -50,7 +50,7 @@ _TAKEN = 0.1
 _ENOUGH = 100
 # Largest number of named mistakes that would hardly be seen.
 _NAMED = 3
-DISCREPANCY = "Error of the simulator"
+DISCREPANCY, AGAINST_TRUTH = "Error of the simulator", "Against the truth"
 # An error of the simulator is seen if the log evidence rises by more than this (a ratio of 20).
 _GAIN = 3.0
 
@@ -104,7 +104,7 @@ def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
     known = [p.holds for p in answer.parameters if p.determined and p.holds is not None]
     if not known:
         meaning = "There are no intervals to compare with the truth."
-        yield Judgement("Against the truth", "neutral", short, text, meaning)
+        yield Judgement(AGAINST_TRUTH, "neutral", short, text, meaning)
         return
     text += f" {sum(known)} of {len(known)} intervals (of 95 %) hold the true value."
     short += f"; {sum(known)} of {len(known)} intervals hold the truth"
@@ -113,7 +113,7 @@ def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
     # One in twenty 95 % intervals misses the truth by chance. Many at once do not.
     doubtful = missed > max(1, 0.2 * len(known))
     yield Judgement(
-        "Against the truth",
+        AGAINST_TRUTH,
         "doubt" if doubtful else "good",
         short,
         text,

@@ -25,6 +25,7 @@ from popinv.errors import DataError
 from popinv.judgement.answer import RecoveredParameter
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
+from popinv.judgement.judgements import AGAINST_TRUTH
 from popinv.report import formats
 from popinv.report.describing import described, in_short, question_of
 from popinv.report.folder import (
@@ -159,6 +160,7 @@ def study_page(
             searches=searches,
             alone=alone,
             influential=influential,
+            truth_check=AGAINST_TRUTH,
             parameters=shown,
             hidden=len(every) - len(shown),
             intervals=any(p.lower is not None for p in shown),
