@@ -404,6 +404,15 @@ def test_the_noise_says_what_its_squares_are_and_of_which_systems(wide):
     assert "may lie off the line together" in told
 
 
+def test_the_page_names_the_three_systems_with_most_influence(wide):
+    told = wide.page.inner_text("#influential")
+    assert re.fullmatch(
+        r"Without system \d+, the answer would move by [\d.]+ standard errors; without system \d+, "
+        r"by [\d.]+; without system \d+, by [\d.]+ \(to first order\)\. No other system has .*",
+        told,
+    )
+
+
 def test_effects_name_the_numbers_that_are_doubtful():
     answer = replace(
         TRUE,
