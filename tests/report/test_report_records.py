@@ -424,7 +424,9 @@ def test_effects_name_the_numbers_that_are_doubtful():
         choice=replace(TRUE.choice, estimator="distance"),
         descent=DescentArrival(False, 3.0),
     )
-    effects = {j.name: j.effect for j in judgements(answer, CALIBRATED) if j.verdict == "doubt"}
+    judged = judgements(answer, CALIBRATED)
+    effects = {j.name: j.effect for j in judged if j.effect}
+    assert set(effects) == {j.name for j in judged if j.verdict == "doubt"}
     assert effects == {
         "Against the truth": "The intervals of mean rate, size do not hold the truth.",
         "Descent": "A parameter may be off by 3 standard errors.",

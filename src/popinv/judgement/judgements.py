@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 from popinv.judgement.answer import StudyAnswer, finite
@@ -79,7 +80,8 @@ def judgements(
         _solver(answer),
         _calibration(calibration),
     )
-    return tuple(judgement for part in parts for judgement in part)
+    found = (judgement for part in parts for judgement in part)
+    return tuple(each if each.verdict == "doubt" else replace(each, effect="") for each in found)
 
 
 def _truth(answer: StudyAnswer) -> Iterator[Judgement]:

@@ -40,7 +40,8 @@ class Judgement:
     meaning : str
         The meaning of the result.
     effect : str
-        What a doubt does to the numbers of the answer, where more is known than the meaning says.
+        What a doubt does to the numbers of the answer, where more is known than the meaning says;
+        empty if it is no doubt.
     """
 
     name: str
