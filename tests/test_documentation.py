@@ -138,6 +138,28 @@ def test_pages_fit_their_screens(site, browser):
     pages_fit(browser, site, "**/*.html")
 
 
+def test_a_table_with_many_columns_is_small_and_tells_where_it_goes_on(browser):
+    style = (ROOT / "docs/static/narrow.css").read_text()
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    found = {}
+    for columns in (4, 8, 20):
+        cells = "".join(f"<{{0}}><p>{'x' * 10}</p></{{0}}>" for _ in range(columns))
+        page.set_content(
+            f"<style>:root {{ --color-background-primary: white }} {style}</style>"
+            "<div class=table-wrapper style='width: 742px; overflow: auto'>"
+            f"<table class=docutils><thead><tr>{cells.format('th')}</tr></thead>"
+            f"<tbody><tr>{cells.format('td')}</tr></tbody></table></div>"
+        )
+        found[columns] = page.evaluate("""() => {
+            const wrapper = document.querySelector('.table-wrapper'), shown = getComputedStyle;
+            return [wrapper.scrollWidth <= wrapper.clientWidth,
+                parseFloat(shown(document.querySelector('td')).fontSize),
+                shown(wrapper).backgroundImage.match(/gradient/g)?.length ?? 0];
+        }""")
+    page.close()
+    assert found == {4: [True, 16, 4], 8: [True, 12, 4], 20: [False, 12, 4]}
+
+
 @pytest.mark.full
 def test_notebooks_run_and_fit_their_screens(tmp_path, browser):
     pages_fit(browser, build(tmp_path), "notebooks/*.html")

@@ -317,6 +317,27 @@ def test_boxes_and_arrows_of_a_grid_are_in_their_own_panels() -> None:
     assert (head.axref, head.ax, head.ay, head.x, head.y) == ("x2", 1, 0, 1, 2)
 
 
+def test_a_grid_of_like_panels_has_two_columns_on_a_narrow_page() -> None:
+    names = [f"a system with a long name, {i}" for i in range(9)]
+    figure = page_grid([panel(MARKS["line"], title=name) for name in names], 3, 640, alike=True)
+    narrow = figure.layout.meta["narrow"]
+    for layout, columns in ((figure.layout.to_plotly_json(), 3), (narrow, 2)):
+        axes = [layout[f"xaxis{i}" if i > 1 else "xaxis"] for i in range(1, 10)]
+        assert len({axis["domain"][0] for axis in axes}) == columns
+        # The last row has the label once, and lower panels have the numbers.
+        (told,) = [i for i, axis in enumerate(axes) if axis["title"]["text"]]
+        assert told >= columns * (8 // columns)
+        assert [axis.get("showticklabels", True) for axis in axes] == [
+            i + columns >= 9 for i in range(9)
+        ]
+        titles = [words["text"] for words in layout["annotations"]]
+        assert len(set(map(len, titles))) == 1
+        assert all(title.endswith("…") and len(title) <= 48 // columns for title in titles)
+    # Rows are about as high as before.
+    assert narrow["height"] == 640 * 5 // 3
+    assert page_grid([panel(MARKS["line"])] * 2, 2, 300, alike=True).layout.meta is None
+
+
 def test_a_figure_that_is_drawn_already_is_refused(tmp_path) -> None:
     figure = drawn(sheet(panel(MARKS["line"])))
     with pytest.raises(TypeError, match=r"figure 'a' is a Figure; .* popinv\.charts\.description"):

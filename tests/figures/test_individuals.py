@@ -77,6 +77,32 @@ def test_systems_are_called_as_in_the_data_and_counted_from_zero_otherwise() -> 
     assert all(label.startswith("core ") for label in labels)
 
 
+def test_fits_at_places_in_the_plane_are_maps_of_dots_on_dots() -> None:
+    study = square_study()
+    systems = systems_of(study)
+    gaps = systems.observed.copy()
+    gaps[3, :, 2] = np.nan
+    fit = fit_of(study, replace(systems, observed=gaps))
+    places = study.loaded["observations"]
+    panels = fit.fits(np.array([3, 8]))
+    for panel, i in zip(panels, (3, 8), strict=True):
+        predicted, seen = panel.marks
+        assert isinstance(predicted, Cloud)
+        assert isinstance(seen, Cloud)
+        kept = np.isfinite(gaps[i, 0])
+        assert kept.sum() == 6 - (i == 3)
+        for cloud, values in ((predicted, systems.individual[i]), (seen, gaps[i, 0])):
+            np.testing.assert_allclose(cloud.x, places["observation_x"].values[kept])
+            np.testing.assert_allclose(cloud.y, places["observation_y"].values[kept])
+            np.testing.assert_allclose(cloud.values, values[kept])
+        # One scale of colours, and both dots are seen.
+        assert (predicted.least, predicted.largest) == (seen.least, seen.largest)
+        assert seen.size < predicted.size
+    assert panels[0].x.label == "x, place of the sensor [km]"
+    (worst, best) = draw_individual_fits(fit).body.parts
+    assert worst.scale == best.scale == "observed head [m]: predicted, and within it observed"
+
+
 def test_the_best_and_the_worst_are_those_of_the_misfit() -> None:
     systems = systems_of(line_study())
     best, worst = systems.ranked(9)

@@ -66,10 +66,52 @@ def test_the_search_of_every_estimator_is_behind_a_fold(wide):
     ]
 
 
+def test_costs_records_and_the_truth_are_behind_folds(wide):
+    page = wide.page
+    assert page.evaluate("all('details[open]').length") == 0
+    shown = "all('main .table').filter((t) => t.checkVisibility()).map((t) => t.ariaLabel)"
+    seen = page.evaluate(shown)
+    assert seen == ["Recovered parameters"]
+    folds = page.evaluate("() => all('#truth, #baselines, #costs').map((e) => e.textContent)")
+    assert "intervals (of 95 %) hold the true value" in folds[0]
+    assert "Relative errors" in folds[1]
+    assert "final descent" in folds[2]
+    told = page.evaluate("document.querySelector('#cost + p').textContent")
+    assert told == "100 solver calls, and 52 s of processor time."
+    # The check against the truth is in no other place.
+    names = page.evaluate("() => all('.verdicts .verdict').map((e) => e.childNodes[1].textContent)")
+    assert [name.strip() for name in names].count("Against the truth") == 1
+
+
 def test_a_page_has_few_figures_and_words(wide):
     words, figures = counts_of(wide.page)
     assert 100 < words <= 1500
     assert 0 < figures <= 12
+
+
+def test_the_index_has_the_answers_of_its_studies_side_by_side(open_page, results, tmp_path):
+    listed = gather_listed(results.folder, "tiny", results.section)
+    first = listed.answer.estimates[0]
+    own = replace(first.own, name="other_mean", unit="m", value=2.0, lower=1.5, upper=2.5)
+    estimates = replace(first, own=own), *listed.answer.estimates[1:]
+    other = replace(listed.answer, estimates=estimates)
+    studies = [listed, replace(listed, name="other", answer=other, doubts=())]
+    (tmp_path / "index.html").write_text(index_page(studies, []))
+    page = open_page(tmp_path / "index.html", 390, "light").page
+    rows = page.evaluate("""() => all('#answers-table tbody tr').map((r) =>
+        [...r.cells].map((c) => c.textContent))""")
+    assert rows[0] == ["reasons for doubt", "2", "0"]
+    assert [row[0] for row in rows[1:]] == [
+        "law: mean", "law: standard deviation", "law: length", "law: other mean [m]",
+        "noise: amplitude", "noise: length",
+    ]  # fmt: skip
+    assert rows[1][1:] == ["0.53 (0.43 to 0.63)", "–"]
+    assert rows[4][1:] == ["–", "2.00 (1.50 to 2.50)"]
+    assert rows[2][1] == rows[2][2]
+    # What a study does not have is no line of a card.
+    seen = page.evaluate("all('#answers-table td').filter((c) => c.offsetParent).length")
+    assert seen == 2 * len(rows) - 2
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
 def test_no_page_says_that_it_can_be_sent_alone(pages):
@@ -112,6 +154,26 @@ def test_nothing_need_be_scrolled_sideways_on_a_telephone(open_page, pages, name
         t.offsetParent && t.scrollWidth > t.clientWidth + 1).map((t) => t.ariaLabel)""")
     assert wide_ones == []
     assert opened.page.evaluate(CUT) == []
+
+
+def test_nine_fits_can_be_read_on_a_telephone(open_page, pages):
+    file = pages["study"].with_name("fits.html")
+    file.write_text(with_few_charts(pages["study"].read_text(), ("fits-worst",)))
+    page = open_page(file, 390, "light").page
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert page.evaluate(CUT) == []
+    panels = "all('#chart-fits-worst .cartesianlayer .subplot').length"
+    assert page.evaluate(panels) == 9
+    widths = """() => {
+        const layout = all('#chart-fits-worst .plot')[0]._fullLayout;
+        return layout._subplots.xaxis.map((id) => layout[id.replace('x', 'xaxis')]._length);
+    }"""
+    assert min(page.evaluate(widths)) > 110
+    # A wider window has three columns again.
+    page.set_viewport_size({"width": 1440, "height": 900})
+    page.wait_for_function(
+        "all('#chart-fits-worst .plot')[0]._fullLayout.xaxis3.domain[0] > 0.5", timeout=10_000
+    )
 
 
 def test_the_writing_in_charts_is_whole_on_a_wide_screen(wide):

@@ -36,12 +36,12 @@ from popinv.judgement.measures import (
     TruthErrors,
 )
 from popinv.report.answer_charts import law_charts
-from popinv.report.describing import described, question_of
+from popinv.report.describing import described, in_short, question_of
 from popinv.report.folder import found_studies
 from popinv.report.formats import duration, inline, measured, number, rounded
 from popinv.report.gathering import gather_listed, gather_method, gather_study, pictures_in
 from popinv.report.pages import index_page, reproduction
-from popinv.report.study_page import page_of
+from popinv.report.study_page import influential_systems, page_of
 from popinv.report.trust_charts import estimator_chart
 from popinv.sections.base import plain
 from popinv.store import storage
@@ -106,7 +106,7 @@ def test_the_index_lists_every_study_that_has_results_or_a_page(results, tmp_pat
     assert mine.doubts == before.doubts
     assert [judgement.name for judgement in mine.doubts] == ["Surrogate", "Solver"]
     page = index_page([mine, before, deleted], [])
-    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", page)
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</tr>", page.partition('id="answers"')[0])
     assert [("studies/" in row, "not in this configuration" in row) for row in rows] == [
         (True, False), (True, True), (True, True),
     ]  # fmt: skip
@@ -353,9 +353,116 @@ def test_a_study_is_described_in_words(results):
     assert "learned from all of its systems; 20 % of them" in own["Observations"]
 
 
+@pytest.mark.parametrize(
+    ("example", "study", "told"),
+    [
+        ("own_simulator", "pharmacokinetics", "`simulator:solve`"),
+        (
+            *("own_simulator_executable", "pharmacokinetics_executable"),
+            "`config/examples/own_simulator/program.py`",
+        ),
+        (
+            *("own_simulator_umbridge", "pharmacokinetics_umbridge"),
+            "`pharmacokinetics`, on a server",
+        ),
+    ],
+)
+def test_one_sentence_names_law_noise_and_simulator(example, study, told):
+    assert in_short(example_study(f"{example}.yaml", study)) == (
+        "a lognormal law of ka, clearance and volume; isotropic noise; the simulator is " + told
+    )
+
+
+def test_many_parameters_are_counted_and_noise_is_named_by_an_adjective():
+    study = example_study("warnings.yaml", "not_identifiable")
+    assert in_short(study) == (
+        "a normal law of forcing; unstructured noise; the simulator is lorenz96"
+    )
+    study = example_study("porous_flow_1d.yaml", "porous_1d_correlated")
+    assert in_short(study).startswith("a matern field law of 21 parameters; kernel noise;")
+
+
+def test_the_page_begins_with_systems_law_noise_and_simulator(wide):
+    assert wide.page.inner_text(".lead") == (
+        "60 systems with 6 observations each; a matern field law of mean, mode 1 and mode 2; "
+        "kernel noise; the simulator is porous flow. The data are synthetic, and the truth is "
+        "known."
+    )
+
+
+def test_a_doubt_is_told_with_what_it_does_to_the_numbers(wide):
+    told = wide.page.evaluate("() => all('.doubts li').map((e) => e.textContent)")
+    assert len(told) == 2
+    assert told[0].startswith("Surrogate: error of")
+    assert "it changes the answer by 0.22 standard errors. Nothing is subtracted" in told[0]
+    assert told[1].startswith("Solver: 4 of 100 solves failed. Failures that depend on")
+
+
+def test_the_noise_says_what_its_squares_are_and_of_which_systems(wide):
+    told = wide.page.inner_text("#chart-noise-curves figcaption")
+    assert "Squares: the covariance of the observations over the 60 systems, minus" in told
+    assert "may lie off the line together" in told
+
+
+def test_the_page_names_the_three_systems_with_most_influence(wide):
+    told = wide.page.inner_text("#influential")
+    assert re.fullmatch(
+        r"Without system \d+, the answer would move by [\d.]+ standard errors; without system \d+, "
+        r"by [\d.]+; without system \d+, by [\d.]+ \(to first order\)\. No other system has .*",
+        told,
+    )
+
+
+def test_effects_name_the_numbers_that_are_doubtful():
+    answer = replace(
+        TRUE,
+        estimates=(
+            estimate("law", "mean_rate", 0.5, 0.4, 0.6, 0.9, efficiency=1.8),
+            estimate("law", "size", 0.5, 0.4, 0.6, 0.1),
+            estimate("noise", "amplitude", 0.1, 0.09, 0.11, 0.1),
+        ),
+        choice=replace(TRUE.choice, estimator="distance"),
+        descent=DescentArrival(False, 3.0),
+    )
+    judged = judgements(answer, CALIBRATED)
+    effects = {j.name: j.effect for j in judged if j.effect}
+    assert set(effects) == {j.name for j in judged if j.verdict == "doubt"}
+    assert effects == {
+        "Against the truth": "The intervals of mean rate, size do not hold the truth.",
+        "Descent": "A parameter may be off by 3 standard errors.",
+        "Efficiency": "The intervals are up to 1.80 times as wide as necessary.",
+        "Calibration": "The 95 % intervals are too narrow.",
+    }
+
+
+CALIBRATED = {"coverage_mean": 0.7, "calibration_replications": 20}
+
+
+def test_the_systems_on_which_the_answer_depends_most_have_their_own_names():
+    study = studies.vector_study()
+    population, names = study.loaded["population"].copy(), [f"well {n}" for n in range(60)]
+    # No other system moves the answer as far.
+    influence = population["influence"].values.copy()
+    influence[[7, 41]] *= [[40.0], [30.0]]
+    observations = study.loaded["observations"].assign_coords(system_id=("system", names))
+    loaded = {
+        "population": population.assign(influence=population["influence"].copy(data=influence)),
+        "observations": observations,
+    }
+    found = influential_systems(loaded)
+    assert [name for name, _ in found][:2] == ["well 7", "well 41"]
+    assert found[0][1] > found[1][1] > 5 * found[2][1]
+    loaded["population"] = population.assign(influence=np.nan * population["influence"])
+    assert influential_systems(loaded) == []
+
+
 def terms_of(example, study):
+    return dict(described(example_study(example, study)))
+
+
+def example_study(example, study):
     config = yaml.safe_load((ROOT / "config/examples" / example).read_text())
-    return dict(described(load(config).studies[study]))
+    return load(config).studies[study]
 
 
 def test_figures_are_told_by_their_titles(tmp_path):

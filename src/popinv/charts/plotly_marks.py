@@ -196,14 +196,17 @@ def _cloud(drawing: Drawing, mark: Cloud) -> None:
     if not x.size:
         return
     marker: dict[str, Any] = {"size": 2.0 * mark.size, "symbol": _symbol(mark)}
+    settings: dict[str, Any] = {"mode": "markers", "marker": marker}
     if mark.values is None:
         marker["color"] = _colour(mark)
     else:
         marker |= {"color": shown, "colorscale": _COLOURS[mark.colours]}
         marker |= {"cmin": mark.least, "cmax": mark.largest}
+        settings |= {"text": [f"{value:.4g}" for value in shown]}
+        settings |= {"hovertemplate": f"%{{text}}<extra>{mark.label}</extra>"}
     if mark.edge is not None:
         marker["line"] = {"color": mark.edge, "width": 1}
-    drawing.add(mark, "scatter", x=x, y=y, mode="markers", marker=marker)
+    drawing.add(mark, "scatter", x=x, y=y, **settings)
 
 
 def _band(drawing: Drawing, mark: Band) -> None:
@@ -243,12 +246,10 @@ def _segments(drawing: Drawing, mark: Segments) -> None:
     drawing.add(mark, "scatter", x=x, y=y, mode="lines", line=_stroke(mark))
 
 
-def _heat_map(drawing: Drawing, mark: HeatMap) -> None:
-    x, y = mark.centres
-    across, down = (evenly(len(centres), MATRIX) for centres in (x, y))
-    values = mark.values[np.ix_(down, across)].astype(np.float32)
-    bar: dict[str, Any] = {
-        "title": {"text": mark.scale, "side": "bottom", "font": {"size": 13}},
+def colour_bar(label: str) -> dict[str, Any]:
+    """Return the settings of a scale of colours below a chart."""
+    return {
+        "title": {"text": label, "side": "bottom", "font": {"size": 13}},
         "orientation": "h",
         "thickness": 12,
         "outlinewidth": 0,
@@ -257,6 +258,13 @@ def _heat_map(drawing: Drawing, mark: HeatMap) -> None:
         "yref": "container",
         "yanchor": "bottom",
     }
+
+
+def _heat_map(drawing: Drawing, mark: HeatMap) -> None:
+    x, y = mark.centres
+    across, down = (evenly(len(centres), MATRIX) for centres in (x, y))
+    values = mark.values[np.ix_(down, across)].astype(np.float32)
+    bar = colour_bar(mark.scale)
     settings = {} if mark.texts is None else _TEXTS | {"text": mark.texts}
     shown, ends, told = values, np.array([mark.least, mark.largest]), "z"
     if mark.root:

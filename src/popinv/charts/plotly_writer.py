@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from popinv.charts.description import (
     Stretch,
 )
 from popinv.charts.page_chart import GRID, INK, LIGHT
-from popinv.charts.plotly_marks import Drawing
+from popinv.charts.plotly_marks import Drawing, colour_bar
 from popinv.charts.style import root, root_ticks
 
 # Share of the width of a panel between the panels of a grid.
@@ -31,6 +32,8 @@ _GAP = 0.08
 _TITLE = 0.12
 # Pixels of the numbers and the label of an axis.
 _LABEL = 56
+# Columns of a narrow page, and letters of the titles of a row of panels.
+_NARROW, _TITLES = 2, 48
 
 
 def _axis(**settings: Any) -> dict[str, Any]:
@@ -97,21 +100,31 @@ def page_figure(panels: Sequence[Panel], height: int = 340, choices: bool = Fals
 
 
 def page_grid(
-    panels: Sequence[Panel | None], columns: int, height: int, alike: bool = False
+    panels: Sequence[Panel | None],
+    columns: int,
+    height: int,
+    alike: bool = False,
+    scale: str = "",
 ) -> go.Figure:
     """Return panels in rows of ``columns``, each with axes of its own; None leaves a place free.
 
     The series of each panel name its title and the quantities along its axes. Titles are above the
-    panels. If all axes are ``alike``, they have one label across and one upwards.
+    panels. If all axes are ``alike``, the outer ones have numbers, and there is one label across
+    and one upwards. A narrow page then shows at most two columns: ``layout.meta.narrow`` is its
+    layout. ``scale`` is the meaning of the colours of clouds, which all panels share.
     """
     figure = _empty(height)
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
     rows, told = -(-len(panels) // columns), set[str]()
+    if alike:
+        panels = [_labelled_outside(panels, place, columns) for place in range(len(panels))]
     places = [(place, panel) for place, panel in enumerate(panels) if panel is not None]
     titled = any(panel.title for _, panel in places)
     # Labels across that are not in the last row need room.
     inside = any(p.x.labels and p.x.label for i, p in places if i + columns < len(panels))
     gap = max(_GAP, _LABEL * rows / height * inside)
+    # The last row may end before the middle.
+    lowest = min((rows - 1) * columns + columns // 2, len(panels) - 1)
     for number, (place, panel) in enumerate(places, 1):
         row, column = divmod(place, columns)
         suffix = "" if number == 1 else str(number)
@@ -132,15 +145,39 @@ def page_grid(
             name, anchor = f"{letter}axis{suffix}", f"{other}{suffix}"
             figure.update_layout({name: _axis(domain=ends[letter], anchor=anchor, visible=True)})
             figure.layout[name].update(_axis_of(given, drawing.names[letter], letter == "y"))
-            middle = column == columns // 2 if letter == "x" else row == (rows - 1) // 2
+            middle = place == lowest if letter == "x" else row == (rows - 1) // 2
             if alike and not middle:
                 figure.layout[name].title.text = ""
         if panel.title:
             words = {"xanchor": "left", "yanchor": "bottom", "xref": "paper", "yref": "paper"}
             figure.add_annotation(
-                text=panel.title, x=left, y=top - above / rows, showarrow=False, **words
+                text=_fitting(panel.title, columns) if alike else panel.title,
+                x=left,
+                y=top - above / rows,
+                showarrow=False,
+                **words,
             )
+    if scale and figure.data:
+        figure.data[0].marker.update(showscale=True, colorbar=colour_bar(scale))
+        figure.update_layout(margin={"b": 120})
+    if alike and columns > _NARROW:
+        few = page_grid(panels, _NARROW, height * -(-len(panels) // _NARROW) // rows, alike, scale)
+        figure.update_layout(meta={"narrow": few.layout.to_plotly_json()})
     return figure
+
+
+def _labelled_outside(panels: Sequence[Panel | None], place: int, columns: int) -> Panel | None:
+    """Return a panel of a grid with numbers along its axes only where they are outer ones."""
+    if (panel := panels[place]) is None:
+        return None
+    x = replace(panel.x, labels=place + columns >= len(panels))
+    return replace(panel, x=x, y=replace(panel.y, labels=place % columns == 0))
+
+
+def _fitting(title: str, columns: int) -> str:
+    """Return the beginning of a title for which a panel of so many columns has room."""
+    most = _TITLES // columns
+    return title if len(title) <= most else f"{title[: most - 1]}…"
 
 
 def _names_of(panel: Panel) -> dict[str, dict[float, str] | None]:

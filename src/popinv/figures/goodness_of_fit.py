@@ -47,8 +47,10 @@ _PARAMETERS, _KNOWN = 4, 6
 _LABELS = 6
 # Share of a panel that inputs over time take.
 _INPUTS = 0.25
+# Largest size of a dot of a map, and sizes of dots that fill a panel side by side.
+_DOT, _PANEL = 8.0, 45.0
 # Share of the range of the data that axes leave free on each side.
-_MARGIN = 0.05
+_MARGIN, _ABOUT_DOTS = 0.05, 0.15
 SHOWN, COLUMNS = 9, 3
 """Systems with the best and with the worst fits that are shown, and columns of their panels."""
 
@@ -113,8 +115,11 @@ class Goodness:
     def fits(self, chosen: np.ndarray) -> list[Panel]:
         """Return a panel for each of some systems, in rows of :data:`COLUMNS`.
 
-        All have the same axes, whose numbers the outer ones alone have.
+        All have the same axes, whose numbers the outer ones alone have. Observations with places in
+        the plane are drawn at these.
         """
+        if self.layout.map is not None:
+            return self._maps(chosen, self.layout.map)
         panels = [self._fit(i) for i in chosen]
         y = [v for i in chosen for v in self._values(i)]
         x = np.concatenate([self.layout.panels[c].x for c in self._curves])
@@ -131,6 +136,50 @@ class Goodness:
             )
             for i, panel in enumerate(panels)
         ]
+
+    def _maps(self, chosen: np.ndarray, places: np.ndarray) -> list[Panel]:
+        """Return a map of each system: a dot of its observation on one of its prediction.
+
+        Of replicates, the mean is drawn. Where the fit is good, both have about the same colour.
+        """
+        given, (x, y) = self.systems, places.T
+        y_of, counts = given.observed[chosen], np.isfinite(given.observed[chosen]).sum(axis=1)
+        means = np.where(counts > 0, np.nansum(y_of, axis=1) / np.maximum(counts, 1), np.nan)
+        both = np.stack([given.individual[chosen], means])
+        ends = float(np.nanmin(both)), float(np.nanmax(both))
+        # Of many sensors, dots must not hide each other.
+        size = min(_DOT, _PANEL / np.sqrt(len(places)))
+        across, up = self.layout.map_labels
+        panels = []
+        for number, i in enumerate(chosen):
+            seen = np.flatnonzero(counts[number] > 0)
+            marks = [
+                Cloud(
+                    x[seen],
+                    y[seen],
+                    size=share * size,
+                    values=each[seen],
+                    least=ends[0],
+                    largest=ends[1],
+                    edge=edge,
+                    label=label,
+                    legend=False,
+                )
+                for each, share, edge, label in (
+                    (both[0, number], 1.0, None, "individual prediction"),
+                    (both[1, number], 0.5, LIGHT, "observed"),
+                )
+            ]
+            right, low = number % COLUMNS > 0, number + COLUMNS >= len(chosen)
+            panels.append(
+                Panel(
+                    Axis(across, limits=_limits(x, _ABOUT_DOTS), ticks=3, labels=low),
+                    Axis(up, limits=_limits(y, _ABOUT_DOTS), ticks=4, labels=not right),
+                    marks,
+                    given.names[i],
+                )
+            )
+        return panels
 
     def _inputs(self, i: int, upwards: Axis) -> list[Mark]:
         """Return the inputs over time of a system, as bars at the lower end of its panel.
@@ -327,6 +376,8 @@ def fits_grid(fit: Goodness, chosen: np.ndarray) -> Grid:
         upwards = panel.y.label if panel.y.labels and row == (rows - 1) // 2 else ""
         x, y = replace(panel.x, label=across), replace(panel.y, label=upwards)
         panels.append(replace(panel, x=x, y=y))
+    if fit.layout.map is not None:
+        return Grid(panels, columns, scale=f"{fit.quantity}: predicted, and within it observed")
     return Grid(panels, columns, legend=3)
 
 
@@ -344,12 +395,12 @@ def _mean(x: np.ndarray, y: np.ndarray) -> Line:
     return Line(at, mean, width=1.8, colour=DATA, label="mean")
 
 
-def _limits(values: np.ndarray | list[np.ndarray]) -> tuple[float, float]:
+def _limits(values: np.ndarray | list[np.ndarray], margin: float = _MARGIN) -> tuple[float, float]:
     """Return ends that leave a margin about all finite values."""
     every = (
         np.concatenate([np.ravel(part) for part in values]) if isinstance(values, list) else values
     )
     every = every[np.isfinite(every)]
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
-    pad = _MARGIN * (high - low) or 0.5
+    pad = margin * (high - low) or 0.5
     return low - pad, high + pad

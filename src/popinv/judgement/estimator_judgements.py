@@ -72,6 +72,7 @@ def _arrival(answer: StudyAnswer) -> Iterator[Judgement]:
         f"The descent has {'' if arrived else 'not '}converged: the parameter furthest from "
         f"convergence is {descent.remaining:.2g} standard errors away.",
         "The remaining distance follows from the mean of the last gradients and their noise.",
+        f"A parameter may be off by {descent.remaining:.2g} standard errors.",
     )
 
 
@@ -159,6 +160,7 @@ def _efficiency(answer: StudyAnswer) -> Iterator[Judgement]:
         f"({readable(worst)}).",
         f"Above {_INEFFICIENT:g} the data contain more information than an answer by another "
         "estimator than the likelihood uses.",
+        f"The intervals are up to {largest:.2f} times as wide as necessary.",
     )
 
 

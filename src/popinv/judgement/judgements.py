@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 from popinv.judgement.answer import StudyAnswer, finite
 from popinv.judgement.estimator_judgements import estimator_judgements
@@ -28,6 +29,14 @@ _ADJUSTED = (
     "is the chance that a right model shows as large a difference in any of the tests of law, "
     "noise and simulator."
 )
+_EFFECTS = {
+    "law": "The recovered law is the closest one of its kind: its parameters describe the "
+    "population only as far as its shape does.",
+    "noise": "What the noise does not describe may count as spread of the law, and intervals may "
+    "be too narrow.",
+    "simulator": "The law takes up a part of the simulator's error: its parameters may be wrong by "
+    "more than their intervals say.",
+}
 _SURROGATE = "The surrogate's error biases the law and the noise, unless it is corrected."
 # Noise below this share of the observations' spread has collapsed, or is very precise.
 _COLLAPSED = 1e-3
@@ -42,7 +51,7 @@ _TAKEN = 0.1
 _ENOUGH = 100
 # Largest number of named mistakes that would hardly be seen.
 _NAMED = 3
-DISCREPANCY = "Error of the simulator"
+DISCREPANCY, AGAINST_TRUTH = "Error of the simulator", "Against the truth"
 # An error of the simulator is seen if the log evidence rises by more than this (a ratio of 20).
 _GAIN = 3.0
 
@@ -71,7 +80,8 @@ def judgements(
         _solver(answer),
         _calibration(calibration),
     )
-    return tuple(judgement for part in parts for judgement in part)
+    found = (judgement for part in parts for judgement in part)
+    return tuple(each if each.verdict == "doubt" else replace(each, effect="") for each in found)
 
 
 def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
@@ -96,19 +106,21 @@ def _truth(answer: StudyAnswer) -> Iterator[Judgement]:
     known = [p.holds for p in answer.parameters if p.determined and p.holds is not None]
     if not known:
         meaning = "There are no intervals to compare with the truth."
-        yield Judgement("Against the truth", "neutral", short, text, meaning)
+        yield Judgement(AGAINST_TRUTH, "neutral", short, text, meaning)
         return
     text += f" {sum(known)} of {len(known)} intervals (of 95 %) hold the true value."
     short += f"; {sum(known)} of {len(known)} intervals hold the truth"
     missed = len(known) - sum(known)
+    outside = [p.name for p in answer.parameters if p.determined and p.holds is False]
     # One in twenty 95 % intervals misses the truth by chance. Many at once do not.
     doubtful = missed > max(1, 0.2 * len(known))
     yield Judgement(
-        "Against the truth",
+        AGAINST_TRUTH,
         "doubt" if doubtful else "good",
         short,
         text,
         "One interval in twenty misses the truth by chance. The parameters are not independent.",
+        f"The intervals of {', '.join(map(readable, outside))} do not hold the truth.",
     )
 
 
@@ -147,7 +159,8 @@ def _specification(answer: StudyAnswer) -> Iterator[Judgement]:
             chance = "" if doubt else f"; its level beside the other tests is {level:.2g}"
             short = f"{test.finding.split(' (')[0]} (p = {p:.2g}{chance})"
             text = f"{sentence(test.finding)} (p = {p:.2g}{chance})."
-            yield Judgement(title, "doubt" if doubt else "neutral", short, text, _ADJUSTED)
+            verdict: Literal["doubt", "neutral"] = "doubt" if doubt else "neutral"
+            yield Judgement(title, verdict, short, text, _ADJUSTED, _EFFECTS[test.part])
             continue
         short = f"no mistake seen in {count} tests (p = {p:.2g})"
         text = f"No mistake of the {test.part} is seen in {count} tests (p = {p:.2g})."
@@ -177,6 +190,7 @@ def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
             "(noise.discrepancy.own: {kernel: squared_exponential}). If the noise of the "
             "measurement may be correlated, leave noise.discrepancy.own out and state it "
             "(noise.kind: autoregressive, or kernel).",
+            "Neither the noise nor the discrepancy is known alone.",
         )
         return
     if not math.isfinite(least.share) or least.share >= _COLLAPSED:
@@ -204,6 +218,7 @@ def _noise_size(answer: StudyAnswer) -> Iterator[Judgement]:
         "isotropic), or start it higher (noise.start). Or let fewer parameters vary (law.fixed, "
         "or a standard deviation of 0 in law.start). Or observe each system more often: replicates "
         "determine the noise by themselves.",
+        "Law, noise and intervals are wrong if the measurements are less precise than this.",
     )
 
 
@@ -280,6 +295,10 @@ def _discrepancy(answer: StudyAnswer) -> Iterator[Judgement]:
         text,
         "Law, noise and the simulator's error come from the same data. A Gaussian process is the "
         "prior of the error, and the evidence of the data chooses its size.",
+        f"Values and intervals of {', '.join(map(readable, found.confounded))} rest on the prior "
+        "of the error."
+        if found.confounded
+        else "The law and the band of the error are wrong.",
     )
 
 
@@ -308,6 +327,9 @@ def _identifiability(answer: StudyAnswer) -> Iterator[Judgement]:
         f"the data {'' if fine else 'do not '}determine every parameter",
         text,
         f"The {found.by} allow these standard errors with this number of systems.",
+        f"There are no intervals of {', '.join(map(readable, undetermined))}."
+        if (undetermined := answer.choice.undetermined)
+        else "The intervals of the parameters in this combination are wide.",
     )
 
 
@@ -333,6 +355,7 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
             f"{found.statement}",
             "More solves make the surrogate of a random simulator more accurate: "
             "active_learning.solves_per_round.",
+            found.statement,
         )
         return
     ends = {"corrected": ", subtracted", "included": ", in the intervals", "unused": ", not used"}
@@ -346,6 +369,7 @@ def _surrogate(answer: StudyAnswer) -> Iterator[Judgement]:
         f"deviations. The study requires less than {found.threshold:g} noise standard deviations, "
         f"and less than {found.push_threshold:g} standard errors.",
         _SURROGATE,
+        "" if done in ends else "Nothing is subtracted, and the intervals do not include it.",
     )
 
 
@@ -401,7 +425,13 @@ def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
     # Fresh runs correct an estimate, not its standard errors.
     runs = answer.surrogate is not None and answer.surrogate.treatment == "runs"
     wrongly = "standard errors" if runs else "estimates and intervals"
+    effects = []
+    if wrong:
+        effects.append("The noise takes up what is wrong with the learned variation.")
+    if found.hides_noise:
+        effects.append("The size of the noise is not known.")
     if skewed:
+        effects.append(f"The {wrongly} are wrong by an unknown amount.")
         short += ", whose answers are not normal"
         text += (
             " Given its parameters, the simulator's answer is skewed, as counts of a few are: the "
@@ -418,6 +448,7 @@ def _intrinsic(answer: StudyAnswer) -> Iterator[Judgement]:
         text,
         "The observations show variation and noise together; the simulator tells them apart. More "
         "solves learn the variation more accurately.",
+        " ".join(effects),
     )
 
 
@@ -446,4 +477,5 @@ def _calibration(calibration: Mapping[str, Any] | None) -> Iterator[Judgement]:
         f"On {count} new data sets like this one {100 * share:.1f} % of the 95 % intervals hold "
         "the truth.",
         f"The study requires between {100 * low:.0f} and {100 * high:.0f} %.",
+        f"The 95 % intervals are too {'narrow' if share < low else 'wide'}.",
     )

@@ -39,6 +39,9 @@ class Judgement:
         The result in a sentence.
     meaning : str
         The meaning of the result.
+    effect : str
+        What a doubt does to the numbers of the answer, where more is known than the meaning says;
+        empty if it is no doubt.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Judgement:
     short: str
     finding: str
     meaning: str
+    effect: str = ""
 
 
 def levels(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -11,16 +11,53 @@ from popinv.charts.style import axis_label, readable
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.base import Parameter
+from popinv.forward.executable.section import Executable
+from popinv.forward.python.section import PythonFunction
+from popinv.forward.section import ForwardSection
+from popinv.forward.umbridge.section import UMBridge
 from popinv.methods.registry import METHODS
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
 from popinv.report.formats import rounded
-from popinv.sections.outside import Kind
+from popinv.sections.outside import Kind, is_outside
 
 # This part of a key's description only states how to write several numbers.
 _HOW_GIVEN = re.compile(r"(: one number|, or a list|\. ).*|\.$")
-# Further names are counted, not listed.
-_NAMES = 8
+# Further names are counted, not listed; a single sentence has room for fewer.
+_NAMES, _FEW = 8, 4
+# Kinds of noise whose names are no adjectives.
+_NOISES = {"blocks": "block noise", "channels": "noise by channel", "full": "unstructured noise"}
+
+
+def in_short(study: Study) -> str:
+    """Return law, noise and simulator of a study in a few words of Markdown.
+
+    Examples
+    --------
+    "a lognormal law of size and rate; isotropic noise; the simulator is `simulator:solve`"
+    """
+    names = [readable(name) for name in study.forward.parameter_names()]
+    listed = " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    if len(names) > _FEW:
+        listed = f"{len(names)} parameters"
+    law, noise = study.law.kind, study.noise.kind
+    of_law = f"the law `{law}`" if is_outside(law) else f"a {readable(law)} law"
+    of_noise = f"the noise `{noise}`" if is_outside(noise) else f"{readable(noise)} noise"
+    simulator = _simulator(study.forward)
+    return f"{of_law} of {listed}; {_NOISES.get(noise, of_noise)}; the simulator is {simulator}"
+
+
+def _simulator(forward: ForwardSection) -> str:
+    """Return the name by which the user knows the simulator, in Markdown."""
+    if isinstance(forward, PythonFunction):
+        return f"`{forward.function}`"
+    if isinstance(forward, Executable):
+        words = (word for word in forward.command if not word.startswith("{"))
+        return f"`{' '.join(words)}`"
+    if isinstance(forward, UMBridge):
+        # Its address may hold a password.
+        return f"`{forward.server_model}`, on a server"
+    return f"`{forward.kind}`" if is_outside(forward.kind) else readable(forward.kind)
 
 
 def described(study: Study) -> list[tuple[str, str]]:

@@ -42,6 +42,9 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
     rows = -(-count // COLUMNS)
     curves = [f"{title} ({mark})" for title, mark in zip(fit.curves, _MARKS, strict=False) if title]
     told = f" Curves: {', '.join(curves)}." if curves else ""
+    mapped = fit.layout.map is not None
+    if mapped:
+        told = " Dots are at the sensors: the prediction, and within it the observation."
     drawn = f" Of {len(given.names)} of {given.total} systems, drawn at random." * (
         len(given.names) < given.total
     )
@@ -51,9 +54,16 @@ def _fits(fit: Goodness, chosen: np.ndarray, which: str) -> Chart:
         f"Individual fits: the {_COUNTS[count]}{which}",
         f"By the root mean square of the individual residuals: {ends} noise standard "
         f"deviations.{told}{drawn}",
-        f"Observations, individual and population predictions of the systems with the {which} "
-        f"individual fits: {', '.join(given.names[i] for i in chosen)}.",
-        page_grid(fit.fits(chosen), min(COLUMNS, count), 70 + _ROW * rows, alike=True),
+        f"Observations{' and individual' if mapped else ', individual and population'} predictions "
+        f"of the systems with the {which} individual fits: "
+        f"{', '.join(given.names[i] for i in chosen)}.",
+        page_grid(
+            fit.fits(chosen),
+            min(COLUMNS, count),
+            70 + _ROW * rows,
+            alike=True,
+            scale=fit.quantity * mapped,
+        ),
     )
 
 

@@ -31,11 +31,16 @@ from popinv.report.formats import rounded
 
 
 def noise_charts(
-    noise: NoiseComparison, layout: Arrangement, distance: np.ndarray | None, units: str
+    noise: NoiseComparison,
+    layout: Arrangement,
+    distance: np.ndarray | None,
+    units: str,
+    systems: str = "the systems",
 ) -> list[Chart]:
     """Return the covariance as a heat map unless it is diagonal, and suitable curves together.
 
     The table of parameters holds standard deviations that neither vary nor have empirical values.
+    ``systems`` are those of the empirical values, in words.
     """
     correlated = np.count_nonzero(noise.estimate) > len(noise.estimate)
     parts: list[tuple[Panel, str]] = []
@@ -48,6 +53,7 @@ def noise_charts(
         or np.ptp(np.diag(noise.estimate)) > 0
     ):
         parts.append(_deviations(noise, layout, units))
+    empirical = bool(parts)
     if noise.growth is not None:
         parts.append(_growth(noise.growth, units))
     if not parts:
@@ -57,7 +63,13 @@ def noise_charts(
     curves = Chart(
         "noise-curves",
         "Noise",
-        "The grey range holds the empirical statistic in 95 of 100 data sets of the fitted model.",
+        f"Squares: the covariance of the observations over {systems}, minus that of the fitted "
+        "model without noise. It is often a small difference of two large numbers, and all squares "
+        "come from the same systems, so that they may lie off the line together. The grey range "
+        "holds a square in 95 of 100 data sets of the fitted model. Many systems make it narrow, "
+        "and then a small error of the law's shape or of the surrogate moves squares out of it."
+        if empirical
+        else "",
         told,
         page_grid(panels, 1, max(420, 300 * len(panels))),
         wide=not correlated,

@@ -22,10 +22,12 @@ from popinv import __version__
 from popinv.charts.page_chart import DARK, Chart
 from popinv.charts.style import readable
 from popinv.errors import DataError
+from popinv.judgement.answer import RecoveredParameter
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
+from popinv.judgement.judgements import AGAINST_TRUTH
 from popinv.report import formats
-from popinv.report.describing import described, question_of
+from popinv.report.describing import described, in_short, question_of
 from popinv.report.folder import (
     ASSETS,
     found_comparisons,
@@ -68,8 +70,8 @@ _PACKAGES = (
 )
 # Largest number of rows of a table of metrics; the rest can be saved.
 _MOST_NUMBERS = 1000
-# The first table has at most this many parameters of the noise.
-_NOISE_ROWS = 6
+# The first table has at most this many parameters of the noise, and the index of the law.
+_NOISE_ROWS, _LAW_ROWS = 6, 12
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ def study_page(
     rounds: Sequence[Mapping[str, Any]],
     searches: Sequence[Mapping[str, Any]],
     alone: bool = False,
+    influential: Sequence[tuple[str, float]] = (),
 ) -> str:
     """Return the page of a study.
 
@@ -139,6 +142,8 @@ def study_page(
         See :func:`popinv.report.study_page.searches_of`.
     alone : bool
         Whether the report begins with this page, so that there is no other to lead back to.
+    influential : sequence of (str, float)
+        See :func:`popinv.report.study_page.influential_systems`.
     """
     every = study.answer.parameters
     law = [p for p in every if p.kind == "law"]
@@ -154,10 +159,13 @@ def study_page(
             rounds=rounds,
             searches=searches,
             alone=alone,
+            influential=influential,
+            truth_check=AGAINST_TRUTH,
             parameters=shown,
             hidden=len(every) - len(shown),
             intervals=any(p.lower is not None for p in shown),
             known=any(p.true is not None for p in shown),
+            in_short=in_short(study.config),
             described=described(study.config),
             questions={name: question_of(name) or readable(name) for name in study.uses},
             compared=BASELINE_NAMES,
@@ -195,14 +203,30 @@ def index_page(
 ) -> str:
     """Return the page with links to all others."""
     template = _environment().get_template("index.html")
+    answered = [study for study in studies if study.current and study.answer is not None]
     return template.render(
         studies=studies,
+        answered=answered,
+        answers=_answers(answered),
         methods=methods,
         comparisons=comparisons,
         predictions=predictions,
         designs=designs,
         charts=(),
     )
+
+
+def _answers(studies: Sequence[Listed]) -> list[tuple[str, list[RecoveredParameter | None]]]:
+    """Return the main parameters of all studies by name, with that of each study that has it."""
+    found: dict[str, list[RecoveredParameter | None]] = {}
+    for kind, most in (("law", _LAW_ROWS), ("noise", _NOISE_ROWS)):
+        for number, study in enumerate(studies):
+            every = () if study.answer is None else study.answer.parameters
+            for p in [p for p in every if p.kind == kind][:most]:
+                units = f" [{p.units}]" if p.units else ""
+                row = found.setdefault(f"{kind}: {readable(p.name)}{units}", [None] * len(studies))
+                row[number] = p
+    return list(found.items())
 
 
 def first_page(study: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.charts.page_chart import Chart
+from popinv.errors import DataError
 from popinv.figures.arrangement import arrangement, each_replicate
 from popinv.figures.calibration import calibration_of
 from popinv.figures.discrepancy import discrepancy_panel
@@ -29,7 +30,9 @@ from popinv.inference.result import parameters_of
 from popinv.inference.surrogate_intervals import held_out_solves
 from popinv.judgement.judgements import DISCREPANCY
 from popinv.late import torch
+from popinv.methods.withdrawal.influence import influence_of
 from popinv.population.model import Model
+from popinv.population.observe import system_labels
 from popinv.report.answer_charts import added_chart, estimate_pair_chart, law_charts
 from popinv.report.evidence_charts import evidence_charts
 from popinv.report.fit_charts import individual_charts, observation_chart
@@ -45,6 +48,9 @@ from popinv.report.trust_charts import (
 )
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
+
+# Systems that are named as those with most influence on the answer.
+_INFLUENTIAL = 3
 
 
 def write_study_page(
@@ -90,7 +96,8 @@ def page_of(
         Whether the report begins with this page.
     """
     charts, rounds = charts_of(study, problem, loaded), rounds_of(loaded["check"])
-    return study_page(study, charts, rounds, searches_of(loaded), alone)
+    influential = influential_systems(loaded)
+    return study_page(study, charts, rounds, searches_of(loaded), alone, influential)
 
 
 def charts_of(
@@ -123,6 +130,9 @@ def charts_of(
                 layout,
                 sensor_distances(shown, observations),
                 y["units"],
+                f"{len(shown.data)} of {len(whole.data)} systems, drawn at random"
+                if len(shown.data) < len(whole.data)
+                else f"the {len(whole.data)} systems",
             ),
             *discrepancy_charts(
                 discrepancy_panel(population, layout, y["units"], truth),
@@ -151,6 +161,23 @@ def charts_of(
 
 def _if(chart: Chart | None) -> list[Chart]:
     return [] if chart is None else [chart]
+
+
+def influential_systems(loaded: Mapping[str, xr.Dataset]) -> list[tuple[str, float]]:
+    """Return the systems on which the answer depends most, by the names that the user gave them.
+
+    Each has the size of the shift of the answer without it, in standard errors. There are none if
+    the influence of the systems is not known. :func:`page_of` describes the arguments.
+    """
+    names = system_labels(loaded["observations"])
+    try:
+        sizes = influence_of(loaded["population"]).sizes
+    except DataError:
+        return []
+    # Systems that share a level of crossed levels have one influence together.
+    if len(sizes) != len(names):
+        return []
+    return [(names[i], float(sizes[i])) for i in np.argsort(-sizes, kind="stable")[:_INFLUENTIAL]]
 
 
 def searches_of(loaded: Mapping[str, xr.Dataset]) -> list[dict[str, Any]]:

@@ -45,7 +45,10 @@
   function draw(chart) {
     const text = chart.figure.querySelector("script").textContent;
     const parsed = JSON.parse(text);
-    const { data, layout } = dark.matches && !printing ? darkened(parsed) : parsed;
+    const { data, layout: whole } = dark.matches && !printing ? darkened(parsed) : parsed;
+    // A grid of panels may have fewer columns on a narrow page.
+    const layout = (narrow.matches && !printing && whole.meta?.narrow) || whole;
+    chart.plot.style.height = `${layout.height}px`;
     if (chart.control) {
       const visible = shown(chart, data);
       data.forEach((trace, i) => { trace.visible = visible[i]; });
@@ -128,7 +131,9 @@
   document.querySelectorAll("details").forEach((details) =>
     details.addEventListener("toggle", () => { drawAll(); reach(); })
   );
-  dark.addEventListener("change", () => charts.filter((c) => c.drawn).forEach(draw));
+  [dark, narrow].forEach((query) =>
+    query.addEventListener("change", () => charts.filter((c) => c.drawn).forEach(draw))
+  );
   addEventListener("resize", reach);
 
   // On paper everything is open, and charts are as wide as the sheet and in the colours of a light page.
