@@ -65,7 +65,18 @@ ALLOWED: dict[str, set[str]] = {
     | {"sections", "surrogate"},
     "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
     | {"observation_files", "population", "sections", "store"},
-    "cli": {"additions", "api", "basics", "config", "methods", "forward", "inference", "judgement"}
+    "cli": {
+        "additions",
+        "api",
+        "basics",
+        "charts",
+        "config",
+        "methods",
+        "figures",
+        "forward",
+        "inference",
+        "judgement",
+    }
     | {"observation_files", "population", "report", "sections", "store", "workflow"},
     "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
