@@ -195,9 +195,9 @@ def of_function(
         y = [own(z[some], entries[some]).to(torch.float64) for some in calls]
         return observed(torch.cat(y) if y else own(z, entries))
 
-    if inputs is not None:
-        simulate = _in_blocks(simulate, rows(len(observations.asked_times() or (1,))))
-    return ExactSimulator(simulate, None if own is None else at, section, parameters)
+    at_all = _in_blocks(simulate, rows(len(observations.asked_times() or ())))
+    at_own = None if own is None else at
+    return ExactSimulator(at_all, at_own, section, parameters)
 
 
 def _of_arrays(function: Callable[..., Any]) -> Callable[..., torch.Tensor]:
