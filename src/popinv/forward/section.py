@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from popinv.forward.base import ForwardModel, Observations, Parameter
 from popinv.sections.base import Section
 from popinv.sections.messages import ConfigProblem
-from popinv.sections.outside import Kind, kind_section
+from popinv.sections.outside import Kind, is_outside, kind_section
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -186,6 +186,10 @@ class ForwardSection(Kind):
     def measured_cost(self, seconds: float) -> ForwardCost:
         """Return the cost of solving where a solve took ``seconds`` on average."""
         return replace(self.cost(), seconds=seconds)
+
+    def called(self) -> str:
+        """Return the name by which the user knows the simulator, in Markdown."""
+        return f"`{self.kind}`" if is_outside(self.kind) else self.kind.replace("_", " ")
 
     def solving_seconds(self, systems: int, each: float) -> float:
         """Return the time in which a job solves ``systems`` systems of ``each`` seconds."""

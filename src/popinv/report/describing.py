@@ -11,10 +11,6 @@ from popinv.charts.style import axis_label, readable
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study import Study
 from popinv.forward.base import Parameter
-from popinv.forward.executable.section import Executable
-from popinv.forward.python.section import PythonFunction
-from popinv.forward.section import ForwardSection
-from popinv.forward.umbridge.section import UMBridge
 from popinv.methods.registry import METHODS
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.section import NoiseSection
@@ -43,21 +39,8 @@ def in_short(study: Study) -> str:
     law, noise = study.law.kind, study.noise.kind
     of_law = f"the law `{law}`" if is_outside(law) else f"a {readable(law)} law"
     of_noise = f"the noise `{noise}`" if is_outside(noise) else f"{readable(noise)} noise"
-    simulator = _simulator(study.forward)
+    simulator = study.forward.called()
     return f"{of_law} of {listed}; {_NOISES.get(noise, of_noise)}; the simulator is {simulator}"
-
-
-def _simulator(forward: ForwardSection) -> str:
-    """Return the name by which the user knows the simulator, in Markdown."""
-    if isinstance(forward, PythonFunction):
-        return f"`{forward.function}`"
-    if isinstance(forward, Executable):
-        words = (word for word in forward.command if not word.startswith("{"))
-        return f"`{' '.join(words)}`"
-    if isinstance(forward, UMBridge):
-        # Its address may hold a password.
-        return f"`{forward.server_model}`, on a server"
-    return f"`{forward.kind}`" if is_outside(forward.kind) else readable(forward.kind)
 
 
 def described(study: Study) -> list[tuple[str, str]]:

@@ -89,6 +89,10 @@ class Executable(LocalSimulator):
         if self.pass_seed and "seed" in {each.name for each in self.inputs()}:
             yield ConfigProblem(("pass_seed",), "a parameter is called 'seed' already; rename it.")
 
+    def called(self) -> str:
+        """Return the command without the names of its files."""
+        return f"`{' '.join(word for word in self.command if not word.startswith('{'))}`"
+
     def code_files(self) -> set[Path]:
         """Return the program, if it is given as a path, and its arguments that are files.
 

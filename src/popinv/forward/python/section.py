@@ -88,6 +88,10 @@ class PythonFunction(LocalSimulator):
         torch = ("popinv.forward.python.autograd",) if self.derivatives == "torch" else ()
         return (*super().solver_modules(), *torch)
 
+    def called(self) -> str:
+        """Return the function's name."""
+        return f"`{self.function}`"
+
     def code_files(self) -> set[Path]:
         """Return the module of the function, and what it imports from the folder ``path``."""
         return module_files(self.function.split(":")[0], self.path)

@@ -68,6 +68,10 @@ class UMBridge(ExternalSection):
     )
     retries: CountOrZero = Field(default=2, description=RETRIES)
 
+    def called(self) -> str:
+        """Return the model's name; the server's address may hold a password."""
+        return f"`{self.server_model}`, on a server"
+
     def takes_seeds(self) -> bool:
         """Return False: the protocol has no seeds."""
         return False
