@@ -99,6 +99,20 @@ def test_a_changed_simulator_or_section_starts_anew():
     assert calls() == 2 * (20 + TWICE)
 
 
+def test_a_module_that_was_moved_is_the_same_simulator(here):
+    (here / "rates.csv").write_text("1\n")
+    solved(files=["rates.csv"])
+    before = calls()
+    (here / "models").mkdir()
+    (here / "slow.py").rename(here / "models" / "slow.py")
+    first = solved(files=["rates.csv"], path="models")
+    assert calls() == before
+    xr.testing.assert_identical(first, solved(files=["rates.csv"], path="models"))
+    (here / "rates.csv").write_text("2\n")
+    solved(files=["rates.csv"], path="models")
+    assert calls() > before
+
+
 def test_a_failure_is_tried_again_under_a_longer_limit():
     solved(time_limit=5.0)
     solved(time_limit=4.0)

@@ -21,7 +21,7 @@ from popinv.sections.sources import file_content, module_file, module_files
 __all__ = ["check_function", "check_program", "module_files", "nearest_file", "simulator_hash"]
 
 
-def simulator_hash(files: Iterable[Path]) -> str:
+def simulator_hash(files: Iterable[Path], folder: str = ".") -> str:
     """Return a hash of the content of a simulator's files.
 
     Comments and layout of Python modules do not count.
@@ -30,10 +30,15 @@ def simulator_hash(files: Iterable[Path]) -> str:
     ----------
     files : iterable of Path
         From `popinv.forward.section.ForwardSection.source_files`.
+    folder : str
+        A folder that may be moved: the paths of its files count from there.
     """
+    named = [
+        (path.relative_to(folder) if path.is_relative_to(folder) else path, path) for path in files
+    ]
     digest = hashlib.sha256()
-    for path in files:
-        digest.update(f"{path}\n".encode())
+    for name, path in sorted(named):
+        digest.update(f"{name}\n".encode())
         digest.update(file_content(path))
     return digest.hexdigest()[:16]
 

@@ -29,6 +29,8 @@ FOLDER = ".journal"
 
 # Keys of the section on which the answer of a successful solve does not depend.
 _NO_PART = ("time_limit", "call_time_limit", "parallel", "retries", "rows_per_call", "derivatives")
+# The key of the folder of a simulator's modules, which may be moved together.
+_FOLDER_KEY = "path"
 # What stands before the checksum, which is the last key of a line.
 _MARK = b', "sha256": "'
 # Seconds after which what was written is synced to the disk.
@@ -36,10 +38,14 @@ _SYNC_EVERY = 5.0
 
 
 def simulator_key(section: ForwardSection) -> str:
-    """Return a hash of a simulator: its section of the configuration, and its files."""
+    """Return a hash of a simulator: its section of the configuration, and its files.
+
+    A module that lies in another folder is the same simulator.
+    """
     keys = section.model_dump(mode="json", by_alias=True, exclude=set(_NO_PART))
+    folder = keys.pop(_FOLDER_KEY, ".")
     digest = hashlib.sha256(json.dumps(keys, sort_keys=True).encode())
-    digest.update(simulator_hash(section.source_files()).encode())
+    digest.update(simulator_hash(section.source_files(), folder).encode())
     return digest.hexdigest()[:16]
 
 
