@@ -191,7 +191,10 @@ def test_calibration_beside_the_metrics_is_judged(tmp_path) -> None:
     folder.mkdir()
     calibration = {"coverage_mean": 0.6, "calibration_replications": 40}
     (folder / "calibration.json").write_text(json.dumps(calibration))
-    assert "doubt Calibration" in words(table([path]))
+    told = words(table([path]))
+    assert "doubt Calibration" in told
+    # What it does to the numbers follows the finding.
+    assert "The 95 % intervals are too narrow." in told
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def as_text(result: Result) -> str:
     lines += ["", _checks(result)]
     for each in result.judgements:
         if each.verdict == "doubt":
-            text = f"doubt: {each.name}. {each.finding}"
+            text = f"doubt: {each.name}. {each.told}"
             lines += wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(line.rstrip() for line in lines)
 
@@ -37,7 +37,7 @@ def as_html(result: Result) -> str:
     """Return the same for a notebook."""
     table, notes = _table(result)
     doubts = "".join(
-        f"<li><b>{escape(each.name)}.</b> {escape(each.finding)}</li>"
+        f"<li><b>{escape(each.name)}.</b> {escape(each.told)}</li>"
         for each in result.judgements
         if each.verdict == "doubt"
     )

@@ -360,7 +360,7 @@ def _judged(path: Path, answer: StudyAnswer) -> list[str]:
     calibration = path.parent / "evidence" / "calibration.json"
     judged = judgements(answer, read_metrics(calibration) if calibration.exists() else None)
     rows: list[tuple[str, str, str]] = [
-        (j.verdict, j.name, j.finding if j.verdict == "doubt" else j.short) for j in judged
+        (j.verdict, j.name, j.told if j.verdict == "doubt" else j.short) for j in judged
     ]
     rows.append(("", "Solver calls", f"{answer.solves.calls}, {answer.solves.failures} failed"))
     rows.append(("", "Figures", str(path.parent / "figures")))

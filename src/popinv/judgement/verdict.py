@@ -51,6 +51,11 @@ class Judgement:
     meaning: str
     effect: str = ""
 
+    @property
+    def told(self) -> str:
+        """The finding, and what a doubt does to the numbers."""
+        return f"{self.finding} {self.effect}".rstrip()
+
 
 def levels(p_values: Mapping[str, float]) -> dict[str, float]:
     """Return for each test the level below which its p-value is a reason for doubt.
