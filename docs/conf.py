@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from pathlib import Path
 from typing import Any
+
+from docutils import nodes
+from sphinx.directives.patches import CSVTable
 
 from popinv import __version__
 
@@ -53,6 +58,30 @@ def _with_tables(app: Any, name: str, source: list[str]) -> None:
         source[0] = rendered(source[0], Path(name).name)
 
 
+class MeasuredTable(CSVTable):
+    """A table of a CSV file, whose columns of commits and machines become a line below it."""
+
+    def get_csv_data(self) -> tuple[Any, str]:
+        """Return the lines of the file without these columns."""
+        lines, source = super().get_csv_data()
+        head, *rows = csv.reader(lines)
+        record = [head.index(name) for name in ("commit", "machine") if name in head]
+        self.record = [list(dict.fromkeys(row[i] for row in rows)) for i in record]
+        left = [i for i in range(len(head)) if i not in record]
+        text = io.StringIO()
+        csv.writer(text).writerows([row[i] for i in left] for row in (head, *rows))
+        return text.getvalue().splitlines(), source
+
+    def run(self) -> list[Any]:
+        """Return the table and the line."""
+        made = super().run()
+        if not any(self.record):
+            return made
+        told = " on ".join(", ".join(each) for each in self.record)
+        return [*made, nodes.paragraph("", "", nodes.emphasis(text=f"Recorded at {told}."))]
+
+
 def setup(app: Any) -> None:
     """Connect the tables."""
     app.connect("source-read", _with_tables)
+    app.add_directive("csv-table", MeasuredTable, override=True)

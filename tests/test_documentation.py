@@ -138,6 +138,19 @@ def test_pages_fit_their_screens(site, browser):
     pages_fit(browser, site, "**/*.html")
 
 
+@pytest.mark.full
+def test_the_tables_of_results_fit_a_wide_screen(site, browser):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto((site / "how_well_it_works.html").as_uri())
+    beyond = "(t) => t.scrollWidth > t.parentElement.clientWidth + 1"
+    assert page.evaluate(f"[...document.querySelectorAll('table')].filter({beyond}).length") == 0
+    # Commits and machines stand below.
+    heads = page.evaluate("[...document.querySelectorAll('th')].map((head) => head.innerText)")
+    assert not {"commit", "machine"} & set(heads)
+    assert "Recorded at " in page.inner_text("article")
+    page.close()
+
+
 def test_a_table_with_many_columns_is_small_and_tells_where_it_goes_on(browser):
     style = (ROOT / "docs/static/narrow.css").read_text()
     page = browser.new_page(viewport={"width": 1440, "height": 900})
