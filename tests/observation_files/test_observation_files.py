@@ -154,6 +154,9 @@ def test_a_missing_value_is_refused_with_row_column_and_key(suffix: str) -> None
     place = "line 5, column 2" if suffix == "csv" else "row 5, column 2 of 'observations'"
     assert f"{place} is missing (the first of 2 such values)" in message
     assert "'observations.missing: mask'" in message
+    values[5, 2] = 0.0
+    alone = fault(stored(values, suffix))
+    assert f"{place} is missing. " in alone
 
 
 @pytest.mark.parametrize("suffix", FORMATS)

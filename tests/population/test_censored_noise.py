@@ -17,6 +17,7 @@ from popinv.population.noise.clipped import clipped_moments, loading_matrices
 from popinv.population.noise.intervals import (
     FAR,
     MOST_ENTRIES,
+    _truncated,
     interval_information,
     log_interval,
     log_rectangle,
@@ -256,3 +257,18 @@ def test_noise_without_size_has_finite_moments_and_derivatives():
     np.testing.assert_allclose(mean.detach().numpy(), [[0.4, 0.4, 2.0]])
     assert torch.isfinite(loadings).all()
     assert torch.isfinite(slope)
+
+
+@pytest.mark.parametrize(("low", "high"), [(-1.0, 2.0), (-34.0, -31.0), (40.0, 60.0)])
+def test_quantiles_of_a_truncated_normal_number_are_exact_in_its_tails(low, high):
+    share = torch.tensor([0.001, 0.3, 0.9], dtype=torch.float64)
+    ends = (torch.full_like(share, end) for end in (low, high))
+    found = _truncated(*ends, share).numpy()
+    with mpmath.workdps(60):
+        below, above = mpmath.ncdf(low), mpmath.ncdf(high)
+        if low > 0:
+            below, above = mpmath.ncdf(-low), mpmath.ncdf(-high)
+        for x, w in zip(found, share.tolist(), strict=True):
+            # Beyond 30 deviations the tail is taken as exponential, to a relative 1e-3 of its law.
+            at = mpmath.ncdf(-x) if low > 0 else mpmath.ncdf(x)
+            assert float((at - below) / (above - below)) == pytest.approx(w, abs=3e-3)

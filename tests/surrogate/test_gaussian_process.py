@@ -128,6 +128,18 @@ def test_heavy_tails_are_read_by_arcsinh_with_the_same_derivatives():
         torch.testing.assert_close(found, difference, atol=1e-4, rtol=1e-5)
 
 
+def test_heavy_tails_to_either_side_are_seen():
+    z = inputs(60)
+    y = np.exp(3 * z[:, :2])
+    settings = {"covariance": "matern", "restarts": 0, "seed": 1, "stage": "s"}
+    above, below = train_emulator(z, y, **settings), train_emulator(z, -y, **settings)
+    assert above.heavy
+    assert below.heavy
+    at = inputs(5, seed=4)
+    # The search for the hyperparameters ends within its tolerance.
+    np.testing.assert_allclose(below.predict(at), -above.predict(at), rtol=1e-3, atol=1e-3)
+
+
 def test_few_solves_of_a_smooth_solver_suffice():
     through, z = emulator(60, covariance="auto"), inputs(300, seed=2)
     assert through.processes.covariance == "squared_exponential"
