@@ -58,7 +58,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.inference.standard_errors import simulated
 from popinv.inference.surrogate_bias import solver_residuals
-from popinv.judgement.measures import FeatureTest, Part, PartTest
+from popinv.judgement.measures import MOVES, FeatureTest, Part, PartTest
 from popinv.sections.systems import FEWEST_TESTED
 from popinv.seeds import generator
 
@@ -182,7 +182,7 @@ def _with_answer(problem: Problem, population: xr.Dataset, finding: ScoreTest) -
         if finding.moves is None:
             return finding
         most, free = int(np.abs(finding.moves).argmax()), np.flatnonzero(problem.free)
-        told = f", which moves {names[free[most]]} by {finding.moves[most]:+.1f} standard errors"
+        told = f", {MOVES} {names[free[most]]} by {finding.moves[most]:+.1f} standard errors"
         if abs(finding.moves[most]) < _HARDLY:
             told = ", which hardly moves the answer"
         return replace(finding, effect=told)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 Part = Literal["law", "noise", "simulator"]
+
+MOVES = "which moves"
+"""Words in a finding before the parameter that it moves most, and by how many standard errors."""
 SurrogateTreatment = Literal["corrected", "runs", "included", "unused", "unmeasured", "left"]
 """The surrogate's error has been subtracted from the answer, by solves or by the runs of a random
 simulator, or is included in its intervals; the answer uses no surrogate; single solves of a random

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from popinv.judgement.answer import StudyAnswer, finite
+from popinv.judgement.measures import MOVES
 
 LEVEL = 0.05
 """Chance of any doubt by a test if the model is right."""
@@ -53,8 +54,9 @@ class Judgement:
 
     @property
     def told(self) -> str:
-        """The finding, and what a doubt does to the numbers."""
-        return f"{self.finding} {self.effect}".rstrip()
+        """The finding, and what a doubt does to the numbers where the finding does not say it."""
+        said = MOVES in self.finding
+        return self.finding if said else f"{self.finding} {self.effect}".rstrip()
 
 
 def levels(p_values: Mapping[str, float]) -> dict[str, float]:
