@@ -9,7 +9,7 @@ draws panels of a page, and :mod:`popinv.charts.csv_writer` writes the numbers o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypedDict
 
 import numpy as np
@@ -408,6 +408,12 @@ class Panel:
     legend: Legend | None = None
     background: str | None = None
     equal: bool = False
+
+
+def labelled_outside(panel: Panel, place: int, count: int, columns: int) -> Panel:
+    """Return a panel of a grid of ``count`` with numbers along its axes only where it is outer."""
+    x = replace(panel.x, labels=place + columns >= count)
+    return replace(panel, x=x, y=replace(panel.y, labels=place % columns == 0))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from popinv.charts.description import (
     Points,
     Segments,
     Stretch,
+    labelled_outside,
 )
 from popinv.charts.page_chart import GRID, INK, LIGHT
 from popinv.charts.plotly_marks import Drawing, colour_bar
@@ -117,7 +117,8 @@ def page_grid(
     figure.update_layout(xaxis={"visible": False}, yaxis={"visible": False})
     rows, told = -(-len(panels) // columns), set[str]()
     if alike:
-        panels = [_labelled_outside(panels, place, columns) for place in range(len(panels))]
+        count = len(panels)
+        panels = [p and labelled_outside(p, i, count, columns) for i, p in enumerate(panels)]
     places = [(place, panel) for place, panel in enumerate(panels) if panel is not None]
     titled = any(panel.title for _, panel in places)
     # Labels across that are not in the last row need room.
@@ -164,14 +165,6 @@ def page_grid(
         few = page_grid(panels, _NARROW, height * -(-len(panels) // _NARROW) // rows, alike, scale)
         figure.update_layout(meta={"narrow": few.layout.to_plotly_json()})
     return figure
-
-
-def _labelled_outside(panels: Sequence[Panel | None], place: int, columns: int) -> Panel | None:
-    """Return a panel of a grid with numbers along its axes only where they are outer ones."""
-    if (panel := panels[place]) is None:
-        return None
-    x = replace(panel.x, labels=place + columns >= len(panels))
-    return replace(panel, x=x, y=replace(panel.y, labels=place % columns == 0))
 
 
 def _fitting(title: str, columns: int) -> str:

@@ -33,6 +33,11 @@ def solves_of(study: Study) -> list[tuple[int, str]]:
     return [(count, key) for count, key in found if count]
 
 
+def all_solves(study: Study) -> int:
+    """Return the largest number of a study's solves."""
+    return sum(count for count, _ in solves_of(study))
+
+
 def study_costs(study: Study, seconds: float) -> list[str]:
     """Return lines about keys that change the time of a study's solves, where they matter.
 
@@ -43,7 +48,7 @@ def study_costs(study: Study, seconds: float) -> list[str]:
     """
     counts = sorted(solves_of(study), reverse=True)
     lines = _unsuited_keys(study, seconds)
-    if seconds * sum(count for count, _ in counts) < _LONG_STUDY:
+    if seconds * all_solves(study) < _LONG_STUDY:
         return lines
     parts = [f"{key}: {count} ({duration(count * seconds)})" for count, key in counts]
     return [f"to solve fewer, lower the first of these: {'; '.join(parts)}", *lines]

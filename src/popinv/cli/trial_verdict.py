@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from popinv.cli.solve_costs import duration, solves_of
+from popinv.cli.solve_costs import all_solves, duration
 from popinv.config.study import Study
 from popinv.forward.base import Solutions
 from popinv.forward.checks import too_many_failed
@@ -50,7 +50,7 @@ def verdict(
             "(the columns of z)"
         ]
     whole = sum(stage.jobs * stage.demand.seconds for stage in stages(study, seconds))
-    solves = sum(count for count, _ in solves_of(study))
+    solves = all_solves(study)
     took = (
         f"the whole study takes at most about {duration(whole)} of one core, of which its "
         f"{solves:,} solves take {duration(solves * seconds)}"

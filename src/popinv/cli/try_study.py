@@ -16,7 +16,7 @@ import numpy as np
 
 from popinv.cli.enough import too_few_systems
 from popinv.cli.first_times import interpolated_in_time, rounded_in_time
-from popinv.cli.solve_costs import duration, solves_of, study_costs
+from popinv.cli.solve_costs import all_solves, duration, study_costs
 from popinv.cli.trial_solves import solve_few, unwatched_files
 from popinv.cli.trial_verdict import ends_of, verdict
 from popinv.config.budget import MOST_INPUTS
@@ -143,7 +143,7 @@ def _try(name: str, study: Study, systems: int, config: Config, say: Callable[[s
     lines += interpolated_in_time(study, z[good])
     lines += too_few_systems(study, table)
     lines += _solves_of_random(study, observed)
-    calls = sum(count for count, _ in solves_of(study))
+    calls = all_solves(study)
     lines += study_costs(study, seconds)
     if without := _no_surrogate(study, seconds, observed, len(population.names)):
         lines += without

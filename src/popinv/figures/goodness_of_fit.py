@@ -23,6 +23,7 @@ from popinv.charts.description import (
     Points,
     Reference,
     Sheet,
+    labelled_outside,
 )
 from popinv.charts.style import DATA, INK, LIGHT, MODEL, axis_label, evenly, readable
 from popinv.figures.arrangement import (
@@ -127,15 +128,11 @@ class Goodness:
         if self.layout.names and len(self.layout.names) <= 6:
             across = replace(across, places=x, names=self.layout.names, slanted=True)
         upwards = Axis(self.quantity, limits=_limits(y), ticks=4)
-        return [
-            replace(
-                panel,
-                marks=[*self._inputs(chosen[i], upwards), *panel.marks],
-                x=replace(across, labels=i + COLUMNS >= len(panels)),
-                y=replace(upwards, labels=i % COLUMNS == 0),
-            )
-            for i, panel in enumerate(panels)
-        ]
+        for i, panel in enumerate(panels):
+            marks = [*self._inputs(chosen[i], upwards), *panel.marks]
+            whole = replace(panel, marks=marks, x=across, y=upwards)
+            panels[i] = labelled_outside(whole, i, len(panels), COLUMNS)
+        return panels
 
     def _maps(self, chosen: np.ndarray, places: np.ndarray) -> list[Panel]:
         """Return a map of each system: a dot of its observation on one of its prediction.
@@ -170,15 +167,13 @@ class Goodness:
                     (both[1, number], 0.5, LIGHT, "observed"),
                 )
             ]
-            right, low = number % COLUMNS > 0, number + COLUMNS >= len(chosen)
-            panels.append(
-                Panel(
-                    Axis(across, limits=_limits(x, _ABOUT_DOTS), ticks=3, labels=low),
-                    Axis(up, limits=_limits(y, _ABOUT_DOTS), ticks=4, labels=not right),
-                    marks,
-                    given.names[i],
-                )
+            panel = Panel(
+                Axis(across, limits=_limits(x, _ABOUT_DOTS), ticks=3),
+                Axis(up, limits=_limits(y, _ABOUT_DOTS), ticks=4),
+                marks,
+                given.names[i],
             )
+            panels.append(labelled_outside(panel, number, len(chosen), COLUMNS))
         return panels
 
     def _inputs(self, i: int, upwards: Axis) -> list[Mark]:

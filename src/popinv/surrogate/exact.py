@@ -39,8 +39,8 @@ AtEntries = Callable[["torch.Tensor", np.ndarray], "torch.Tensor"]
 _ROWS = 4000
 # Rows of a call of a simulator without derivatives, whose calls may cost more than their rows.
 _ROWS_OF_SOLVES = 20_000
-# Numbers of an array (rows, observations, events) that a function of inputs over time may hold, and
-# rows that a call has in any case.
+# Numbers of an array (rows, observations, and events of a function of inputs over time) that a call
+# may hold, and rows that it has in any case.
 _NUMBERS, _FEWEST_ROWS = 4_000_000, 100
 
 

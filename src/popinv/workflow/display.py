@@ -26,7 +26,7 @@ from popinv.workflow.stages import STAGES, Stage
 from popinv.workflow.terminal import StepLine, Terminal
 
 NOTHING_TO_DO = "nothing to do: all results are up to date"
-"""What is printed where no job would run."""
+"""The message of a run without jobs."""
 
 _ROUNDS = {"truth": "Observations", "0": "First solves", "check": "Check of the surrogate"}
 # Lines of a log that are printed where a job has failed.

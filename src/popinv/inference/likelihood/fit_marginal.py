@@ -350,17 +350,28 @@ class _Ascent:
             return None
         raised = np.where(small, start + math.log(_RAISED), p)
         try:
-            # Adapted draws serve near p alone.
-            new = self.near(replace(cycle, p=raised), None) if len(near.hard) else near
-            memory = {} if len(near.hard) else state.point.memory
-            value = point_at(problem, new)(raised, memory).value
+            if len(near.hard):
+                # Adapted draws serve near p alone.
+                there = self.near(replace(cycle, p=raised), None).here
+                point = point_of(problem, raised, there)
+            else:
+                point = point_at(problem, near)(raised, state.point.memory)
         except DivergenceError:
             return None
-        if value < state.point.value + _HIGHER:
+        if point.value < state.point.value + _HIGHER:
             return None
-        steps, spent = cycle.steps + state.iteration, self.spent(cycle, state)
-        path = np.concatenate([cycle.path, state.path])
-        return replace(cycle, p=raised, number=0, steps=steps, spent=spent, path=path)
+        return replace(self.after(cycle, state), p=raised, number=0)
+
+    def after(self, cycle: _Cycle, state: ScoringState) -> _Cycle:
+        """Return the cycle that begins where another has ended."""
+        return replace(
+            cycle,
+            p=state.point.p,
+            number=cycle.number + 1,
+            steps=cycle.steps + state.iteration,
+            spent=self.spent(cycle, state),
+            path=np.concatenate([cycle.path, state.path]),
+        )
 
     def restrict(
         self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
@@ -486,14 +497,7 @@ class _Ascent:
         """
         problem, p, information = self.problem, state.point.p, cycle.information
         evaluation, few = Evaluation(**state.point.memory), self.few and not self.rough
-        following = replace(
-            cycle,
-            p=p,
-            number=cycle.number + 1,
-            steps=cycle.steps + state.iteration,
-            spent=self.spent(cycle, state),
-            path=np.concatenate([cycle.path, state.path]),
-        )
+        following = self.after(cycle, state)
         last = cycle.number + 1 >= _MOST_CYCLES or self.affords(following) < cycle.draws
         # Systems that are hard wherever the ascent is have adapted draws in any case.
         if len(cycle.hard) and not last and self.all_adapted(near) and not _all_told(evaluation):
