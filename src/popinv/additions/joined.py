@@ -22,6 +22,7 @@ from popinv.population.model import Model
 from popinv.population.observe import system_names
 from popinv.population.stages.import_observations import observations_of_file, units_of_columns
 from popinv.sections.messages import shown
+from popinv.sections.refusals import REFUSED
 
 _HELDOUT, _TOLD = "_heldout", 8
 
@@ -56,18 +57,14 @@ def read_additions(
         the study.
     """
     name = file if given is None else IN_MEMORY
-    if model.forward.is_random():
-        raise DataError(
-            f"{name}: systems cannot be added to a study of a random simulator, as single solves "
-            "do not measure the error of its surrogate at new systems; put the rows into the "
-            "study's own file, and run it again"
-        )
-    if model.law.level_columns().crossed:
-        raise DataError(
-            f"{name}: systems cannot be added to a study with crossed levels, as those that share "
-            "a label change a group of the study; put the rows into the study's own file, and run "
-            "it again"
-        )
+    stated = {
+        "random simulator": ("of a random simulator", model.forward.is_random()),
+        "crossed levels": ("with crossed levels", bool(model.law.level_columns().crossed)),
+    }
+    for trait, (told, has) in stated.items():
+        if has:
+            why = REFUSED["observations.additions", trait]
+            raise DataError(f"{name}: systems cannot be added to a study {told}: {why}")
     _check_times(model, section, name, file if given is None else given)
     added = observations_of_file(
         model.forward,

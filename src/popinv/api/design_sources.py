@@ -26,7 +26,7 @@ from popinv.inference.stages.run_rounds import solve_round
 from popinv.late import torch
 from popinv.observation_files.limit_keys import states_limits
 from popinv.observation_files.section import FileObservations
-from popinv.planning.experiment import NO_LEVELS, NO_LIMITS, NO_SCALES, Arm, Experiment
+from popinv.planning.experiment import Arm, Experiment
 from popinv.population.known import Known, known_of
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model, covariate_names
@@ -38,6 +38,7 @@ from popinv.population.stages.import_observations import import_observations
 from popinv.population.synthetic_observed import known_of_systems
 from popinv.sections.base import plain
 from popinv.sections.messages import explain, report, shown
+from popinv.sections.refusals import REFUSED
 from popinv.seeds import generator
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.exact import of_section
@@ -246,10 +247,7 @@ def _refuse_random(forward: ForwardSection) -> None:
     ConfigError
     """
     if forward.is_random():
-        raise ConfigError(
-            "the simulator is random ('forward.stochastic'), and the prediction of a design takes "
-            "its answer for the observation without noise; designs are not made for it"
-        )
+        raise ConfigError(REFUSED["design", "random simulator"])
 
 
 def _problem(
@@ -414,12 +412,12 @@ def _known_of_study(study: Study, seed: int) -> Known:
     """Return design and covariates of the study's systems, or of some of a synthetic study."""
     names = study.forward.design_names(), covariate_names(study.law, study.noise)
     if study.law.level_names():
-        raise ConfigError(NO_LEVELS)
+        raise ConfigError(REFUSED["design", "levels"])
     section = study.observations
     if states_limits(section):
-        raise ConfigError(NO_LIMITS)
+        raise ConfigError(REFUSED["design", "limits"])
     if states_noise_scales(section):
-        raise ConfigError(NO_SCALES)
+        raise ConfigError(REFUSED["design", "noise scales"])
     if isinstance(section, FileObservations):
         if not any(names):
             return Known.nothing(1)

@@ -13,26 +13,25 @@ from importlib.util import find_spec
 from typing import Any
 
 from popinv.config.budget import MOST_INPUTS, MOST_SOLVES
-from popinv.config.discrepancy_checks import discrepancy_problems
 from popinv.config.evidence import evidence_problems
 from popinv.config.numerics import Assessment
-from popinv.config.observations import FileObservations, SyntheticObservations, states_noise_scales
-from popinv.config.random_simulator import random_problems
-from popinv.config.special_systems import (
-    error_problems,
+from popinv.config.observations import (
+    FileObservations,
+    SyntheticObservations,
     known_problems,
+    known_quantities,
     level_problems,
-    replicate_problems,
+    limit_problems,
+    member_problems,
 )
 from popinv.config.study_sections import Sections
+from popinv.config.traits import refusals, traits
 from popinv.errors import ConfigError
-from popinv.forward.executable.section import Executable
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
 from popinv.forward.porous_flow.section import PorousFlow
-from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import DescentSettings, wants_likelihood
+from popinv.inference.settings import FEWEST_GROUPS, DescentSettings
 from popinv.methods.section import ObservedSystems, StudySections
 from popinv.methods.sections import StudyDownstream
 from popinv.population.kinds import Law, sections_by_kind
@@ -57,21 +56,13 @@ def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
     if sections.forward:
         yield from _forward(sections)
     yield from _model(study, sections)
-    if sections.forward and sections.law:
-        yield from known_problems(sections.forward, sections.law, sections)
-    if sections.law:
-        yield from level_problems(sections.law, sections)
-    yield from error_problems(sections)
-    yield from random_problems(sections)
-    yield from discrepancy_problems(study, sections)
+    yield from refusals(sections, traits(sections))
     if sections.observations:
-        yield from replicate_problems(sections.observations, sections)
+        yield from _observed(sections.observations, sections)
     if sections.evidence:
-        yield from evidence_problems(sections.evidence, sections.observations)
+        yield from evidence_problems(sections.evidence)
     if sections.assessment:
         yield from _assessment(sections.assessment, sections)
-    if sections.polish and sections.polish.restricted:
-        yield from _restricted(study, sections)
     if sections.downstream:
         for problem in _downstream(sections.downstream, sections):
             yield problem.under("downstream")
@@ -112,25 +103,13 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
                 "(observations.count); null uses all of them.",
             )
     if isinstance(observations, FileObservations) and forward:
-        yield from _file_sensors(forward)
         yield from _place_columns(forward, observations)
     if descent:
         yield from _descent(descent)
-    if descent and noise:
-        yield from _full_noise(descent, noise)
     if forward and sections.surrogate and sections.surrogate.kind == "network":
         yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
-    if (
-        forward
-        and sections.surrogate
-        and sections.surrogate.kind == "none"
-        and not forward.is_random()
-    ):
-        yield from _no_surrogate(sections, forward)
-    if forward and forward.timed_inputs():
-        yield from _timed_inputs(sections, forward)
 
 
 def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
@@ -147,48 +126,49 @@ def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigPr
         )
 
 
-# Uses that fit the likelihood again, and would compare it with the restricted likelihood.
-_REFITTING = ("withdrawal", "federated", "certificate")
-
-
-def _restricted(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProblem]:
-    at = ("polish", "restricted")
-    if sections.law and not sections.law.has_means:
-        yield ConfigProblem(
-            at,
-            f"got true, but the law '{sections.law.kind}' has no mean that could be integrated. "
-            "Use the law normal, lognormal or transformed_normal, or leave the key out.",
-        )
-    estimator = study.get("estimator", "auto")
-    if isinstance(estimator, str) and not wants_likelihood(estimator):
-        yield ConfigProblem(
-            at,
-            f"got true, but 'estimator: {estimator}' computes no likelihood. Use 'estimator: "
-            "likelihood' or 'auto', or leave the key out.",
-        )
-    for use in _REFITTING:
-        if sections.downstream and getattr(sections.downstream, use, None) is not None:
-            yield ConfigProblem(
-                at,
-                f"got true, but 'downstream.{use}' fits the likelihood again and not the "
-                "restricted one, so that the fits could not be compared. Leave one of them out.",
-            )
-
-
 def _downstream(downstream: StudyDownstream, sections: Sections) -> Iterator[ConfigProblem]:
     needed = StudySections(
         sections.forward, sections.law, sections.noise, sections.surrogate, sections.assessment
     )
     yield from downstream.problems(needed)
-    observations, forward = sections.observations, sections.forward
+    observed, observations = ObservedSystems(), sections.observations
     if isinstance(observations, SyntheticObservations):
-        irregular, gone = states_noise_scales(observations), len(observations.without)
-        observed = ObservedSystems(irregular, observations.count - gone, observations.heldout)
-        yield from downstream.data_problems(observed, forward)
+        count = observations.count - len(observations.without)
+        observed = ObservedSystems(count, observations.heldout)
+    if observations is not None:
+        yield from downstream.data_problems(observed, sections.forward)
+
+
+def _observed(
+    observations: SyntheticObservations | FileObservations, sections: Sections
+) -> Iterator[ConfigProblem]:
+    forward, law = sections.forward, sections.law
     if isinstance(observations, FileObservations):
-        yield from downstream.data_problems(
-            ObservedSystems(states_noise_scales(observations)), forward
+        yield from level_problems(observations, law) if law else ()
+    elif law:
+        if forward:
+            wanted = known_quantities(forward, law, sections.noises)
+            yield from known_problems(observations, wanted)
+        yield from member_problems(observations, law.level_names(), forward)
+        yield from _checked_groups(observations, sections)
+    yield from limit_problems(observations, forward)
+
+
+def _checked_groups(
+    observations: SyntheticObservations, sections: Sections
+) -> Iterator[ConfigProblem]:
+    """Yield too few fresh solves for the error of a surrogate of groups."""
+    members, surrogate = observations.members_of_group, sections.surrogate
+    if members < 2 or not sections.assessment or not surrogate or surrogate.kind != "network":
+        return
+    checked = sections.assessment.surrogate_check
+    if checked < FEWEST_GROUPS * members:
+        text = (
+            f"got {checked}, but the effect of the surrogate's error is measured on "
+            f"{FEWEST_GROUPS} whole groups of {members} members; set it to "
+            f"{FEWEST_GROUPS * members} or more."
         )
+        yield ConfigProblem(("assessment", "surrogate_check"), text)
 
 
 def _law(forward: ForwardSection | None, law: LawSection) -> Iterator[ConfigProblem]:
@@ -231,12 +211,6 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[ConfigProbl
     if noise.discrepancy is not None:
         for problem in noise.discrepancy.problems(forward):
             yield problem.under("noise", "discrepancy")
-    if isinstance(forward, PorousFlow) and forward.own_sensors() and noise.kind == "kernel":
-        yield ConfigProblem(
-            ("noise", "kind"),
-            "got 'kernel', which needs the same places in all systems, but the sensors stand in "
-            "'forward.design'; use 'isotropic'.",
-        )
     if not isinstance(noise, KernelSection) or noise.nugget:
         return
     if isinstance(forward, ExternalSection):
@@ -296,19 +270,6 @@ def _true_noise(
             yield problem.under(*at)
 
 
-def _file_sensors(forward: ForwardSection) -> Iterator[ConfigProblem]:
-    sensors = getattr(forward, "sensors", None)
-    own = isinstance(forward, PorousFlow) and forward.own_sensors()
-    if sensors and sensors.placement == "random" and not own:
-        yield ConfigProblem(
-            ("forward", "sensors"),
-            "observations from a file were taken at known places; give them as "
-            "'sensors: {positions: [...]}', in the order of the file's columns (or "
-            "'placement: regular'); places that differ from system to system are columns of the "
-            "file with 'design: [sensors]'.",
-        )
-
-
 def _place_columns(
     forward: ForwardSection, observations: FileObservations
 ) -> Iterator[ConfigProblem]:
@@ -344,25 +305,8 @@ def _descent(descent: DescentSettings) -> Iterator[ConfigProblem]:
         )
 
 
-def _full_noise(descent: DescentSettings, noise: NoiseSection) -> Iterator[ConfigProblem]:
-    if not _moves_as_a_matrix(noise):
-        return
-    for key, needed in (("optimiser", "gauss_newton"), ("policy", "cut")):
-        if getattr(descent, key) != needed:
-            yield ConfigProblem(
-                ("descent", key),
-                f"got '{getattr(descent, key)}', but noise of kind '{noise.kind}' moves by a step "
-                f"of its own that needs '{needed}'; leave it out, or choose another noise.",
-            )
-
-
-def _moves_as_a_matrix(noise: NoiseSection) -> bool:
-    """Return whether the noise moves by the step of an unrestricted covariance."""
-    return noise.unrestricted and not (noise.errors and noise.errors.vary)
-
-
 def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
-    law, descent, noise = sections.law, sections.descent, sections.noise
+    descent = sections.descent
     for i, name in enumerate(assessment.baselines):
         at = ("assessment", "baselines", i)
         if name in assessment.baselines[:i]:
@@ -371,36 +315,12 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
             yield ConfigProblem(
                 at, f"got '{name}', which is the study's own descent.policy already; leave it out."
             )
-        elif noise and _moves_as_a_matrix(noise) and name in ("full", "plain"):
-            yield ConfigProblem(
-                at,
-                f"got '{name}', but noise of kind '{noise.kind}' moves by a step of its own that "
-                "is of the policy 'cut'; leave it out, or choose another noise.",
-            )
-        elif law and name == "two_stage" and not law.has_density:
-            yield ConfigProblem(
-                at,
-                "got 'two_stage', which needs the density of the law, and the density of a "
-                f"'{law.kind}' has no closed form; leave it out (full, plain and nuts do "
-                "without).",
-            )
 
 
 def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[ConfigProblem]:
-    if surrogate.network != "fno":
+    if surrogate.network != "fno" or not isinstance(forward, PorousFlow):
         return
-    if not isinstance(forward, PorousFlow) or forward.field != "cosine":
-        yield ConfigProblem(
-            ("surrogate", "network"),
-            "got 'fno', which reads the fields of porous flow that are linear in the parameters "
-            "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'.",
-        )
-    elif forward.design_list:
-        yield ConfigProblem(
-            ("surrogate", "network"),
-            "got 'fno', which reads fields alone, but 'forward.design' is not empty; use 'mlp'.",
-        )
-    elif surrogate.fourier_modes > forward.elements // 2:
+    if surrogate.fourier_modes > forward.elements // 2:
         yield ConfigProblem(
             ("surrogate", "fourier_modes"),
             f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
@@ -408,77 +328,8 @@ def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[
         )
 
 
-def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
-    """Yield parts of a study that do not take inputs over time."""
-    timed, surrogate = forward.timed_inputs(), sections.surrogate
-    assert timed is not None
-    if surrogate and surrogate.kind == "gaussian_process":
-        yield ConfigProblem(
-            ("surrogate", "kind"),
-            "got 'gaussian_process', which does not take 'forward.inputs'. Use 'network', with an "
-            "'inputs.summary', or 'none'.",
-        )
-    elif (
-        surrogate and surrogate.kind != "none" and timed.needs_solver() and not forward.may_be_exact
-    ):
-        yield ConfigProblem(
-            ("surrogate", "kind"),
-            f"got '{surrogate.kind}', which would learn from every time and value of "
-            "'forward.inputs'. State an 'inputs.summary' on which alone the observations depend, "
-            "or use 'none': the simulator itself, which is then called often.",
-        )
-    if isinstance(sections.observations, SyntheticObservations):
-        yield ConfigProblem(
-            ("observations", "truth"),
-            "an imaginary population has no inputs over time ('forward.inputs'); give the "
-            "'observations.file', of which the file of inputs names the systems.",
-        )
-    if sections.law and sections.law.level_names():
-        yield ConfigProblem(
-            ("law", "levels"),
-            "the members of a group have no inputs over time of their own; leave 'levels' or "
-            "'forward.inputs' out.",
-        )
-
-
-def _no_surrogate(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:
-    """Yield what needs a surrogate."""
-    if isinstance(forward, PythonFunction):
-        # Differences take the place of derivatives where a surrogate cannot be.
-        fits = forward.differentiated or (
-            forward.derivatives is None and forward.timed_inputs() is not None
-        )
-    else:
-        fits = isinstance(forward, Executable) and forward.timed_inputs() is not None
-    if not fits:
-        yield ConfigProblem(
-            ("surrogate", "kind"),
-            "got 'none', but only a Python function of torch that takes a table of systems "
-            "(forward.kind 'python', derivatives 'torch', vectorised true) needs no surrogate, or "
-            "a function without derivatives or a program with 'forward.inputs'. Use 'network'.",
-        )
-    if isinstance(forward, Executable) and forward.pass_seed:
-        yield ConfigProblem(
-            ("forward", "pass_seed"),
-            "solves differ at random, so that differences of solves are no derivatives; use a "
-            "surrogate, or a program without random numbers.",
-        )
-    if sections.evidence and sections.evidence.design_counts:
-        yield ConfigProblem(
-            ("evidence", "design_counts"),
-            "compares networks, and there is no surrogate; leave it out.",
-        )
-    for name, method in sections.downstream.asked().items() if sections.downstream else ():
-        if method.trains_network:
-            yield ConfigProblem(
-                ("downstream", name),
-                "trains the surrogate's network, and there is no surrogate; leave it out, or use "
-                "'surrogate: {kind: network}'.",
-            )
-
-
 def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
-    """Yield what a Gaussian process is too costly for, and what needs a network."""
+    """Yield what a Gaussian process is too costly for, and its package if that is missing."""
     forward, learning, assessment = sections.forward, sections.active_learning, sections.assessment
     kind = ("surrogate", "kind")
     if find_spec("sklearn") is None:
@@ -495,12 +346,6 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
             f"{MOST_INPUTS}; the forward model has {inputs} (parameters and design). Use "
             "'network', with more solves, or fewer parameters.",
         )
-    if forward and forward.has_sampling_error() and not forward.is_random():
-        yield ConfigProblem(
-            kind,
-            "got 'gaussian_process', but solves of this forward model have a sampling error, which "
-            "a Gaussian process does not subtract from the noise. Use 'network'.",
-        )
     if learning and assessment:
         solves = learning.first_design + (learning.rounds - 1) * learning.solves_per_round
         solves += assessment.surrogate_check
@@ -511,14 +356,4 @@ def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:
                 f"{MOST_SOLVES}; the rounds and the check make {solves} "
                 "(active_learning.first_design, solves_per_round, rounds; "
                 "assessment.surrogate_check). Use 'network', or solve fewer.",
-            )
-    wanted = "compares networks, and the surrogate is a Gaussian process; leave it out."
-    if sections.evidence and sections.evidence.design_counts:
-        yield ConfigProblem(("evidence", "design_counts"), wanted)
-    for name, method in sections.downstream.asked().items() if sections.downstream else ():
-        if method.trains_network:
-            yield ConfigProblem(
-                ("downstream", name),
-                "trains the surrogate's network, and the surrogate is a Gaussian process; leave it "
-                "out, or use 'surrogate: {kind: network}'.",
             )

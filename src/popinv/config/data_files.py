@@ -10,6 +10,7 @@ import numpy as np
 
 from popinv.config.observations import FileObservations, SyntheticObservations
 from popinv.config.study import Config, Study
+from popinv.config.traits import refusals
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection
 from popinv.methods.section import ObservedSystems
@@ -168,10 +169,17 @@ def check_data_files(config: Config) -> None:
                 "uses all"
             )
         names = None if names is None else [*names, *joining]
-        irregular = table.noise_scale is not None or bool(np.isnan(table.values[learned]).any())
-        observed = ObservedSystems(irregular, len(learned) + added, heldout, names)
-        for problem in study.downstream.data_problems(observed, study.forward):
-            place = dotted(("studies", name, "downstream", *problem.path))
+        observed = ObservedSystems(len(learned) + added, heldout, names)
+        seen = {
+            "noise scales": table.noise_scale is not None,
+            "gaps": bool(np.isnan(table.values[learned]).any()),
+        }
+        problems = study.downstream.data_problems(observed, study.forward)
+        for problem in (
+            *refusals(study, {trait for trait, has in seen.items() if has}),
+            *(problem.under("downstream") for problem in problems),
+        ):
+            place = dotted(("studies", name, *problem.path))
             raise DataError(f"{place}: {problem.text} ({study.observations.file})")
     config.downstream.check_all_files()
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from popinv.config.observations import FileObservations
 from popinv.sections.base import (
     Count,
     CountOrZero,
@@ -16,7 +15,7 @@ from popinv.sections.base import (
     Several,
     not_too_many,
 )
-from popinv.sections.messages import ConfigProblem, listed
+from popinv.sections.messages import ConfigProblem
 
 _FEWEST_SYSTEMS = 10
 _Size = Annotated[int, Field(ge=_FEWEST_SYSTEMS), AfterValidator(not_too_many), NotBoolean]
@@ -78,22 +77,8 @@ class Evidence(Section):
         return [figure for figure, wanted in asked.items() if wanted]
 
 
-def evidence_problems(evidence: Evidence, observations: Any) -> Iterator[ConfigProblem]:
-    """Yield what is wrong with the section, or between it and others.
-
-    Parameters
-    ----------
-    observations : FileObservations, SyntheticObservations or None
-        None if that section is itself at fault.
-    """
-    wanted = [name for name in ("system_counts", "design_counts") if getattr(evidence, name)]
-    if wanted and isinstance(observations, FileObservations):
-        yield ConfigProblem(
-            ("evidence",),
-            f"requests {listed(wanted)}, which compare with a known truth, but the observations "
-            f"come from a file ('{observations.file}'); leave 'evidence' out, or use a synthetic "
-            "study ('observations.truth').",
-        )
+def evidence_problems(evidence: Evidence) -> Iterator[ConfigProblem]:
+    """Yield numbers that are too few, or out of order."""
     # A slope with its uncertainty takes three points, a curve two.
     for name, fewest, purpose in (
         ("system_counts", 3, "a slope with its uncertainty needs at least three numbers"),

@@ -15,7 +15,7 @@ from popinv.config.observations import FileObservations, Observations, Synthetic
 from popinv.config.study import default_section
 from popinv.forward.kinds import Forward
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import DescentSettings, PolishSettings
+from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
 from popinv.methods.sections import StudyDownstream
 from popinv.population.kinds import Law, Noise
 from popinv.population.laws.section import LawSection
@@ -31,6 +31,7 @@ _SECTIONS: dict[str, Any] = {
     "active_learning": ActiveLearning,
     "surrogate": SurrogateSettings,
     "descent": DescentSettings,
+    "estimator": Estimator,
     "polish": PolishSettings,
     "assessment": Assessment,
     "evidence": Evidence,
@@ -54,6 +55,7 @@ class Sections:
     active_learning: ActiveLearning | None = None
     surrogate: SurrogateSettings | None = None
     descent: DescentSettings | None = None
+    estimator: Estimator | None = None
     polish: PolishSettings | None = None
     assessment: Assessment | None = None
     evidence: Evidence | None = None
@@ -80,8 +82,3 @@ class Sections:
         if isinstance(self.observations, SyntheticObservations):
             noises.append(self.observations.truth.noise_model)
         return [noise for noise in noises if noise]
-
-    @property
-    def noise_varies(self) -> bool:
-        """Whether a noise grows, has heavy tails, or depends on covariates."""
-        return any(noise.errors and noise.errors.vary for noise in self.noises)

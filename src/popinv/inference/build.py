@@ -27,6 +27,7 @@ from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import noise_at_places, own_places
 from popinv.population.priors.stated import ObservedScales, stated_prior
+from popinv.sections.refusals import REFUSED
 from popinv.store.rows import Rows
 
 if TYPE_CHECKING:
@@ -79,9 +80,7 @@ def descent_problem(
         scale[entry] = _LAW_SCALE / deviations[covariate]
     if conditions.limited and one.random_signal:
         raise DataError(
-            "some observations are censored, but the probability of censored values is not "
-            "computed for a random simulator ('forward.stochastic'); leave these cells empty, if "
-            "they are missing by chance, or let the simulator censor its own answer"
+            f"some observations are censored, and {REFUSED['limits', 'random simulator']}"
         )
     if conditions.limited:
         noise_model = censorable(noise_model)

@@ -6,8 +6,8 @@ module ``use`` beside them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from popinv.methods.section import HouseSettings, MethodSection
@@ -115,18 +115,54 @@ class Use:
     module: str = ""
 
 
+NOT_RANDOM = {
+    "random simulator": (
+        "it takes a system's answer by the simulator for its observation without noise, and a "
+        "random simulator has another answer in each run"
+    )
+}
+NOT_DISCREPANT = {
+    "discrepancy": (
+        "it is derived for noise of mean zero, and a discrepancy of the simulator is a mean whose "
+        "size has an uncertainty of its own"
+    )
+}
+NOT_LEVELS = {
+    "levels": (
+        "it is derived for systems whose parameters are independent, and the members of a group "
+        "share effects"
+    )
+}
+USUALLY_REFUSED: Mapping[str, str] = NOT_LEVELS | NOT_RANDOM | NOT_DISCREPANT
+"""What a method does not take, with the reasons, if its record states nothing else."""
+NOT_RESTRICTED = {
+    "restricted likelihood": (
+        "it fits the likelihood again and not the restricted one, so that the fits could not be "
+        "compared"
+    )
+}
+
+
 @dataclass(frozen=True)
 class Method:
     """A method: its use on a study, and the section that requests it.
 
-    ``name`` is the key of a study's section ``downstream``, and ``package`` holds the module
-    ``use``.
+    Parameters
+    ----------
+    name : str
+        The key of a study's section ``downstream``.
+    package : str
+        The package of the module ``use``.
+    refuses : mapping of str to str
+        Reasons why it does not take a study that has a trait, by the names of the traits
+        (:data:`popinv.config.traits.TRAITS`).
     """
 
     name: str
     package: str
     section: type[MethodSection]
     use: Use
+    refuses: Mapping[str, str] = field(default_factory=lambda: USUALLY_REFUSED)
 
     @property
     def question(self) -> str:

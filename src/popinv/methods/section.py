@@ -33,12 +33,10 @@ class StudySections:
 class ObservedSystems:
     """The facts about the observed systems that are known before any work.
 
-    They are irregular if some have noise scales or gaps. The numbers of systems to learn from and
-    of held-out systems are None while a file has not been read. The names are of the systems to
-    learn from.
+    The numbers of systems to learn from and of held-out systems are None while a file has not been
+    read. The names are of the systems to learn from.
     """
 
-    irregular: bool
     count: int | None = None
     heldout: int | None = None
     names: Sequence[str] | None = None
@@ -51,31 +49,6 @@ class MethodSection(Section):
     """The question about a study that the method answers."""
     condition: ClassVar[str] = "`{}` requests it with the defaults."
     """The request for the method, and its requirements on the study."""
-    unrestricted_noise: ClassVar[str] = ""
-    """The reason why the method does not take noise of kind `full`, if it does not."""
-    unrestricted_up_to: ClassVar[int] = 0
-    """Number of observations up to which the method takes noise of kind `full`."""
-    stated_prior: ClassVar[str] = ""
-    """The reason why the method takes no study with priors, if it does not."""
-    special_systems: ClassVar[str] = ""
-    """The reason why the method takes no known quantities, replicates, limits, or varying noise."""
-    random_simulators: ClassVar[str] = (
-        "it takes a system's answer by the simulator for its observation without noise, and a "
-        "random simulator has another answer in each run"
-    )
-    """The reason why the method takes no random simulator, empty if it does."""
-    levels: ClassVar[str] = (
-        "it is derived for systems whose parameters are independent, and the members of a group "
-        "share effects"
-    )
-    """The reason why the method takes no law with levels, if it does not."""
-    discrepancy: ClassVar[str] = (
-        "it is derived for noise of mean zero, and a discrepancy of the simulator is a mean whose "
-        "size has an uncertainty of its own"
-    )
-    """The reason why the method takes no discrepancy of the simulator, if it does not."""
-    trains_network: ClassVar[bool] = False
-    """Whether the method trains the network that stands in for the forward model."""
 
     def files(self) -> Mapping[str, str]:
         """Return the files that the method reads, in the form of the study's own, by their keys."""
@@ -83,23 +56,7 @@ class MethodSection(Section):
 
     def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
         """Yield each conflict with another section of the study."""
-        for part, section in (("law", study.law), ("noise", study.noise)):
-            if self.stated_prior and section is not None and section.prior is not None:
-                yield ConfigProblem(
-                    (),
-                    f"requested, but '{part}.prior' states priors, and {self.stated_prior}; leave "
-                    "one of the two out.",
-                )
-        if not (self.unrestricted_noise and study.noise and study.noise.unrestricted):
-            return
-        most = self.unrestricted_up_to
-        if not most or (study.forward and study.forward.observation_count() > most):
-            more = f" of more than {most} observations" if most else ""
-            yield ConfigProblem(
-                (),
-                f"requested, but noise of kind '{study.noise.kind}'{more} "
-                f"{self.unrestricted_noise}; leave it out, or choose another noise.",
-            )
+        yield from ()
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None

@@ -24,20 +24,7 @@ from popinv.planning.information import (
 )
 from popinv.planning.search import Scenario
 from popinv.population.known import Known
-
-NO_LEVELS = (
-    "a design has no levels: the members of a group share effects, and the information of a group "
-    "is not that of its members; plan with a law without 'levels'"
-)
-NO_LIMITS = (
-    "observations with limits ('censored_below', 'censored_above', 'not_below', 'not_above', "
-    "'censoring_column') lose information where they are censored, which this prediction does not "
-    "count; plan without them"
-)
-NO_SCALES = (
-    "systems with noise scales of their own ('noise_scale', 'noise_scale_column') differ in what "
-    "they tell; plan without them, for systems of scale 1"
-)
+from popinv.sections.refusals import REFUSED
 
 # Systems about which the simulator is linearised: for the search, and for the standard errors.
 SEARCHED, REPORTED = 64, 256
@@ -100,30 +87,18 @@ class Experiment:
         self._refuse()
 
     def _refuse(self) -> None:
-        problem, law, noise = self.problem, self.problem.law, self.problem.noise
-        conditions = problem.conditions
-        if problem.members > 1:
-            raise ConfigError(NO_LEVELS)
-        if noise.unrestricted:
-            raise ConfigError(
-                "noise of kind 'full' has a parameter for each pair of places, so that it says "
-                "nothing of places that are not observed; plan with noise of kind 'kernel', "
-                "'isotropic' or 'diagonal'"
-            )
-        if noise.discrepant:
-            raise ConfigError(
-                "noise with a 'discrepancy' has an error at each place that is observed, which "
-                "this prediction counts as known; plan without 'noise.discrepancy'"
-            )
-        if law.summarised:
-            raise ConfigError(
-                "a law of free form has coefficients without a meaning of their own, whose errors "
-                "are no aim of a design; plan with a normal or lognormal law, or a mixture"
-            )
-        if conditions.limited:
-            raise ConfigError(NO_LIMITS)
-        if conditions.scaled:
-            raise ConfigError(NO_SCALES)
+        problem, noise = self.problem, self.problem.noise
+        stated = {
+            "levels": problem.members > 1,
+            "unrestricted noise": noise.unrestricted,
+            "fitted discrepancy": noise.discrepant,
+            "free form": problem.law.summarised,
+            "limits": problem.conditions.limited,
+            "noise scales": problem.conditions.scaled,
+        }
+        for trait, has in stated.items():
+            if has:
+                raise ConfigError(REFUSED["design", trait])
         d = problem.data.shape[1]
         if d > MOST_CANDIDATES:
             raise ConfigError(

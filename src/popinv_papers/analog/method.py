@@ -13,14 +13,12 @@ from popinv.sections.base import Count, Fraction, NotBoolean
 from popinv.sections.messages import ConfigProblem
 from popinv_papers.analog.levels import ERRORS
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import TRAINING, Check, Paper
 
 
 class Analog(MethodSection):
     """The surrogate on an analog accelerator, and its last layers trained there."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
-    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Whether the surrogate may be deployed on an analog accelerator, and the effect of "
         "training its last layers there"
@@ -93,6 +91,7 @@ METHOD = Paper(
     name="analog",
     package="popinv_papers.analog",
     section=Analog,
+    refuses=TRAINING,
     checks=(
         Check(
             name="analog",

@@ -11,17 +11,16 @@ from pydantic import Field
 from popinv.errors import DataError
 from popinv.forward.section import ForwardSection
 from popinv.methods.method import WITH_TORCH_MB, StudySizes, Use, megabytes_of
-from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems, StudySections
+from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems
 from popinv.sections.base import Fraction, NotBoolean
 from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import PLAIN, Check, Paper
 
 
 class Bigram(MethodSection):
     """Scaling laws of gradient and sign descent on the symbols of the observed series."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     question: ClassVar[str] = (
         "Choice of an optimiser, by Zipf's law, for a linear model of the observed series"
     )
@@ -33,16 +32,6 @@ class Bigram(MethodSection):
         default=100, description="Number of symbols into which the observed vectors are quantised."
     )
     target: Fraction = Field(default=0.1, description="Relative loss to which steps are counted.")
-
-    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
-        """Refuse observations that are no time series."""
-        if study.forward and (study.forward.time_count() or 1) < 2:
-            yield ConfigProblem(
-                (),
-                "requested, but it reads time series, and the observations of "
-                f"'{getattr(study.forward, 'kind', 'this forward model')}' as configured are none; "
-                "leave it out, or observe at several times.",
-            )
 
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
@@ -103,6 +92,7 @@ METHOD = Paper(
     name="bigram",
     package="popinv_papers.bigram",
     section=Bigram,
+    refuses={**PLAIN, "one time": "it reads time series"},
     checks=(
         Check(
             name="bigram",

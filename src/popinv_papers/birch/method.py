@@ -11,14 +11,12 @@ from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive
 from popinv_papers.birch.regime_names import REGIMES
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import TRAINING, Check, Paper
 
 
 class Birch(MethodSection):
     """Training and solves on several machines of unequal speed."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
-    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Whether training and solves gain from several machines of unequal speed, and how"
     )
@@ -86,6 +84,7 @@ METHOD = Paper(
     name="birch",
     package="popinv_papers.birch",
     section=Birch,
+    refuses=TRAINING,
     checks=(
         Check(
             name="birch",

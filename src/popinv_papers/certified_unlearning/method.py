@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
 
 from popinv.methods.certificate.method import METHOD as CERTIFICATE
 from popinv.methods.certificate.method import Certificate
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import ALIKE, Check, Paper
 
 
 class CertifiedUnlearning(Certificate):
     """Removal of systems, under certificate, from the answer on law and noise."""
-
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
 
 
 METHOD = Paper(
     name="certified_unlearning",
     package="popinv_papers.certified_unlearning",
     section=CertifiedUnlearning,
+    refuses={**CERTIFICATE.refuses, **ALIKE},
     checks=(
         Check(
             name="certified_unlearning",

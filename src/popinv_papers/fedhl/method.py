@@ -10,14 +10,12 @@ from popinv.methods.method import WITH_TORCH_MB, StudySizes, Use, megabytes_of
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, NotBoolean, Positive
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import TRAINING, Check, Paper
 
 
 class FedHL(MethodSection):
     """Sites with their own laws adapt the surrogate without sharing their data."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
-    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Joint adaptation of the surrogate by sites with their own laws, without sharing their data"
     )
@@ -88,6 +86,7 @@ METHOD = Paper(
     name="fedhl",
     package="popinv_papers.fedhl",
     section=FedHL,
+    refuses=TRAINING,
     checks=(
         Check(
             name="fedhl",

@@ -12,7 +12,7 @@ from popinv.methods.section import MethodSection, StudySections
 from popinv.sections.base import Count, Fraction, NotBoolean
 from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import TRAINING, Check, Paper
 
 # Half of the fresh solves are the target.
 _FEWEST_FRESH = 20
@@ -21,8 +21,6 @@ _FEWEST_FRESH = 20
 class Influence(MethodSection):
     """The selection of solves to train the surrogate on, and of candidates to solve."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
-    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Selection of the solves worth training the surrogate on, and the solves saved if their "
         "worth for the answer chose them"
@@ -100,6 +98,7 @@ METHOD = Paper(
     name="influence",
     package="popinv_papers.influence",
     section=Influence,
+    refuses=TRAINING,
     checks=(
         Check(
             name="influence",

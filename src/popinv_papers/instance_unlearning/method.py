@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from popinv.errors import DataError, nearest
-from popinv.forward.section import ForwardSection
 from popinv.methods.method import StudySizes, Use, megabytes_of
-from popinv.methods.section import HouseSettings, MethodSection, ObservedSystems, StudySections
+from popinv.methods.section import HouseSettings, MethodSection
 from popinv.sections.base import Count, CountOrZero, Fraction, NotBoolean, Positive
-from popinv.sections.messages import ConfigProblem
 from popinv_papers.kit.packages import archive_path
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import TRAINING, Check, Paper
 
 
 class InstanceUnlearning(MethodSection):
     """The difficulty of forgetting each system, and the steps to forget one that withdraws."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
-    trains_network: ClassVar[bool] = True
     question: ClassVar[str] = (
         "Difficulty of forgetting each system that withdraws, and the steps that the answer and "
         "the surrogate need"
@@ -69,26 +64,6 @@ class InstanceUnlearning(MethodSection):
             "middling and the hardest, in five trainings. 0: none."
         ),
     )
-
-    def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
-        """Refuse unrestricted noise."""
-        if study.noise and study.noise.unrestricted:
-            yield ConfigProblem(
-                (),
-                "requested, but noise of kind 'full' moves by its own steps, whose randomness is "
-                "no gradient's; leave it out, or choose another noise.",
-            )
-
-    def data_problems(
-        self, observed: ObservedSystems, forward: ForwardSection | None
-    ) -> Iterator[ConfigProblem]:
-        """Refuse systems with noise scales or gaps."""
-        if observed.irregular:
-            yield ConfigProblem(
-                (),
-                "requested, but if systems have noise scales or gaps, the model's draws change "
-                "with every system that is left out; leave it out.",
-            )
 
 
 class InstanceImages(HouseSettings):
@@ -155,6 +130,14 @@ METHOD = Paper(
     name="instance_unlearning",
     package="popinv_papers.instance_unlearning",
     section=InstanceUnlearning,
+    refuses={
+        **TRAINING,
+        **dict.fromkeys(
+            ("noise scales", "gaps"),
+            "the model's draws change with every system that is left out",
+        ),
+        "unrestricted noise": "it moves by its own steps, whose randomness is no gradient's",
+    },
     checks=(
         Check(
             name="instance_unlearning",

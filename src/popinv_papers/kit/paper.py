@@ -11,15 +11,22 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from popinv.methods.method import Method
+from popinv.methods.method import USUALLY_REFUSED, Method
 from popinv.methods.section import HouseSettings
 from popinv_papers.kit.claims import claim_cells
 
-PLAIN_SYSTEMS = (
+ALIKE = dict.fromkeys(
+    ("known quantities", "inputs over time", "replicates", "limits", "noise that varies"),
     "it reproduces a paper in which all systems are observed alike, once, under noise that is "
-    "normal and the same for all"
+    "normal and the same for all",
 )
-"""Why the use of a paper's method refuses other systems."""
+"""What the use of a paper's method refuses beside what methods usually do, with the reason."""
+PLAIN: Mapping[str, str] = {**USUALLY_REFUSED, **ALIKE}
+TRAINING: Mapping[str, str] = {
+    **PLAIN,
+    **dict.fromkeys(("no surrogate", "Gaussian process"), "it trains the surrogate's network"),
+}
+"""What the use of a method that trains the network refuses."""
 
 
 class Size(HouseSettings):

@@ -7,12 +7,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from popinv.methods.groups.method import METHOD as GROUPS
 from popinv.methods.groups.method import Groups
 from popinv.methods.method import WITH_TORCH_MB, StudySizes, Use, megabytes_of
 from popinv.methods.section import StudySections
 from popinv.sections.base import Count, NotBoolean, Positive
 from popinv.sections.messages import ConfigProblem
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import ALIKE, Check, Paper
 from popinv_papers.mwgrad.ensemble_runs import SIZES, runs
 
 # Parameters of a field that are the law's own, not a standard normal number of each system.
@@ -22,7 +23,6 @@ _WITHOUT_NUMBER = {"matern_field": 1, "level_set_field": 2}
 class Mwgrad(Groups):
     """Whether one set of parameters can serve a group of observed systems."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     question: ClassVar[str] = "Parameters that serve a group of systems at once"
     condition: ClassVar[str] = "`{}` requests the first four."
 
@@ -70,6 +70,7 @@ METHOD = Paper(
     name="mwgrad",
     package="popinv_papers.mwgrad",
     section=Mwgrad,
+    refuses={**GROUPS.refuses, **ALIKE},
     checks=(
         Check(
             name="mwgrad",

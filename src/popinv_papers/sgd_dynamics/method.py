@@ -7,15 +7,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from popinv.methods.method import StudySizes, Use
+from popinv.methods.restarts.method import METHOD as RESTARTS
 from popinv.methods.restarts.method import Restarts
 from popinv.sections.base import CountOrZero, NotBoolean
-from popinv_papers.kit.paper import PLAIN_SYSTEMS, Check, Paper
+from popinv_papers.kit.paper import ALIKE, Check, Paper
 
 
 class SgdDynamics(Restarts):
     """Many starts of the study's descent, and the barriers between their ends."""
 
-    special_systems: ClassVar[str] = PLAIN_SYSTEMS
     question: ClassVar[str] = (
         "Whether another start of the descent finds a better answer, and how often"
     )
@@ -56,6 +56,7 @@ METHOD = Paper(
     name="sgd_dynamics",
     package="popinv_papers.sgd_dynamics",
     section=SgdDynamics,
+    refuses={**RESTARTS.refuses, **ALIKE},
     checks=(
         Check(
             name="sgd_dynamics",

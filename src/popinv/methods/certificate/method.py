@@ -8,7 +8,14 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.methods.method import Method, StudySizes, Use, megabytes_of
+from popinv.methods.method import (
+    NOT_RESTRICTED,
+    USUALLY_REFUSED,
+    Method,
+    StudySizes,
+    Use,
+    megabytes_of,
+)
 from popinv.methods.section import MethodSection, ObservedSystems, named_system_problems
 from popinv.sections.base import Count, Fraction, NotBoolean, Positive
 from popinv.sections.messages import ConfigProblem
@@ -27,9 +34,6 @@ class Certificate(MethodSection):
         "The method needs held-out systems, which a file of at least 200 systems has. It takes "
         "noise of kind `full` of up to 10 observations."
     )
-    stated_prior: ClassVar[str] = "its bounds hold for the likelihood alone"
-    unrestricted_noise: ClassVar[str] = "has too many parameters for a step from a reference"
-    unrestricted_up_to: ClassVar[int] = 10
 
     systems: list[SystemName] = Field(
         default_factory=list,
@@ -115,6 +119,14 @@ METHOD = Method(
     name="certificate",
     package="popinv.methods.certificate",
     section=Certificate,
+    refuses={
+        **USUALLY_REFUSED,
+        **NOT_RESTRICTED,
+        "priors": "its bounds hold for the likelihood alone",
+        "unrestricted noise of over 10 observations": (
+            "it has too many parameters for a step from a reference"
+        ),
+    },
     use=Use(
         message="removing systems under certificate",
         stores=("observations", "surrogate", "population"),

@@ -9,7 +9,15 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from popinv.forward.section import ForwardSection
-from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
+from popinv.methods.method import (
+    NOT_RESTRICTED,
+    USUALLY_REFUSED,
+    WITH_TORCH_MB,
+    Method,
+    StudySizes,
+    Use,
+    megabytes_of,
+)
 from popinv.methods.section import MethodSection, ObservedSystems, StudySections
 from popinv.observation_files.files import FILE_TYPES
 from popinv.sections.base import Count, NonNegative, NotBoolean, Positive, Section, plain_path
@@ -87,8 +95,6 @@ class Federated(MethodSection):
         "`{sites: {north: a.csv, south: b.csv}}` reads files. The method takes noise of kind "
         "`full` of up to 20 observations."
     )
-    unrestricted_noise: ClassVar[str] = "has too many parameters for the matrices that sites send"
-    unrestricted_up_to: ClassVar[int] = 20
 
     sites: Annotated[int | dict[str, SiteFile], NotBoolean, AfterValidator(_several)] = Field(
         default=3,
@@ -131,8 +137,7 @@ class Federated(MethodSection):
         return {} if isinstance(self.sites, int) else self.sites
 
     def problems(self, study: StudySections) -> Iterator[ConfigProblem]:
-        """Refuse unrestricted noise of many observations, and settings that do not go together."""
-        yield from super().problems(study)
+        """Refuse settings that do not go together."""
         if self.noise and self.law == "own":
             yield ConfigProblem(
                 ("noise",),
@@ -150,20 +155,15 @@ class Federated(MethodSection):
     def data_problems(
         self, observed: ObservedSystems, forward: ForwardSection | None
     ) -> Iterator[ConfigProblem]:
-        """Refuse more sites than the systems suffice for, and noise with noise scales or gaps."""
-        if isinstance(self.sites, int):
-            if observed.count is not None and observed.count < _FEWEST_SYSTEMS * self.sites:
-                yield ConfigProblem(
-                    ("sites",),
-                    f"got {self.sites}, but the {observed.count} systems suffice for "
-                    f"{observed.count // _FEWEST_SYSTEMS} sites of {_FEWEST_SYSTEMS} systems.",
-                )
-            if self.noise and observed.irregular:
-                yield ConfigProblem(
-                    ("noise",),
-                    "given, but the systems have noise scales or gaps, and the server cannot know "
-                    "their information without observations; leave it out.",
-                )
+        """Refuse more sites than the systems suffice for."""
+        if not isinstance(self.sites, int) or observed.count is None:
+            return
+        if observed.count < _FEWEST_SYSTEMS * self.sites:
+            yield ConfigProblem(
+                ("sites",),
+                f"got {self.sites}, but the {observed.count} systems suffice for "
+                f"{observed.count // _FEWEST_SYSTEMS} sites of {_FEWEST_SYSTEMS} systems.",
+            )
 
 
 # Evaluations of the likelihood of all systems: by the federation, in one place and by sites alone,
@@ -188,6 +188,13 @@ METHOD = Method(
     name="federated",
     package="popinv.methods.federated",
     section=Federated,
+    refuses={
+        **USUALLY_REFUSED,
+        **NOT_RESTRICTED,
+        "unrestricted noise of over 20 observations": (
+            "it has too many parameters for the matrices that sites send"
+        ),
+    },
     use=Use(
         message="inferring law and noise by sites that keep their observations",
         stores=("observations", "surrogate", "population"),

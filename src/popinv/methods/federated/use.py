@@ -43,6 +43,7 @@ from popinv.observation_files.limit_keys import VARIABLES
 from popinv.population.laws.section import law_spread
 from popinv.population.stages.import_observations import observations_of_file
 from popinv.population.synthetic import parameters
+from popinv.sections.refusals import REFUSED
 from popinv.seeds import generator, standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
 from popinv.threads import fixed_threads
@@ -128,8 +129,7 @@ def _refuse_noise(asked: Federated, problem: Problem) -> None:
     if asked.noise is not None and not problem.conditions.plain:
         raise DataError(
             "downstream.federated.noise: the systems have noise scales, gaps, limits or known "
-            "quantities of their own, and the server cannot know their information without "
-            "observations; leave the noise out"
+            f"quantities of their own, and {REFUSED['downstream.federated.noise', 'gaps']}"
         )
 
 

@@ -8,7 +8,15 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
+from popinv.methods.method import (
+    NOT_DISCREPANT,
+    NOT_RANDOM,
+    WITH_TORCH_MB,
+    Method,
+    StudySizes,
+    Use,
+    megabytes_of,
+)
 from popinv.methods.section import MethodSection, ObservedSystems, system_problems
 from popinv.sections.base import CountOrZero, NotBoolean
 from popinv.sections.messages import ConfigProblem
@@ -21,10 +29,6 @@ class Groups(MethodSection):
         "Whether a group of systems may share their parameters, and which of them stand apart"
     )
     condition: ClassVar[str] = "`{}` tests the first four."
-    levels: ClassVar[str] = (
-        "it tests whether systems have the same parameters, and the members of two groups are "
-        "different units, none of which corresponds to another"
-    )
 
     systems: list[CountOrZero] = Field(
         default=[0, 1, 2, 3],
@@ -56,6 +60,14 @@ METHOD = Method(
     name="groups",
     package="popinv.methods.groups",
     section=Groups,
+    refuses={
+        **NOT_RANDOM,
+        **NOT_DISCREPANT,
+        "levels": (
+            "it tests whether systems have the same parameters, and the members of two groups are "
+            "different units, none of which corresponds to another"
+        ),
+    },
     use=Use(
         message="testing whether a group of systems may share their parameters",
         stores=("observations", "surrogate", "population"),

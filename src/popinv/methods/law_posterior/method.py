@@ -6,7 +6,15 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from popinv.methods.method import WITH_TORCH_MB, Method, StudySizes, Use, megabytes_of
+from popinv.methods.method import (
+    NOT_DISCREPANT,
+    NOT_RANDOM,
+    WITH_TORCH_MB,
+    Method,
+    StudySizes,
+    Use,
+    megabytes_of,
+)
 from popinv.methods.section import MethodSection
 from popinv.sections.base import Count, CountOrZero, NotBoolean
 
@@ -19,7 +27,6 @@ class PosteriorOfLaw(MethodSection):
 
     question: ClassVar[str] = "Posterior of law and noise, given all systems and a prior"
     condition: ClassVar[str] = "`{}` requests it with the defaults. It needs the extra `bayes`."
-    levels: ClassVar[str] = ""
 
     chains: Annotated[int, Field(ge=FEWEST["chains"]), NotBoolean] = Field(
         default=4, description="Chains of the sampler."
@@ -57,6 +64,7 @@ METHOD = Method(
     name="law_posterior",
     package="popinv.methods.law_posterior",
     section=PosteriorOfLaw,
+    refuses=NOT_RANDOM | NOT_DISCREPANT,
     use=Use(
         message="sampling the posterior of law and noise",
         stores=("observations", "surrogate", "population", "likelihood", "fresh_solves", "truth"),

@@ -15,9 +15,6 @@ class Posterior(MethodSection):
     """The parameters of every observed system, with the recovered population as their prior."""
 
     question: ClassVar[str] = "Parameters of each system, given its own observation"
-    levels: ClassVar[str] = ""
-    random_simulators: ClassVar[str] = ""
-    discrepancy: ClassVar[str] = ""
 
     law_and_noise: Literal["uncertain", "fixed"] = Field(
         default="uncertain",
@@ -71,6 +68,7 @@ METHOD = Method(
     name="posterior",
     package="popinv.methods.posterior",
     section=Posterior,
+    refuses={},
     use=Use(
         message="sampling the parameters of every system",
         shares=True,

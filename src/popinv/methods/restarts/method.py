@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from popinv.methods.method import Method, Use
+from popinv.methods.method import NOT_DISCREPANT, NOT_RANDOM, Method, Use
 from popinv.methods.section import MethodSection
 from popinv.sections.base import NotBoolean, Positive
 
@@ -19,10 +19,6 @@ class Restarts(MethodSection):
     )
     condition: ClassVar[str] = (
         "`{}` requests it with the defaults. It does not take noise of kind `full`."
-    )
-    levels: ClassVar[str] = ""
-    unrestricted_noise: ClassVar[str] = (
-        "moves by steps of its own, whose ends have no standard errors to be compared by"
     )
 
     starts: Annotated[int, Field(ge=2), NotBoolean] = Field(
@@ -47,6 +43,13 @@ METHOD = Method(
     name="restarts",
     package="popinv.methods.restarts",
     section=Restarts,
+    refuses={
+        **NOT_RANDOM,
+        **NOT_DISCREPANT,
+        "unrestricted noise": (
+            "it moves by steps of its own, whose ends have no standard errors to be compared by"
+        ),
+    },
     use=Use(
         message="descending from many starts",
         shares=True,

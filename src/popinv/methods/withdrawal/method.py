@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
-from popinv.methods.method import Method, StudySizes, Use
+from popinv.methods.method import NOT_RANDOM, NOT_RESTRICTED, Method, StudySizes, Use
 from popinv.methods.section import (
     MethodSection,
     ObservedSystems,
@@ -29,8 +29,6 @@ class Withdrawal(MethodSection):
     condition: ClassVar[str] = (
         "`{}` requests the influence, `{systems: [17]}` the answer without a system."
     )
-    levels: ClassVar[str] = ""
-    discrepancy: ClassVar[str] = ""
 
     systems: list[SystemName] = Field(
         default_factory=list,
@@ -95,6 +93,7 @@ METHOD = Method(
     name="withdrawal",
     package="popinv.methods.withdrawal",
     section=Withdrawal,
+    refuses=NOT_RANDOM | NOT_RESTRICTED,
     use=Use(
         message="withdrawing systems, and the influence of each",
         shares=True,
