@@ -360,13 +360,13 @@ TRAITS: Mapping[str, Trait] = {
         lambda noise, seen: getattr(noise.discrepancy, "own", None) and states_replicates(seen),
     ),
     "estimator without likelihood": Trait(
-        "'estimator: {}'",
+        "the estimator '{}'",
         "estimator",
         "estimator",
         lambda estimator: not wants_likelihood(estimator) and estimator,
     ),
     "restricted likelihood": Trait(
-        "'polish.restricted: true'",
+        "the restricted likelihood ('polish.restricted')",
         "polish.restricted",
         "polish",
         lambda polish: polish.restricted,
