@@ -57,21 +57,6 @@ def test_a_smooth_discrepancy_lives_on_knots(kernel):
     assert (noise.sensors.first, noise.sensors.count) == (1, 3)
 
 
-@pytest.mark.parametrize(
-    ("discrepancy", "dimension", "text"),
-    [
-        ({"shared": "free"}, 1, "no two observations share a value"),
-        ({"shared": {"kernel": "exponential"}}, 1, "too rough"),
-        ({"shared": {"kernel": "matern32"}}, 1, "too rough"),
-        ({"own": {"kernel": "squared_exponential"}}, 1, "differ from system to system"),
-        ({"shared": {"kernel": "matern52"}}, 2, "along a line alone"),
-    ],
-)
-def test_what_own_sensors_do_not_allow_is_refused_with_the_reason(discrepancy, dimension, text):
-    with pytest.raises(ConfigError, match=text):
-        load(study(discrepancy, dimension))
-
-
 def test_a_true_discrepancy_has_a_value_at_each_knot():
     load(study({"shared": {"kernel": "matern52"}}, true={"discrepancy": [0.1] * KNOTS}))
     with pytest.raises(ConfigError, match=f"there are {KNOTS} knots"):

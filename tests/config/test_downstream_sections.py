@@ -1,4 +1,4 @@
-"""Downstream methods in the configuration: defaults, and what goes with what."""
+"""Downstream methods in the configuration: defaults, and values that fit."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ def test_an_empty_mapping_asks_with_the_defaults(mapping, study):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"bigram": {}}, "reads time series"),
         ({"analog": {"ranges": [1.0]}}, "analog.ranges"),
         ({"analog": {"devices": ["linear"]}}, "soft_bounds"),
         ({"posteriors": {}}, "posterior"),
@@ -60,26 +59,6 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
         load(mapping)
 
 
-@pytest.mark.parametrize(
-    ("method", "message"),
-    [("sgd_dynamics", "no standard errors"), ("instance_unlearning", "by its own steps")],
-)
-def test_unrestricted_noise_moves_by_steps_of_its_own(mapping, study, method, message):
-    study["noise"] = {"kind": "full"}
-    study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
-    study["downstream"] = {method: {}}
-    with pytest.raises(ConfigError, match=message):
-        load(mapping)
-
-
-def test_systems_with_noise_scales_cannot_be_left_out_one_by_one(mapping, study):
-    study["downstream"] = {"instance_unlearning": {}}
-    load(mapping)
-    study["observations"]["noise_scale"] = {"low": 0.5, "high": 2.0}
-    with pytest.raises(ConfigError, match="draws change with every system"):
-        load(mapping)
-
-
 def test_symbols_are_fewer_than_observed_vectors(mapping, study):
     study["forward"] = {"kind": "elastodynamics", "times": 20}
     study["law"] = {"kind": "lognormal", "start": {n: ONE for n in ("stiffness", "damping")}}
@@ -98,15 +77,4 @@ def test_selecting_samples_needs_fresh_solves(mapping, study):
     assert load(mapping)
     study["assessment"] = {"surrogate_check": 19}
     with pytest.raises(ConfigError, match="surrogate_check is 19"):
-        load(mapping)
-
-
-def test_a_certificate_needs_systems_aside(mapping, study):
-    study["downstream"] = {"certified_unlearning": {}}
-    load(mapping)
-    study["noise"] = {"kind": "full"}
-    study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
-    load(mapping)
-    study["forward"]["sensors"]["positions"] = [0.05 * i for i in range(1, 12)]
-    with pytest.raises(ConfigError, match="of more than 10 observations has too many parameters"):
         load(mapping)

@@ -41,24 +41,6 @@ def test_what_cannot_be_is_refused(mapping, study, asked, message):
         load(mapping)
 
 
-def test_unrestricted_noise_is_for_few_observations(mapping, study):
-    study["noise"] = {"kind": "full"}
-    study["observations"]["truth"]["noise"] = {"standard_deviation": 0.1, "correlation": 0.0}
-    study["downstream"] = {"federated": {}}
-    load(mapping)
-    study["forward"]["sensors"]["positions"] = [0.04 * i for i in range(1, 22)]
-    with pytest.raises(ConfigError, match="too many parameters for the matrices"):
-        load(mapping)
-
-
-def test_noise_needs_systems_that_differ_in_nothing_known(mapping, study):
-    study["downstream"] = {"federated": {"noise": {"epsilon": 1}}}
-    load(mapping)
-    study["observations"]["noise_scale"] = {"low": 0.5, "high": 2.0}
-    with pytest.raises(ConfigError, match="noise scales or gaps"):
-        load(mapping)
-
-
 def test_files_of_sites_are_checked_before_any_work(mapping, study, in_folder):
     study["downstream"] = {"federated": {"sites": {"north": "north.csv", "south": "south.csv"}}}
     config = load(mapping)

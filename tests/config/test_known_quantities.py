@@ -1,4 +1,4 @@
-"""What the configuration demands of design, covariates, and the parts of a study beside them."""
+"""What the configuration demands of design and covariates."""
 
 from __future__ import annotations
 
@@ -36,21 +36,14 @@ def test_a_study_with_known_quantities():
     assert complete.law.covariate_names() == ("age",)
 
 
-def test_methods_and_baselines_take_known_quantities():
-    asked = {name: {} for name in ("posterior", "withdrawal", "groups", "restarts", "federated")}
-    found = study(downstream=asked, assessment={"baselines": ["plain", "two_stage"]})
-    assert found.downstream.posterior is not None
-
-
 @pytest.mark.parametrize(
-    ("known", "sections", "message"),
+    ("known", "message"),
     [
-        ({}, {}, "missing: dose, age"),
-        ({**KNOWN, "mass": {"uniform": [0, 1]}}, {}, "mass"),
-        ({**KNOWN, "dose": {}}, {}, "must be one of 'uniform', 'normal' or 'values'"),
-        (KNOWN, {"downstream": {"mwgrad": {}}}, "not for systems with known .* observed alike"),
+        ({}, "missing: dose, age"),
+        ({**KNOWN, "mass": {"uniform": [0, 1]}}, "mass"),
+        ({**KNOWN, "dose": {}}, "must be one of 'uniform', 'normal' or 'values'"),
     ],
 )
-def test_known_quantities_that_do_not_fit(known, sections, message):
+def test_known_quantities_that_do_not_fit(known, message):
     with pytest.raises(ConfigError, match=message):
-        study(known, **sections)
+        study(known)

@@ -1,4 +1,4 @@
-"""Parts of a study that do not take groups say so before any work."""
+"""What is wrong with levels and members is told before any work."""
 
 from __future__ import annotations
 
@@ -35,11 +35,6 @@ SYNTHETIC = {"members": {"specimen": 4}, "truth": TRUTH}
     [
         ({"observations": {"truth": TRUTH}}, ("observations", "members"), "missing: specimen"),
         (
-            {"noise": {"kind": "isotropic", "errors": {"covariates": ["age"]}}},
-            ("noise", "errors", "covariates"),
-            "one scale of a whole group",
-        ),
-        (
             {"observations": SYNTHETIC, "assessment": {"surrogate_check": 31}},
             ("assessment", "surrogate_check"),
             "set it to 32 or more",
@@ -59,22 +54,11 @@ SYNTHETIC = {"members": {"specimen": 4}, "truth": TRUTH}
             ("law", "levels", "specimen"),
             "'observations.replicate_column' has this column",
         ),
-        ({"downstream": {"groups": {}}}, ("downstream", "groups"), "the members of two groups"),
-        ({"downstream": {"federated": {}}}, ("downstream", "federated"), "share effects"),
-        ({"downstream": {"certificate": {}}}, ("downstream", "certificate"), "share effects"),
-        ({"downstream": {"influence": {}}}, ("downstream", "influence"), "share effects"),
     ],
 )
-def test_what_does_not_take_groups_is_refused(changes, place, message):
+def test_levels_and_members_that_do_not_fit_are_refused(changes, place, message):
     problems = list(study_problems({**STUDY, **changes}))
     assert any(each.path == place and message in each.text for each in problems), problems
-
-
-@pytest.mark.parametrize("observations", [STUDY["observations"], SYNTHETIC])
-def test_a_surrogate_and_the_methods_of_single_systems_take_groups(observations):
-    uses = {"posterior": {}, "withdrawal": {}, "restarts": {}}
-    study = {**STUDY, "observations": observations, "downstream": uses}
-    assert not list(study_problems(study))
 
 
 def test_levels_without_their_parameters_are_refused_with_the_form():

@@ -98,33 +98,6 @@ def test_unrestricted_noise_takes_errors_of_few_observations():
     )
 
 
-@pytest.mark.parametrize("changed", [STUDY, CENSORED])
-def test_parts_that_need_constant_gaussian_noise_are_refused(changed: dict[str, Any]):
-    text = message({**changed, "downstream": {"mwgrad": {}}})
-    assert "studies.mine.downstream.mwgrad" in text
-    assert "normal and the same for all" in text
-
-
-def test_limits_go_with_all_noise_but_correlated_noise_of_heavy_tails():
-    heavy = {"tails": "student"}
-    known = "censored values need Gaussian tails"
-    for kind in ("isotropic", "kernel"):
-        load({"studies": {"mine": {**STUDY, **of_noise(kind, None)}}})
-    load({"studies": {"mine": {**STUDY, **of_noise("isotropic", heavy)}}})
-    assert known in message(of_noise("kernel", heavy))
-
-
-def of_noise(kind: str, errors: dict[str, str] | None) -> dict[str, Any]:
-    """Return a study's noise, and observations with limits and its true noise."""
-    own = {"kernel": {"amplitude": 0.1, "length": 0.5}, "isotropic": {"standard_deviation": 0.1}}
-    true = own[kind] | ({} if errors is None else {"degrees_of_freedom": 5})
-    noise = {"kind": kind} if errors is None else {"kind": kind, "errors": errors}
-    if kind == "kernel":
-        noise |= {"nugget": False}
-    truth = {**STUDY["observations"]["truth"], "noise": true}
-    return {"noise": noise, "observations": {**CENSORED["observations"], "truth": truth}}
-
-
 def test_limits_contradict_neither_each_other_nor_what_is_known():
     keys = {"not_below": 0.2, "censored_above": 0.05}
     text = message({**CENSORED, "observations": {**CENSORED["observations"], **keys}})

@@ -155,15 +155,6 @@ def test_noise_in_time_needs_regular_times(kind: str) -> None:
     assert "are no time series" in message(given)
 
 
-@pytest.mark.parametrize("changes", [{"optimiser": "adam"}, {"policy": "full"}])
-def test_unrestricted_noise_has_a_step_of_its_own(changes: dict[str, str]) -> None:
-    given = study(*STARTS["full"])
-    given["descent"] = changes
-    text = message(given)
-    assert "moves by a step of its own" in text
-    assert f"studies.mine.descent.{next(iter(changes))}" in text
-
-
 def test_unrestricted_noise_of_too_many_observations_is_refused() -> None:
     given = study({"kind": "full"}, {"standard_deviation": 0.3, "correlation": 0})
     given["forward"]["observations"] = {"count": 80}

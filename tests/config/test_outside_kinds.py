@@ -157,7 +157,7 @@ def test_a_kind_that_cannot_be_used_is_told(
         (
             ("assessment",),
             {"baselines": ["two_stage"]},
-            ["'my_laws:Uniform' has no closed form"],
+            ["a law of kind 'my_laws:Uniform': it needs the density"],
         ),
     ],
 )

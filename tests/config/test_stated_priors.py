@@ -333,12 +333,6 @@ def test_coefficients_of_a_shape_have_a_prior_already():
     ]
 
 
-def test_a_certificate_takes_no_priors():
-    told = refusal("weak", downstream={"certificate": {}})
-    assert "downstream.certificate" in told
-    assert "'law.prior' states priors" in told
-
-
 class Squared(type(normal_law(["a"]))):
     """A law with natural values of its own."""
 
