@@ -128,6 +128,15 @@ class ByParameter(CovariateSection):
             "With `true`, the parameters stand in alphabetical order."
         ),
     )
+    covariates: Covariates = covariates_field(
+        "Covariates on which the mean of a parameter depends linearly, such as `{clearance: "
+        "[weight]}`. They are columns of the observation file.\n\n"
+        "The dependence is linear in the scale of the mean. A number counts from its mean over "
+        "the systems, so that the mean of the parameter belongs to an average system; "
+        "`summary()` states it. `sex_male` is 1 where a column `sex` of text holds `male`, and "
+        "0 elsewhere."
+    )
+
     scale_covariates: Covariates = covariates_field(
         "Covariates on which the logarithm of a parameter's standard deviation depends, as for "
         "`covariates`."

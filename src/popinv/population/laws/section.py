@@ -203,14 +203,9 @@ def covariates_field(text: str) -> Any:
 class CovariateSection(LawSection):
     """A law with parameters that may depend on covariates of each system."""
 
-    covariates: Covariates = covariates_field(
-        "Covariates on which the mean of a parameter depends linearly, such as `{clearance: "
-        "[weight]}`. They are columns of the observation file.\n\n"
-        "The dependence is linear in the scale of the mean. A number counts from its mean over "
-        "the systems, so that the mean of the parameter belongs to an average system; "
-        "`summary()` states it. `sex_male` is 1 where a column `sex` of text holds `male`, and "
-        "0 elsewhere."
-    )
+    if TYPE_CHECKING:
+        # Stated by each law, with what depends on covariates.
+        covariates: Covariates
 
     def effects(self) -> list[tuple[str, str]]:
         """Return the pairs of a parameter and a covariate that its mean depends on."""
