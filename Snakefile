@@ -3,7 +3,7 @@
 The configuration is checked and completed here; the rules take typed sections of it.
 """
 
-from popinv.methods.registry import PACKAGES
+from popinv.houses import packages
 from popinv.workflow.location import default_configuration
 
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.
@@ -40,7 +40,7 @@ include: "workflow/rules/gallery.smk"
 include: "workflow/rules/methods.smk"
 
 
-if "popinv_papers" in PACKAGES:
+if "popinv_papers" in packages():
 
     include: "workflow/rules/papers.smk"
 

@@ -40,12 +40,12 @@ def code_of(rule: str, study: Study = STUDY, *uses: str, late: bool = True) -> d
 
 def test_a_solve_does_not_depend_on_inference_or_surrogates():
     modules = code_of("solve_chunk", STUDY, "solver")
-    assert "popinv.forward.porous_flow.kernels" in modules
+    assert "popinv_models.porous_flow.kernels" in modules
     assert "popinv.forward.fields" in modules
     assert not [m for m in modules if m.startswith(("popinv.inference", "popinv.surrogate"))]
-    assert "popinv.forward.porous_flow" not in code_of("solve_chunk")
-    assert "popinv.forward.porous_flow.distributed" in code_of("solve_chunk_distributed")
-    assert "popinv.forward.porous_flow.distributed" not in modules
+    assert "popinv_models.porous_flow" not in code_of("solve_chunk")
+    assert "popinv_models.porous_flow.distributed" in code_of("solve_chunk_distributed")
+    assert "popinv_models.porous_flow.distributed" not in modules
 
 
 SIMULATOR = {"parameters": ["a"], "observations": {"count": 2}}
@@ -85,7 +85,7 @@ def test_pictures_of_states_depend_on_the_drawer_of_their_kind():
     modules = code_of("draw_systems", study, "states")
     drawers = {m for m in modules if m.rpartition(".")[2] in KINDS and ".gallery." in m}
     assert drawers == {"popinv.figures.gallery.lorenz96"}
-    assert "popinv.forward.lorenz96.states" in modules
+    assert "popinv_models.lorenz96.states" in modules
 
 
 def test_figures_of_a_random_field_depend_on_its_code():
@@ -132,7 +132,7 @@ def test_a_job_that_judges_no_surrogate_does_not_depend_on_the_code_that_judges(
 def test_the_descent_depends_on_transport_and_population():
     modules = code_of("deconvolve")
     assert {"popinv.transport.rows", "popinv.population.noise.base"} <= set(modules)
-    assert "popinv.forward.porous_flow" not in modules
+    assert "popinv_models.porous_flow" not in modules
 
 
 def test_the_list_of_the_stages_is_no_part_of_their_code():

@@ -521,7 +521,7 @@ def docs(page: str, to: Path | None, no_browser: bool) -> None:
 def doctor(configuration: Path | None, quiet: bool) -> None:
     """Report what is installed and whether it works, for the studies of a CONFIGURATION.
 
-    Without a configuration, everything installed must work, and Firedrake may be missing.
+    Without a configuration, everything installed must work, and optional packages may be missing.
     """
     from popinv.cli import doctor as examination
 
