@@ -59,9 +59,9 @@ def test_the_tool_knows_neither_papers_nor_models():
     assert not named
 
 
-def test_no_part_holds_more_than_a_fifth_of_the_tool():
+def test_no_part_holds_more_than_a_fifth_of_the_tool_and_its_models():
     lines: Counter[str] = Counter()
-    for file in SOURCE.rglob("*.py"):
+    for file in (*SOURCE.rglob("*.py"), *(SOURCE.parent / "popinv_models").rglob("*.py")):
         module = ".".join(file.relative_to(SOURCE.parent).with_suffix("").parts)
         lines[part_of(module)] += len(file.read_text().splitlines())
     most = lines.total() / 5

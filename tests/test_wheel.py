@@ -130,7 +130,7 @@ def test_every_file_of_the_workflow_is_in_the_wheel(installed: Installation) -> 
 
 def test_the_files_beside_the_modules_are_in_the_wheel(installed: Installation) -> None:
     source, site = ROOT / "src", installed.site
-    beside = [path for path in source.glob("popinv/**/*.*") if path.suffix not in (".py", ".pyc")]
+    beside = [path for path in source.glob("popinv*/**/*.*") if path.suffix not in (".py", ".pyc")]
     names = [path.relative_to(source) for path in beside if "__pycache__" not in path.parts]
     assert len(names) > 5
     assert [name for name in names if not (site / name).is_file()] == []

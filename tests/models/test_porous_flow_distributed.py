@@ -173,7 +173,7 @@ def test_more_processes_than_elements_are_refused():
 def test_other_forward_models_are_solved_by_one_process(kind):
     message = refused(kind=kind, ranks=2)
     assert "studies.a.forward" in message
-    assert "only porous_flow can share a solve" in message
+    assert "is solved by one process: leave 'ranks' out" in message
 
 
 @pytest.mark.full
