@@ -1,8 +1,8 @@
 """The models, as the entry point of this package gives them to popinv."""
 
-from popinv.forward.house import House
+from popinv.forward.house import ModelHouse
 
-HOUSE = House(
+HOUSE = ModelHouse(
     package="popinv_models",
     kinds=("elastodynamics", "lorenz96", "porous_flow"),
     depends=("firedrake", "petsc4py"),

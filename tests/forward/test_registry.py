@@ -54,7 +54,7 @@ def test_the_tool_works_without_other_packages_of_models():
     ("value", "told"),
     [
         ("nowhere:HOUSE", "broken = nowhere:HOUSE' of the group popinv.models cannot be imported"),
-        ("popinv.errors:ConfigError", "must be a House of popinv.forward.house"),
+        ("popinv.errors:ConfigError", "must be a ModelHouse of popinv.forward.house"),
         (
             "house:COPY",
             "two forward models are called 'python': popinv.forward.python and house.python",
@@ -63,7 +63,7 @@ def test_the_tool_works_without_other_packages_of_models():
 )
 def test_an_entry_point_that_names_no_models_is_named(tmp_path, value, told):
     (tmp_path / "house.py").write_text(
-        "from popinv.forward.house import House\nCOPY = House('house', ('python',))\n"
+        "from popinv.forward.house import ModelHouse\nCOPY = ModelHouse('house', ('python',))\n"
     )
     described = tmp_path / "broken-1.0.dist-info"
     described.mkdir()

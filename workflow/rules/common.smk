@@ -98,9 +98,7 @@ CONFIGURATION = checked(dict(config), [] if IS_MODULE else workflow.configfiles)
 STUDIES = CONFIGURATION.studies
 # The jobs inherit the environment of this process, and a cluster job parses this file too.
 COMPILER_FLAGS = [flags for house in HOUSES for flags in house.compiler_flags]
-os.environ.update(
-    numerics_environment(CONFIGURATION.instruction_set, os.environ, COMPILER_FLAGS)
-)
+os.environ.update(numerics_environment(CONFIGURATION.instruction_set, os.environ, COMPILER_FLAGS))
 config.clear()
 config.update(as_mapping(CONFIGURATION))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class House:
+class ModelHouse:
     """Forward models that are installed together.
 
     Each kind is a package with the modules ``section``, its keys, and ``model``, its solver. It may

@@ -1,7 +1,7 @@
 """The kinds of forward models, and the packages that hold them.
 
 Some are of this package. Others are found by entry points of the group ``popinv.models``, each of
-which names a :class:`~popinv.forward.house.House`. The packages are imported where they are needed.
+which names a :class:`~popinv.forward.house.ModelHouse`. A kind is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from popinv.errors import ConfigError
-from popinv.forward.house import House
+from popinv.forward.house import ModelHouse
 from popinv.houses import MODELS, installed
 
 
-def _by_kind(houses: Iterable[House]) -> dict[str, str]:
+def _by_kind(houses: Iterable[ModelHouse]) -> dict[str, str]:
     packages: dict[str, str] = {}
     for house in houses:
         for kind in house.kinds:
@@ -27,9 +27,9 @@ def _by_kind(houses: Iterable[House]) -> dict[str, str]:
     return dict(sorted(packages.items()))
 
 
-HOUSES: tuple[House, ...] = (
-    House("popinv.forward", ("executable", "python", "umbridge")),
-    *installed(MODELS, House),
+HOUSES: tuple[ModelHouse, ...] = (
+    ModelHouse("popinv.forward", ("executable", "python", "umbridge")),
+    *installed(MODELS, ModelHouse),
 )
 PACKAGES = _by_kind(HOUSES)
 """The package of each kind, sorted by name."""
