@@ -4,7 +4,7 @@ The configuration is checked and completed here; the rules take typed sections o
 """
 
 from popinv.houses import packages
-from popinv.workflow.location import default_configuration
+from popinv.location import default_configuration
 
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.
 if not workflow.overwrite_configfiles:

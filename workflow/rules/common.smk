@@ -30,7 +30,7 @@ from popinv.workflow.comparison import (
 )
 from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR, killed_jobs, was_interrupted
-from popinv.workflow.location import project_folder
+from popinv.location import project_folder
 from popinv.workflow.preflight import (
     Machine,
     check_entries,

@@ -127,7 +127,7 @@ def plan(configuration: Path | None) -> None:
     """
     from popinv.cli.plan import plan as planned
     from popinv.config.loading import load_file
-    from popinv.workflow.location import default_configuration
+    from popinv.location import default_configuration
 
     try:
         click.echo(planned(load_file(configuration or default_configuration())))

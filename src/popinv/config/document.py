@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from popinv.config.loading import json_schema
+from popinv.location import project_folder
 
 # Where they are in a checkout.
 README = Path("config", "README.md")
@@ -36,8 +37,8 @@ class _Key(NamedTuple):
     text: str
 
 
-_INTRODUCTION = Path(__file__).parents[3] / "config" / "introduction.md"
-"""The text of a checkout before the list of keys."""
+_INTRODUCTION = "config/introduction.md"
+"""The text before the list of keys."""
 
 
 def schema() -> str:
@@ -50,7 +51,8 @@ def schema() -> str:
 
 def readme() -> str:
     """Return the text of ``config/README.md``."""
-    return "\n".join([_INTRODUCTION.read_text(encoding="utf-8"), *_sections(json_schema())])
+    introduction = (project_folder() / _INTRODUCTION).read_text(encoding="utf-8")
+    return "\n".join([introduction, *_sections(json_schema())])
 
 
 def _sections(root: _Schema) -> Iterator[str]:

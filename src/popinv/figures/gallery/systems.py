@@ -143,8 +143,8 @@ def draw_systems(
         If there is no picture for this kind of states.
     """
     kind = states.attrs["kind"]
-    module = f"{PACKAGES[kind]}.drawing"
-    if find_spec(module) is None:
-        raise ValueError(f"there is no picture for states of kind '{kind}': no module {module}")
+    module = f"{PACKAGES[kind]}.drawing" if kind in PACKAGES else None
+    if module is None or find_spec(module) is None:
+        raise ValueError(f"there is no picture for states of kind '{kind}': no module 'drawing'")
     sheet: Sheet = import_module(module).draw(DrawnSystems(states, observations, z, title))
     return sheet
