@@ -56,7 +56,8 @@ class Elastodynamics(PackagedSection):
     is free, the density is 1. Young's modulus (`stiffness`) and the mass-proportional damping
     (`damping`) differ between systems. The displacement at the sensors is observed at regular times
     (in two dimensions its transverse component): all times of the first sensor, then all times of
-    the second, and so on. The default noise is `{kind: isotropic}`.
+    the second, and so on. With a random field, the law of `damping` is in `beside`. The default
+    noise is `{kind: isotropic}`.
     """
 
     kind: Literal["elastodynamics"] = Field(description="Damped vibration of an elastic body.")
