@@ -3,7 +3,8 @@
     python tests/architecture.py        # writes both into docs/developers.md and docs/pictures
 
 A part is a subpackage of ``popinv``; the modules directly under it are gathered in *basics*, which
-the others build on. ``popinv_papers`` is one part, which nothing imports.
+the others build on. ``popinv_models`` and ``popinv_papers`` are one part each, which the tool finds
+by entry points and does not import.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "popinv"
-PAPERS = ROOT / "src" / "popinv_papers"
+HOUSES = {"popinv_models": "models", "popinv_papers": "papers"}
 PAGE = ROOT / "docs" / "developers.md"
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
@@ -83,6 +84,7 @@ ALLOWED: dict[str, set[str]] = {
     "api": {"additions", "basics", "charts", "config", "methods", "figures", "forward", "inference"}
     | {"judgement", "observation_files", "planning", "population", "sections", "store"}
     | {"surrogate", "workflow"},
+    "models": {"basics", "charts", "figures", "forward", "sections", "store"},
     "papers": {
         "baselines",
         "basics",
@@ -111,14 +113,14 @@ ROWS = (
     ("workflow",),
     ("report",),
     ("cli", "api"),
-    ("papers",),
+    ("models", "papers"),
 )
 
 
 def part_of(module: str) -> str:
     """Return the part that a module, as ``popinv.a.b``, belongs to."""
-    if module.split(".")[0] == "popinv_papers":
-        return "papers"
+    if (package := module.split(".")[0]) in HOUSES:
+        return HOUSES[package]
     name = module.split(".")[1] if "." in module else "__init__"
     return name if (SOURCE / name).is_dir() else "basics"
 
@@ -131,14 +133,15 @@ def _imported(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             bare = node.module == "popinv"
             modules.update(f"popinv.{a.name}" if bare else node.module for a in node.names)
-    return {name for name in modules if name.split(".")[0] in ("popinv", "popinv_papers")}
+    return {name for name in modules if name.split(".")[0] in ("popinv", *HOUSES)}
 
 
 @cache
 def arrows() -> dict[str, set[str]]:
     """Return, for each part, the parts that its modules import, inside functions too."""
     imports: dict[str, set[str]] = {part: set() for row in ROWS for part in row}
-    for file in sorted((*SOURCE.rglob("*.py"), *PAPERS.rglob("*.py"))):
+    packages = (SOURCE.parent / name for name in ("popinv", *HOUSES))
+    for file in sorted(file for package in packages for file in package.rglob("*.py")):
         part = part_of(".".join(file.relative_to(SOURCE.parent).with_suffix("").parts))
         targets = {part_of(name) for name in _imported(ast.parse(file.read_text()))}
         imports.setdefault(part, set()).update(targets - {part})

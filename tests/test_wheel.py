@@ -130,7 +130,9 @@ def test_every_file_of_the_workflow_is_in_the_wheel(installed: Installation) -> 
 
 def test_the_files_beside_the_modules_are_in_the_wheel(installed: Installation) -> None:
     source, site = ROOT / "src", installed.site
-    beside = [path for path in source.glob("popinv/**/*.*") if path.suffix not in (".py", ".pyc")]
+    packages = (source / name for name in ("popinv", "popinv_models", "popinv_papers"))
+    files = (path for package in packages for path in package.rglob("*.*"))
+    beside = [path for path in files if path.suffix not in (".py", ".pyc")]
     names = [path.relative_to(source) for path in beside if "__pycache__" not in path.parts]
     assert len(names) > 5
     assert [name for name in names if not (site / name).is_file()] == []

@@ -19,14 +19,14 @@ from benchmarks.peers.sliced_wasserstein import by_pot, by_sorting, with_gradien
 from benchmarks.peers.study import plain_study
 from benchmarks.peers.training import data_loader, indexed
 from benchmarks.sliced_wasserstein import difference
-from popinv.forward.elastodynamics.section import Elastodynamics
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
 from popinv.transport.sliced import directions, sliced_wasserstein_squared
+from popinv_models.elastodynamics.section import Elastodynamics
+from popinv_models.porous_flow.section import PorousFlow
 
 
 @pytest.mark.full

@@ -127,7 +127,7 @@ def plan(configuration: Path | None) -> None:
     """
     from popinv.cli.plan import plan as planned
     from popinv.config.loading import load_file
-    from popinv.workflow.location import default_configuration
+    from popinv.location import default_configuration
 
     try:
         click.echo(planned(load_file(configuration or default_configuration())))
@@ -521,7 +521,7 @@ def docs(page: str, to: Path | None, no_browser: bool) -> None:
 def doctor(configuration: Path | None, quiet: bool) -> None:
     """Report what is installed and whether it works, for the studies of a CONFIGURATION.
 
-    Without a configuration, everything installed must work, and Firedrake may be missing.
+    Without a configuration, everything installed must work, and optional packages may be missing.
     """
     from popinv.cli import doctor as examination
 

@@ -30,7 +30,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 from popinv import __version__
 from popinv.errors import DataError
-from popinv.workflow.location import project_folder
+from popinv.location import project_folder
 
 _TEMPLATES = Path(__file__).parents[1] / "report" / "templates"
 _OPTION = re.compile(r"^:([\w-]+):\s*(.*)$")

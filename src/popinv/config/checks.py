@@ -29,7 +29,6 @@ from popinv.errors import ConfigError
 from popinv.forward.executable.section import Executable
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import DescentSettings, wants_likelihood
@@ -231,7 +230,7 @@ def _noise(forward: ForwardSection, noise: NoiseSection) -> Iterator[ConfigProbl
     if noise.discrepancy is not None:
         for problem in noise.discrepancy.problems(forward):
             yield problem.under("noise", "discrepancy")
-    if isinstance(forward, PorousFlow) and forward.own_sensors() and noise.kind == "kernel":
+    if noise.kind == "kernel" and forward.observed(0).own_sensors:
         yield ConfigProblem(
             ("noise", "kind"),
             "got 'kernel', which needs the same places in all systems, but the sensors stand in "
@@ -298,8 +297,7 @@ def _true_noise(
 
 def _file_sensors(forward: ForwardSection) -> Iterator[ConfigProblem]:
     sensors = getattr(forward, "sensors", None)
-    own = isinstance(forward, PorousFlow) and forward.own_sensors()
-    if sensors and sensors.placement == "random" and not own:
+    if sensors and sensors.placement == "random" and not forward.observed(0).own_sensors:
         yield ConfigProblem(
             ("forward", "sensors"),
             "observations from a file were taken at known places; give them as "
@@ -314,18 +312,20 @@ def _place_columns(
 ) -> Iterator[ConfigProblem]:
     """Yield columns of places that no sensors have, and sensors without such columns."""
     given, at = observations.place_columns, ("observations", "place_columns")
-    if not isinstance(forward, PorousFlow) or not forward.own_sensors():
+    if not forward.observed(0).own_sensors:
         if given:
             yield ConfigProblem(
                 at,
                 f"got {shown(given)}, but the sensors are the same in all systems; leave it out, "
-                "or set 'forward.design: [sensors]' (porous_flow).",
+                "or set 'forward.design: [sensors]', if the forward model has this key.",
             )
-    elif observations.layout == "long" and len(given) != forward.dimension:
+        return
+    axes = [axis for axis in "xy" if f"{axis}_1" in forward.design_names()]
+    if observations.layout == "long" and len(given) != len(axes):
         yield ConfigProblem(
             at,
-            f"got {shown(given)}, but the places of the sensors have {forward.dimension} "
-            f"coordinate(s); name the columns of {' and '.join(forward.axes())}.",
+            f"got {shown(given)}, but the places of the sensors have {len(axes)} "
+            f"coordinate(s); name the columns of {' and '.join(axes)}.",
         )
 
 
@@ -389,22 +389,23 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
 def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[ConfigProblem]:
     if surrogate.network != "fno":
         return
-    if not isinstance(forward, PorousFlow) or forward.field != "cosine":
+    side = forward.mesh_side()
+    if side is None:
         yield ConfigProblem(
             ("surrogate", "network"),
-            "got 'fno', which reads the fields of porous flow that are linear in the parameters "
-            "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'.",
+            "got 'fno', which reads random fields on a regular mesh that are linear in the "
+            "parameters, and this forward model has none; use 'mlp'.",
         )
-    elif forward.design_list:
+    elif forward.design():
         yield ConfigProblem(
             ("surrogate", "network"),
             "got 'fno', which reads fields alone, but 'forward.design' is not empty; use 'mlp'.",
         )
-    elif surrogate.fourier_modes > forward.elements // 2:
+    elif surrogate.fourier_modes > side // 2:
         yield ConfigProblem(
             ("surrogate", "fourier_modes"),
-            f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
-            f"carries at most {forward.elements // 2}.",
+            f"got {surrogate.fourier_modes}, but a mesh of {side} elements a side "
+            f"carries at most {side // 2}.",
         )
 
 

@@ -114,7 +114,7 @@ class Assessment(Section):
         default=8,
         description=(
             "Solves of one system from different initial states, at least 2. They measure the "
-            "sampling error of forward models that have one (Lorenz-96). 0: none."
+            "sampling error of forward models that have one. 0: none."
         ),
     )
     repeated_systems: Several = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -14,7 +14,6 @@ from popinv.surrogate.section import SurrogateSettings, TrainingLimits
 from popinv.surrogate.training import TrainingData, TrainingSettings
 
 if TYPE_CHECKING:
-    from popinv.forward.porous_flow.section import PorousFlow
     from popinv.forward.section import ForwardSection
 
 
@@ -24,17 +23,17 @@ def fourier_inputs(
     """Return the operator's hyperparameters and its fixed matrices.
 
     The operator works on the mid-points of the mesh. One fixed matrix maps the parameters to the
-    log-permeability there, and another interpolates to the sensors.
+    field there, and another interpolates to the sensors.
     """
-    # The checks of the configuration refuse all other kinds.
-    flow = cast("PorousFlow", forward)
-    dimension, side = flow.dimension, flow.elements
+    # The checks of the configuration refuse all other forward models.
+    side, field = forward.mesh_side(), forward.random_field()
+    assert side is not None
+    assert isinstance(field, CosineField)
+    dimension = field.dimension
     line = (np.arange(side) + 0.5) / side
     grid = np.array(list(itertools.product(line, repeat=dimension)))
-    field = flow.random_field()
-    assert isinstance(field, CosineField)
     evaluation = np.concatenate([np.ones((len(grid), 1)), field.basis(grid).T], axis=1)
-    readout = _interpolation(flow.sensors.places(dimension, seed), line)
+    readout = _interpolation(forward.observed(seed).coordinates, line)
     hyperparameters = {
         "kind": "fno",
         "grid_shape": [side] * dimension,

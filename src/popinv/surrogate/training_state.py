@@ -79,7 +79,7 @@ class TrainingSettings(TrainingLimits):
 
     Notes
     -----
-    The defaults come from one-dimensional porous flow (21 parameters, 50 sensors, noise with an
+    The defaults come from a random field on a line (21 parameters, 50 sensors, noise with an
     exponential kernel of standard deviation 0.1 and length 0.1), where the whitened loss halves
     the error that is left, and one extreme row among 8000 raises it tenfold unless
     ``relative_beyond`` guards against it.

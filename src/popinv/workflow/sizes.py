@@ -165,7 +165,7 @@ class Sizes:
         drawn = self.members * self._kept + 8 * self.observed + 4 * descent.directions
         self.draws = megabytes(descent.model_samples * drawn) + 12 * self.curvature
         self.state, self.solver = megabytes(self.cost.state), self.cost.megabytes
-        of_process = 300 + self.cost.firedrake_megabytes + 2 * self.tables
+        of_process = 300 + self.cost.process_megabytes + 2 * self.tables
         # The job's own process starts the ranks and waits for them.
         of_ranks = self.study.ranks() * of_process
         self.shared_solver = 250 + of_ranks + self.cost.distributed_megabytes

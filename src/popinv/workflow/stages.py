@@ -272,6 +272,7 @@ STAGES: Mapping[str, Stage] = {
         wildcards=("round", "chunk"),
         returns=("solves",),
         sections=("forward",),
+        uses=("distributed",),
         options=_OF_CHUNK,
         recorded=_RECORDED_OF_CHUNK,
         jobs=_in_parts(lambda study: _chunks(study) if study.ranks() > 1 else 0),

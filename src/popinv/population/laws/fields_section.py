@@ -132,13 +132,13 @@ class FieldParameters(FieldStart):
 
 
 class MaternFieldParameters(FieldParameters):
-    """The unknowns of a Whittle-Matern field: log-permeability, or logarithm of the stiffness."""
+    """The unknowns of a Whittle-Matern field, such as the logarithm of a permeability."""
 
     beside: dict[str, MeanAndStandardDeviation] = Field(
         default_factory=dict,
         description=(
-            "The lognormal laws of the parameters in addition to the field (elastodynamics: "
-            "`damping`): `{mean: ..., standard_deviation: ...}` by name."
+            "The lognormal laws of the parameters in addition to the field, if the forward model "
+            "has any: `{mean: ..., standard_deviation: ...}` by name."
         ),
         json_schema_extra={"x-default": "none"},
     )

@@ -53,10 +53,7 @@ _START_BY_PARAMETER = (
     "A standard deviation of 0 states that the parameter is equal in all systems. Correlations and "
     "coefficients start at 0, or at a number that is given by name, such as "
     "`volume_clearance_correlation: 0.5`. The parameters of your own simulator are in "
-    "`forward.parameters`. Elastodynamics has `stiffness` and `damping`. Lorenz-96 has `forcing`, "
-    "and with two scales also `coupling`, `time_scale` and `space_scale`. Porous flow has `mean` "
-    "(field `cosine`) or `log_kappa_1` and `log_kappa_2` (field `level_set`), then `mode_1`, "
-    "`mode_2`, ... (in two dimensions `mode_0_1`, `mode_1_0`, ...)."
+    "`forward.parameters`. Other kinds name theirs where their keys are explained."
 )
 
 
