@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -48,29 +46,3 @@ def test_the_tool_works_without_other_packages_of_models():
     assert 'got "porous_flow", but it must be one of: executable, python, umbridge' in done.stdout
     assert "no forward model of kind 'lorenz96'; the kinds are executable, python" in done.stdout
     assert done.stdout.endswith("('executable', 'python', 'umbridge') []\n")
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        ("nowhere:HOUSE", "broken = nowhere:HOUSE' of the group popinv.models cannot be imported"),
-        ("popinv.errors:ConfigError", "must be a ModelHouse of popinv.forward.house"),
-        (
-            "house:COPY",
-            "two forward models are called 'python': popinv.forward.python and house.python",
-        ),
-    ],
-)
-def test_an_entry_point_that_names_no_models_is_named(tmp_path, value, told):
-    (tmp_path / "house.py").write_text(
-        "from popinv.forward.house import ModelHouse\nCOPY = ModelHouse('house', ('python',))\n"
-    )
-    described = tmp_path / "broken-1.0.dist-info"
-    described.mkdir()
-    (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text(f"[popinv.models]\nbroken = {value}\n")
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
-    command = [sys.executable, "-c", "import popinv.forward.registry"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert told in done.stderr

@@ -144,28 +144,52 @@ print("count_systems.figures" in imported_modules("count_systems.use"))
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("part", "value", "told"),
     [
         (
+            "methods",
             "nowhere:METHOD",
             "broken = nowhere:METHOD' of the group popinv.methods cannot be imported",
         ),
-        ("popinv.errors:ConfigError", "must be a Method or a House"),
-        ("popinv_copy:METHOD", "two methods are called 'posterior': of popinv.methods.posterior"),
+        ("methods", "popinv.errors:ConfigError", "must be a Method or a House"),
+        (
+            "methods",
+            "popinv_copy:METHOD",
+            "two methods are called 'posterior': of popinv.methods.posterior",
+        ),
+        (
+            "models",
+            "nowhere:HOUSE",
+            "broken = nowhere:HOUSE' of the group popinv.models cannot be imported",
+        ),
+        (
+            "models",
+            "popinv.errors:ConfigError",
+            "must be a ModelHouse of popinv.forward.house",
+        ),
+        (
+            "models",
+            "house:COPY",
+            "two forward models are called 'python': popinv.forward.python and house.python",
+        ),
     ],
 )
-def test_an_entry_point_that_is_no_method_is_named(tmp_path, value, told):
+def test_an_entry_point_that_names_no_record_is_named(tmp_path, part, value, told):
     (tmp_path / "popinv_copy.py").write_text(
         "from dataclasses import replace\n"
         "from popinv.methods.posterior.method import METHOD\n"
         "METHOD = replace(METHOD, package='popinv_copy')\n"
     )
+    (tmp_path / "house.py").write_text(
+        "from popinv.forward.house import ModelHouse\nCOPY = ModelHouse('house', ('python',))\n"
+    )
     described = tmp_path / "broken-1.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text(f"[popinv.methods]\nbroken = {value}\n")
+    (described / "entry_points.txt").write_text(f"[popinv.{part}]\nbroken = {value}\n")
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
-    command = [sys.executable, "-c", "import popinv.methods.registry"]
+    registry = {"methods": "popinv.methods.registry", "models": "popinv.forward.registry"}[part]
+    command = [sys.executable, "-c", f"import {registry}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert told in done.stderr

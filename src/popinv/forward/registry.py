@@ -33,3 +33,5 @@ HOUSES: tuple[ModelHouse, ...] = (
 )
 PACKAGES = _by_kind(HOUSES)
 """The package of each kind, sorted by name."""
+DEPENDS = tuple(package for house in HOUSES for package in house.depends)
+"""The installed packages on which solves depend, whose versions a study records."""

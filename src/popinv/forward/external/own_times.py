@@ -85,7 +85,7 @@ class AtOwnTimes:
         places = np.sort((places + rows[:, None]) % self._count(places), axis=1)
         with torch.no_grad(), contextlib.suppress(Exception):  # a function fails as it likes
             tried = self._together(z, places)
-            single = [self._apart(z[i : i + 1], places[i : i + 1]) for i in rows]
+            single = [self._at_all(z[i : i + 1], places[i : i + 1]) for i in rows]
             whole = torch.cat(single)
             size = _SAME * float(whole.nan_to_num().abs().max())
             return torch.allclose(tried, whole, rtol=_SAME, atol=size, equal_nan=True)

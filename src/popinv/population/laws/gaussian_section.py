@@ -314,12 +314,7 @@ class ByParameter(CovariateSection):
         if self.crossed:
             yield from self._crossed_problems()
         yield from self.covariate_problems(tuple(self.moments()), "the parameters with a mean")
-        for name in self.scale_covariates:
-            if name not in varying:
-                yield ConfigProblem(
-                    ("scale_covariates", name),
-                    f"it must be one of the parameters that vary: {', '.join(varying)}.",
-                )
+        yield from self.covariate_problems(varying, "the parameters that vary", "scale_covariates")
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None

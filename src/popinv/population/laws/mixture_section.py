@@ -176,19 +176,17 @@ class MixtureSection(CovariateSection):
         self, values: Mapping[str, Any], parameters: Sequence[str]
     ) -> Iterator[ConfigProblem]:
         """Yield wrong components, and coefficients that the law does not have."""
-        own = self._component_names()
-        numbers = {name for name, value in values.items() if isinstance(value, int | float)}
+        numbers = {name: v for name, v in values.items() if isinstance(v, int | float)}
         wrong = [
-            ConfigProblem((name,), f"got {shown(values[name])}, but it must be a mapping.")
-            for name in own
+            ConfigProblem((name,), f"got {shown(numbers.pop(name))}, but it must be a mapping.")
+            for name in self._component_names()
             if name in numbers
         ]
-        wrong += structure_problems(
-            {name: float(values[name]) for name in numbers - {*own}}, self.optional_names()
-        )
+        coefficients = {name: float(value) for name, value in numbers.items()}
+        wrong += structure_problems(coefficients, self.optional_names())
         yield from wrong
         if not wrong:
-            components = {name: each for name, each in values.items() if name not in numbers}
+            components = {name: each for name, each in values.items() if name not in coefficients}
             yield from self._component_problems(components, parameters)
 
     def _component_problems(

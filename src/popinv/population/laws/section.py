@@ -219,13 +219,19 @@ class CovariateSection(LawSection):
         """Return the names of the coefficients."""
         return coefficient_names(self.effects(), ())
 
-    def covariate_problems(self, names: Sequence[str], what: str) -> Iterator[ConfigProblem]:
-        """Yield covariates of what is not among ``names``, which the message calls ``what``."""
-        for name in self.covariates:
+    def covariate_problems(
+        self, names: Sequence[str], what: str, key: str = "covariates"
+    ) -> Iterator[ConfigProblem]:
+        """Yield the names of a key that are not among ``names``, which the message calls ``what``.
+
+        Parameters
+        ----------
+        key : str
+            The key that holds the covariates of each parameter.
+        """
+        for name in getattr(self, key):
             if name not in names:
-                yield ConfigProblem(
-                    ("covariates", name), f"it must be one of {what}: {', '.join(names)}."
-                )
+                yield ConfigProblem((key, name), f"it must be one of {what}: {', '.join(names)}.")
 
 
 def structure_problems(
