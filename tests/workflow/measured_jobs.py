@@ -2,7 +2,7 @@
 
 They are the largest of all jobs of a rule, on two machines, from the benchmark files; the seconds
 are those of the processor. ``popinv
-demand`` compares those of another study with what its jobs ask for.
+plan`` compares those of another study with what its jobs ask for.
 """
 
 from __future__ import annotations

@@ -11,18 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from commands import ran
 from measured_jobs import MEASURED, assert_fits
 from tiers import parameters, thinned
 from tiny_study import ROOT, TINY
 
-from popinv.cli.commands import popinv
 from popinv.cli.plan import compared
 from popinv.config.loading import load, load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
-from popinv.deprecation import PopinvDeprecationWarning
 from popinv.methods.registry import METHODS
 from popinv.workflow.resources import (
     ROWS,
@@ -283,11 +280,6 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
     printed = ran("plan", "study.yaml")
     assert re.search(r"solve_chunk +2 +\d+ +400 ", printed)
     assert "nowhere.yaml" in ran("plan", "nowhere.yaml", code=1)
-    with pytest.warns(PopinvDeprecationWarning, match="write 'popinv plan' instead"):
-        old = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
-    # Others may write to the disk between the two.
-    left = re.compile(r"[\d,]+ MB of disk left")
-    assert left.sub("", printed) in left.sub("", old.output)
 
 
 def test_the_cost_of_a_group_is_linear_in_its_members():

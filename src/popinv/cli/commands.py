@@ -538,18 +538,6 @@ def doctor(configuration: Path | None, quiet: bool) -> None:
     sys.exit(examination.main([*(["--quiet"] if quiet else []), *kinds]))
 
 
-@popinv.command(hidden=True)
-@click.argument("configuration", required=False, type=click.Path(path_type=Path))
-@click.option("--configfile", type=click.Path(path_type=Path))
-@click.pass_context
-def demand(ctx: click.Context, configuration: Path | None, configfile: Path | None) -> None:
-    """Print what 'popinv plan' prints, which has taken the place of this command."""
-    from popinv.deprecation import deprecated
-
-    click.echo(deprecated("'popinv demand'", "'popinv plan'", "0.3"), err=True)
-    ctx.invoke(plan, configuration=configfile or configuration)
-
-
 @popinv.command(short_help="Remove the lock that a killed snakemake has left.")
 def unlock() -> None:
     """Remove the lock that a killed snakemake has left, unless something still runs."""
