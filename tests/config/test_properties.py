@@ -104,8 +104,6 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
         # At most 1000 solves.
         study["active_learning"] = {"rounds": draw(st.integers(1, 10))}
         study["assessment"] = {"surrogate_check": draw(st.integers(1, 500))}
-    elif study["surrogate"].get("network") == "fno":
-        study["surrogate"]["fourier_modes"] = draw(st.integers(1, 100))
     places = st.floats(0.01, 0.99)
     positions = draw(st.lists(places, min_size=1, max_size=4, unique_by=lambda x: round(x, 4)))
     study["forward"] = {"kind": "porous_flow", "sensors": {"positions": positions}}

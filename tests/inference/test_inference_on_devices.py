@@ -43,9 +43,7 @@ OFTEN = CurvatureSettings(every=3, rows=60)
 @pytest.fixture(scope="module")
 def fitted() -> Surrogate:
     z = 0.5 + 0.5 * np.random.default_rng(0).standard_normal((300, 2))
-    settings = TrainingSettings(
-        hyperparameters={"kind": "mlp", "width": 16, "depth": 2}, max_epochs=10
-    )
+    settings = TrainingSettings(hyperparameters={"width": 16, "depth": 2}, max_epochs=10)
     surrogate, _ = train(TrainingData(z, curve(torch.from_numpy(z)).numpy()), settings)
     return surrogate
 

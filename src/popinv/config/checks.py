@@ -42,7 +42,6 @@ from popinv.population.noise.kernel_section import KernelSection
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.messages import ConfigProblem, name_problems, shown, value_problems
 from popinv.sections.outside import is_outside
-from popinv.surrogate.section import SurrogateSettings
 
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
@@ -118,8 +117,6 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _descent(descent)
     if descent and noise:
         yield from _full_noise(descent, noise)
-    if forward and sections.surrogate and sections.surrogate.kind == "network":
-        yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
     if (
@@ -384,28 +381,6 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
                 f"'{law.kind}' has no closed form; leave it out (full, plain and nuts do "
                 "without).",
             )
-
-
-def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[ConfigProblem]:
-    if surrogate.network != "fno":
-        return
-    if not isinstance(forward, PorousFlow) or forward.field != "cosine":
-        yield ConfigProblem(
-            ("surrogate", "network"),
-            "got 'fno', which reads the fields of porous flow that are linear in the parameters "
-            "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'.",
-        )
-    elif forward.design_list:
-        yield ConfigProblem(
-            ("surrogate", "network"),
-            "got 'fno', which reads fields alone, but 'forward.design' is not empty; use 'mlp'.",
-        )
-    elif surrogate.fourier_modes > forward.elements // 2:
-        yield ConfigProblem(
-            ("surrogate", "fourier_modes"),
-            f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
-            f"carries at most {forward.elements // 2}.",
-        )
 
 
 def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:

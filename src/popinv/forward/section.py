@@ -54,8 +54,6 @@ class ForwardCost:
         Time for each system.
     setup_seconds : float
         Time once for each job.
-    cells : int
-        Cells of the mesh on which the field lives, 1 without a mesh.
     firedrake_megabytes : float
         Part of ``megabytes`` that each process takes, however many there are.
     state : float
@@ -69,7 +67,6 @@ class ForwardCost:
     megabytes: float
     seconds: float
     setup_seconds: float = 0.0
-    cells: int = 1
     firedrake_megabytes: float = 0.0
     state: float = 0.0
     distributed_megabytes: float = 0.0

@@ -197,7 +197,6 @@ class PorousFlow(PackagedSection):
             # The factorisation is faster than the rate.
             seconds=(0.4 * unknowns * (bandwidth + 5) ** 2 + 40 * cells * parameters) / FLOPS,
             setup_seconds=120 + 2e-4 * cells,
-            cells=cells,
             firedrake_megabytes=FIREDRAKE_MB,
             # A sensor at every vertex, and the functions of the field there.
             state=unknowns * (10 + parameters),
