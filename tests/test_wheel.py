@@ -18,7 +18,7 @@ SMALL = {
     "surrogate": {"width": 16, "depth": 2, "max_epochs": 50},
     "polish": {"draws": 16},
     "descent": {"iterations": 20, "model_samples": 100, "directions": 16},
-    "assessment": {"null_resamples": 20, "bootstrap": 0, "surrogate_check": 40},
+    "assessment": {"null_resamples": 20, "surrogate_check": 40},
 }
 # Another workflow, which uses this one as a module and reads a result of it.
 PAPER = """

@@ -87,9 +87,8 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     study: dict[str, Any] = {name: draw(sections(model)) for name, model in SECTIONS.items()}
     descent, assessment = study["descent"], study["assessment"]
     # What one key demands of another.
-    for name, other in (("bootstrap", 2), ("repeats", 2)):
-        if assessment.get(name) == 1:
-            assessment[name] = other
+    if assessment.get("repeats") == 1:
+        assessment["repeats"] = 2
     if "baselines" in assessment:
         policy = descent.get("policy", "cut")
         assessment["baselines"] = [name for name in assessment["baselines"] if name != policy]

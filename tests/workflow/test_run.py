@@ -147,7 +147,7 @@ def test_an_assessment_setting_reruns_the_assessment_alone(finished, tiny):
     tiny["studies"]["tiny"]["assessment"]["null_resamples"] = 25
     printed = finished.dry_run(tiny)
     assert "tiny: assessing the answer" in printed
-    for untouched in ("solving", "training", "recovering", "resampling"):
+    for untouched in ("solving", "training", "recovering"):
         assert untouched not in printed
 
 

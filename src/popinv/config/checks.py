@@ -132,11 +132,6 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
 
 def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
     yield from _baselines(assessment, sections)
-    if assessment.bootstrap == 1:
-        yield ConfigProblem(
-            ("assessment", "bootstrap"),
-            "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
-        )
     if assessment.repeats == 1:
         yield ConfigProblem(
             ("assessment", "repeats"),

@@ -215,12 +215,12 @@ class Sizes:
         # Where neither likelihood passes, the distance follows.
         estimates = {"distance": self.descent, "auto": max(self.likelihoods, self.descent)}
         self.estimate = estimates.get(study.estimator, self.likelihoods)
-        resamples = {
+        refits = {
             "distance": (80 if study.noise.unrestricted else 12) * self.step,
             "pseudo_likelihood": 4 * self.moments,
             "likelihood": 4 * (self.systems + 300) * self.integral,
         }
-        self.resample = resamples.get(study.estimator, max(resamples.values()))
+        self.refit = refits.get(study.estimator, max(refits.values()))
         judged = min(self.systems, 4000) + 4000
         resampled = study.assessment.null_resamples * (self.heldout + 1000)
         self.judging = 3 * judged * self.integral + 1e-5 * resampled
