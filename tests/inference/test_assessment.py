@@ -20,6 +20,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.result import law_errors, ratio, relative_frobenius_error
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
+from popinv.judgement.measures import FeatureTest, PartTest
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.collect import Thresholds
 
@@ -96,6 +97,17 @@ def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
     assert {name: numbers[name] for name in fewer} == fewer
     # One of ten ranks.
     assert 10 * numbers["heldout_p_value"] == pytest.approx(round(10 * numbers["heldout_p_value"]))
+
+
+@pytest.mark.parametrize("reason", ["", "nothing is to be tested"])
+def test_held_out_systems_are_tested_if_a_part_of_the_model_is_not_judged(reason, monkeypatch):
+    monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 500)
+    study, noise = line_study(), PartTest("noise", "", "", 0.7, 1)
+    found = (PartTest("law", reason), noise), (FeatureTest("curved", 0.1, 0.2, 0.5, 0.7),)
+    monkeypatch.setattr("popinv.inference.assessment.specification_tests", lambda *_: found)
+    results = answer_tests(study.problem, study.loaded, 9)
+    assert (results.tests, results.features) == found
+    assert (results.heldout is None) == (not reason)
 
 
 def test_the_metrics_are_those_that_have_always_been_written():

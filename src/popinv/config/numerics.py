@@ -78,7 +78,8 @@ class Assessment(Section):
 
     null_resamples: Annotated[int, Field(ge=_FEWEST_NULL_RESAMPLES), NotBoolean] = Field(
         default=500,
-        description="Resamples of the held-out discrepancy under agreement of model and data.",
+        description="Resamples of the held-out discrepancy under agreement of model and data. It "
+        "is judged if score tests do not judge law, noise and simulator.",
     )
     oracles: bool = Field(
         default=True,
