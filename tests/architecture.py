@@ -20,87 +20,11 @@ PAGE = ROOT / "docs" / "developers.md"
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
 
-# What each part may import, in rows from the bottom up: every arrow points down or along a row.
-ALLOWED: dict[str, set[str]] = {
-    "basics": set(),
-    "optimisation": {"basics"},
-    "sections": {"basics", "store"},
-    "store": {"basics"},
-    "transport": {"basics", "store"},
-    "judgement": {"basics", "sections"},
-    "charts": {"basics", "store"},
-    "forward": {"basics", "sections", "store"},
-    "observation_files": {"basics", "forward", "sections", "store"},
-    "population": {"basics", "forward", "observation_files", "optimisation", "sections", "store"},
-    "surrogate": {"basics", "forward", "population", "sections", "store"},
-    "inference": {"basics", "forward", "judgement", "optimisation", "population", "sections"}
-    | {"store", "surrogate", "transport"},
-    "baselines": {"basics", "forward", "inference", "optimisation", "population", "store"}
-    | {"surrogate"},
-    "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
-    "additions": {"basics", "forward", "inference", "observation_files", "population", "sections"}
-    | {"store", "surrogate"},
-    "planning": {"basics", "forward", "inference", "population"},
-    "figures": {
-        "basics",
-        "charts",
-        "forward",
-        "inference",
-        "judgement",
-        "planning",
-        "population",
-        "sections",
-    }
-    | {"surrogate"},
-    "methods": {
-        "basics",
-        "charts",
-        "figures",
-        "forward",
-        "inference",
-        "observation_files",
-        "optimisation",
-    }
-    | {"population", "sections", "store", "surrogate", "transport"},
-    "config": {"basics", "methods", "forward", "inference", "observation_files", "population"}
-    | {"sections", "surrogate"},
-    "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
-    | {"observation_files", "population", "sections", "store"},
-    "cli": {
-        "additions",
-        "api",
-        "basics",
-        "charts",
-        "config",
-        "methods",
-        "figures",
-        "forward",
-        "inference",
-        "judgement",
-    }
-    | {"observation_files", "population", "report", "sections", "store", "workflow"},
-    "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
-    | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
-    "api": {"additions", "basics", "charts", "config", "methods", "figures", "forward", "inference"}
-    | {"judgement", "observation_files", "planning", "population", "sections", "store"}
-    | {"surrogate", "workflow"},
-    "models": {"basics", "charts", "figures", "forward", "sections", "store"},
-    "papers": {
-        "baselines",
-        "basics",
-        "charts",
-        "evidence",
-        "figures",
-        "forward",
-        "inference",
-        "methods",
-        "optimisation",
-    }
-    | {"population", "sections", "store", "surrogate", "transport"},
-}
+# The parts in rows from the bottom up: every arrow points down.
 ROWS = (
     ("basics",),
-    ("optimisation", "sections", "store", "transport"),
+    ("optimisation", "store"),
+    ("sections", "transport"),
     ("forward", "judgement", "charts"),
     ("observation_files",),
     ("population",),
@@ -112,7 +36,8 @@ ROWS = (
     ("config",),
     ("workflow",),
     ("report",),
-    ("cli", "api"),
+    ("api",),
+    ("cli",),
     ("models", "papers"),
 )
 
@@ -170,7 +95,7 @@ def draw() -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "popinv", "svg.fonttype": "path"})
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 7.4))
+    figure, axes = plt.subplots(figsize=(8, 8.4))
     places = {}
     for height, row in enumerate(ROWS):
         for k, part in enumerate(row):

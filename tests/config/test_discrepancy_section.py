@@ -110,7 +110,6 @@ REFUSED = {
     ),
     "distance": ([("estimator", "distance")], "cannot determine the size"),
     "restricted": ([("polish.restricted", True)], "cannot be integrated"),
-    "bootstrap": ([("assessment.bootstrap", 10)], "would hold"),
     "baselines": ([("assessment.baselines", ["two_stage"])], "of two models"),
     "calibration": ([("evidence.calibration", 5)], "new discrepancy"),
     "additions": (

@@ -220,7 +220,7 @@ def test_solves_that_matter_to_the_answer_come_first():
     rng = np.random.default_rng(0)
     z = 3 * rng.standard_normal((80, 2))
     settings = TrainingSettings(
-        hyperparameters={"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"},
+        hyperparameters={"width": 12, "depth": 1, "dtype": "float64"},
         max_epochs=40, batch_size=16,
     )  # fmt: skip
     y = (line(torch.from_numpy(z)) + error(torch.from_numpy(z))).numpy()

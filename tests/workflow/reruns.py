@@ -134,7 +134,6 @@ CODE_EDITS = [
         "population/noise/time_series.py",
         "surrogate/training.py",
         "inference/descent.py",
-        "inference/resampling.py",
         "inference/stages/consult_oracle.py",
         "inference/assessment.py",
         "inference/sampling_error.py",
@@ -159,7 +158,6 @@ CONFIG_EDITS = [
     _of_porous("`surrogate.width`", "surrogate", "width", value=20),
     _of_porous("`descent.learning_rate`", "descent", "learning_rate", value=0.25),
     _of_porous("`assessment.null_resamples`", "assessment", "null_resamples", value=25),
-    _of_porous("`assessment.bootstrap`", "assessment", "bootstrap", value=3),
     _of_porous("`assessment.baselines`", "assessment", "baselines", value=["plain"]),
     Edit("another study is added", configure=_add_study),
 ]

@@ -415,7 +415,7 @@ class Result:
         -------
         DataTree
             ``posterior`` holds every parameter along (chain, draw), on the natural scale: draws
-            about the estimate, or resamples. They are a confidence distribution, and not a
+            about the estimate. They are a confidence distribution, and not a
             posterior of a prior, which :meth:`posterior_of_law` samples.
             ``posterior_predictive`` and ``observed_data`` hold the observations by system, place
             and time; ``constant_data`` holds the known quantities of the systems.
@@ -424,12 +424,11 @@ class Result:
         from popinv.population import datatree
 
         forward, observations, population = self.model.forward, self.observations, self.population
-        meaning = datatree.meaning_of_draws("resamples" in self.artefacts)
         drawn = [population[f"{part}_draws"].values for part in ("alpha", "gamma")]
         posterior = read_draws(self.model, self.law, self.noise, *drawn)
         return datatree.tree_of(
             {
-                "posterior": datatree.parameter_draws(*posterior, meaning),
+                "posterior": datatree.parameter_draws(*posterior, datatree.ABOUT_ESTIMATE),
                 "posterior_predictive": self.predicted(predictive),
                 "observed_data": datatree.observed_data(observations, forward),
                 "constant_data": datatree.constant_data(observations, forward),

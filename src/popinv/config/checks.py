@@ -41,7 +41,6 @@ from popinv.population.noise.kernel_section import KernelSection
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.messages import ConfigProblem, name_problems, shown, value_problems
 from popinv.sections.outside import is_outside
-from popinv.surrogate.section import SurrogateSettings
 
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
@@ -117,8 +116,6 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _descent(descent)
     if descent and noise:
         yield from _full_noise(descent, noise)
-    if forward and sections.surrogate and sections.surrogate.kind == "network":
-        yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
     if (
@@ -134,11 +131,6 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
 
 def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
     yield from _baselines(assessment, sections)
-    if assessment.bootstrap == 1:
-        yield ConfigProblem(
-            ("assessment", "bootstrap"),
-            "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
-        )
     if assessment.repeats == 1:
         yield ConfigProblem(
             ("assessment", "repeats"),
@@ -384,29 +376,6 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
                 f"'{law.kind}' has no closed form; leave it out (full, plain and nuts do "
                 "without).",
             )
-
-
-def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[ConfigProblem]:
-    if surrogate.network != "fno":
-        return
-    side = forward.mesh_side()
-    if side is None:
-        yield ConfigProblem(
-            ("surrogate", "network"),
-            "got 'fno', which reads random fields on a regular mesh that are linear in the "
-            "parameters, and this forward model has none; use 'mlp'.",
-        )
-    elif forward.design():
-        yield ConfigProblem(
-            ("surrogate", "network"),
-            "got 'fno', which reads fields alone, but 'forward.design' is not empty; use 'mlp'.",
-        )
-    elif surrogate.fourier_modes > side // 2:
-        yield ConfigProblem(
-            ("surrogate", "fourier_modes"),
-            f"got {surrogate.fourier_modes}, but a mesh of {side} elements a side "
-            f"carries at most {side // 2}.",
-        )
 
 
 def _timed_inputs(sections: Sections, forward: ForwardSection) -> Iterator[ConfigProblem]:

@@ -164,12 +164,6 @@ def _of_computations(study: Mapping[str, Any], sections: Sections) -> Iterator[C
             "alone, so that they cannot be integrated without a prior; leave the key out.",
         )
     assessment, evidence = sections.assessment, sections.evidence
-    if assessment and assessment.bootstrap:
-        yield ConfigProblem(
-            ("assessment", "bootstrap"),
-            "not for noise with a 'discrepancy', whose size the resamples would hold; leave it "
-            "out. The intervals contain the uncertainty of the size.",
-        )
     if assessment and assessment.baselines:
         yield ConfigProblem(
             ("assessment", "baselines"),

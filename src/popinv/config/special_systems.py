@@ -89,12 +89,6 @@ def _not_for_crossed(sections: Sections) -> Iterator[ConfigProblem]:
             ("law", "crossed"),
             "a synthetic population has no crossed levels; they are columns of a table.",
         )
-    if sections.assessment and sections.assessment.bootstrap:
-        yield ConfigProblem(
-            ("assessment", "bootstrap"),
-            f"it resamples independent systems, and {crossed}; leave it out. The intervals are by "
-            "the information of the likelihood.",
-        )
     if sections.assessment and "two_stage" in sections.assessment.baselines:
         yield ConfigProblem(
             ("assessment", "baselines"),

@@ -54,8 +54,6 @@ class ForwardCost:
         Time for each system.
     setup_seconds : float
         Time once for each job.
-    cells : int
-        Cells of the mesh on which the field lives, 1 without a mesh.
     process_megabytes : float
         Part of ``megabytes`` that each process takes, however many there are.
     state : float
@@ -69,7 +67,6 @@ class ForwardCost:
     megabytes: float
     seconds: float
     setup_seconds: float = 0.0
-    cells: int = 1
     process_megabytes: float = 0.0
     state: float = 0.0
     distributed_megabytes: float = 0.0
@@ -196,13 +193,6 @@ class ForwardSection(Kind):
 
     def random_field(self) -> RandomField | None:
         """Return the random field that the first parameters describe, None if there is none."""
-        return None
-
-    def mesh_side(self) -> int | None:
-        """Return the elements along each side, if a Fourier neural operator can read the field.
-
-        It reads a cosine field on a regular mesh of the unit interval or the unit square.
-        """
         return None
 
     def states(

@@ -51,8 +51,6 @@ class TrainingSettings(TrainingLimits):
         training and validation rows depends on the seed alone.
     hyperparameters : mapping
         The network, see ``networks.build_network``.
-    fixed : mapping of str to ndarray, optional
-        The matrices of an FNO.
     whitening : ndarray of shape (d_y, d_y), optional
         W = L^{-1}: the loss is then in units of the noise.
     logarithmic : tuple of bool, length d_z, optional
@@ -89,8 +87,7 @@ class TrainingSettings(TrainingLimits):
 
     seed: int = 0
     stage: str = "train_surrogate"
-    hyperparameters: Mapping[str, Any] = {"kind": "mlp"}
-    fixed: Mapping[str, np.ndarray] | None = None
+    hyperparameters: Mapping[str, Any] = {}
     whitening: np.ndarray | None = None
     logarithmic: tuple[bool, ...] | None = None
     schedule: Literal["cosine", "constant"] = "cosine"

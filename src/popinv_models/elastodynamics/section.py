@@ -216,7 +216,6 @@ class Elastodynamics(PackagedSection):
             megabytes=FIREDRAKE_MB + 1e-6 * on_cells + megabytes,
             seconds=seconds,
             setup_seconds=120 + 1e-3 * cells + setup,
-            cells=cells,
             # States are at a few hundred times, or at the observation times.
             state=3.0 * unknowns * max(400, self.times),
         )

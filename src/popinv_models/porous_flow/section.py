@@ -164,10 +164,6 @@ class PorousFlow(PackagedSection):
             return CosineField(self.dimension, self.modes, _QUANTITY)
         return LevelSetField(self.dimension, self.modes, self.sharpness, _QUANTITY)
 
-    def mesh_side(self) -> int | None:
-        """Return the elements along each side, where the field is linear in the parameters."""
-        return self.elements if self.field == "cosine" else None
-
     def observed(self, seed: int) -> Observations:
         """Return the observations: the pressure at the sensors, in their order.
 
@@ -199,7 +195,6 @@ class PorousFlow(PackagedSection):
             # The factorisation is faster than the rate.
             seconds=(0.4 * unknowns * (bandwidth + 5) ** 2 + 40 * cells * parameters) / FLOPS,
             setup_seconds=120 + 2e-4 * cells,
-            cells=cells,
             process_megabytes=FIREDRAKE_MB,
             # A sensor at every vertex, and the functions of the field there.
             state=unknowns * (10 + parameters),
