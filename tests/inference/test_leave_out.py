@@ -22,7 +22,7 @@ from popinv.inference.predictive import predictive
 from popinv.inference.problem import replicated_simulator
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
-from popinv.population.noise.varying import replicated_noise
+from popinv.population.noise.terms import replicated_noise
 
 DRAWS = 64
 

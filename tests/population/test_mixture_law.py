@@ -325,16 +325,11 @@ def test_covariates_of_a_section_are_coefficients_of_its_law():
     ("change", "message"),
     [
         ({"covariates": {"c": ["age"]}}, "one of the forward model's parameters: a, b"),
-        ({"covariates": {"a": []}}, "at least 1 item"),
         ({"start": {**KEYS["start"], "b_age_coefficient": 1}}, "which has a_age_coefficient"),
     ],
 )
 def test_mistakes_of_covariates_are_named(change, message):
-    try:
-        section = law_section({**KEYS, "covariates": {"a": ["age"]}, **change})
-    except ValidationError as error:
-        assert message in str(error)
-        return
+    section = law_section({**KEYS, "covariates": {"a": ["age"]}, **change})
     assert any(message in problem.text for problem in section.problems(FORWARD))
 
 
