@@ -25,8 +25,8 @@ from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
 from popinv.inference.short_descents import ShortDescents
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import FullNoise
-from popinv.population.noise.varying import replicated_noise
 
 DRAWS = 64
 

@@ -19,7 +19,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.population.noise.varying import replicated_noise
+from popinv.population.noise.terms import replicated_noise
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 from popinv_papers.influence.worth import (
     AnswerSlope,

@@ -17,7 +17,7 @@ from popinv.api.functions import KIND, OwnFunction
 from popinv.api.tables import checks, summary
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection, forward_section
-from popinv.inference.build import censorable, descent_problem
+from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE
@@ -111,8 +111,7 @@ class Result:
         """The family of noises of one replicate, which does the same."""
         covariates = self.observations.get("covariate_name")
         names = () if covariates is None else tuple(map(str, covariates.values))
-        noise = self.model.noise.model(self.model.forward.observed(0), names)
-        return censorable(noise) if "censored_below" in self.observations else noise
+        return self.model.noise.model(self.model.forward.observed(0), names)
 
     @cached_property
     def simulator(self) -> TrainedSurrogate:
