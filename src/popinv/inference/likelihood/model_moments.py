@@ -10,7 +10,7 @@ entrywise product. The moments over the law are
 with s_n the scale of the noise of system n. Noise that is the same for all signals has e = g and N
 = Gamma. Noise that varies with the signal has one term, of its correlation R and its deviations d:
 for a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
-(:mod:`popinv.population.noise.varying`). Censored observations hold their limit, and
+(:mod:`popinv.population.noise.terms`). Censored observations hold their limit, and
 :mod:`popinv.population.noise.clipped` gives e and d_l; they depend on the scale, which is then a
 part of N. The answer of a random simulator has a covariance of its own given its parameters, which
 is a part of S: with the columns d_l of its root, ``S = Cov e + sum_l E[d_l d_l^T]`` and N = Gamma
