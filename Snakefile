@@ -3,8 +3,8 @@
 The configuration is checked and completed here; the rules take typed sections of it.
 """
 
-from popinv.methods.registry import PACKAGES
-from popinv.workflow.location import default_configuration
+from popinv.houses import packages
+from popinv.location import default_configuration
 
 # A configuration given with --configfile replaces the default one; it would be merged otherwise.
 if not workflow.overwrite_configfiles:
@@ -40,7 +40,7 @@ include: "workflow/rules/gallery.smk"
 include: "workflow/rules/methods.smk"
 
 
-if "popinv_papers" in PACKAGES:
+if "popinv_papers" in packages():
 
     include: "workflow/rules/papers.smk"
 

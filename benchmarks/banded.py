@@ -15,9 +15,9 @@ from scipy.linalg import lapack
 
 from benchmarks.porous_flow import model
 from benchmarks.rows import Contest, Row
-from popinv.forward.banded import empty_factors
-from popinv.forward.porous_flow.kernels import fill, solve_banded
 from popinv.seeds import generator
+from popinv_models.finite_elements.banded import empty_factors
+from popinv_models.porous_flow.kernels import fill, solve_banded
 
 __all__ = ["FLOPS", "rows"]
 

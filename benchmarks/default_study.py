@@ -19,7 +19,6 @@ from popinv.population.model import Model
 from popinv.population.observe import observations_dataset
 from popinv.population.sections import SyntheticObservations, Truth
 from popinv.population.synthetic import broad_parameters, noise_rows, parameters
-from popinv.surrogate.build import network_inputs
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 
@@ -94,11 +93,10 @@ def training(count: int, epochs: int) -> tuple[TrainingData, TrainingSettings]:
     z = first_design(count)
     of_noise = given.noise.noise(given.forward.observed(SEED))
     gamma = torch.from_numpy(of_noise.from_natural(truth(given).noise))
-    network, _ = network_inputs(given.surrogate, given.forward, SEED)
     settings = TrainingSettings(
         seed=SEED,
         stage="train/0",
-        hyperparameters=network,
+        hyperparameters={"width": given.surrogate.width, "depth": given.surrogate.depth},
         whitening=np.linalg.inv(of_noise.cholesky(gamma).numpy()),
         learning_rate=given.surrogate.learning_rate,
         batch_size=given.surrogate.batch_size,

@@ -54,8 +54,8 @@ from popinv.planning.check import observed_problem
 from popinv.planning.design import DesignRow
 from popinv.planning.information import local_moments
 from popinv.population.laws.gaussian import lognormal_law
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 from popinv.threads import fixed_threads
 
 CODE = """
@@ -270,7 +270,7 @@ def poped() -> list[dict[str, Any]]:
 
     law, noise = lognormal_law(["CL", "V", "KA"]), IsotropicNoise(len(times))
     problem = Problem(
-        np.zeros((1, len(times))), level, law, VaryingNoise(noise, "proportional"), np.ones(7)
+        np.zeros((1, len(times))), level, law, Noise(noise, Size("proportional")), np.ones(7)
     )
     deviations = 0.5 * np.log([0.07, 0.02, 0.6])
     p = np.concatenate([np.log([0.15, 8.0, 1.0]), deviations, [np.log(0.1)]])

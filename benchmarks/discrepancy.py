@@ -57,8 +57,8 @@ from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, composed
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import replicated_noise
 from popinv.population.stages.draw_population import draw_population
 from popinv.population.synthetic_observed import observed_systems
 
@@ -103,7 +103,9 @@ class Population:
     def noise_of(self, model: str) -> NoiseModel:
         """Return the noise of a model: without a discrepancy, or with one."""
         plain, kernel = IsotropicNoise(len(self.times)), MODELS[model]
-        return plain if kernel == "" else SharedDiscrepancy(plain, self.times[:, None], kernel)
+        if kernel == "":
+            return plain
+        return composed(plain).with_terms(shared=SharedDiscrepancy(self.times[:, None], kernel))
 
     def systems(self, seed: int, bias: np.ndarray) -> np.ndarray:
         """Return observations of new systems with this error of the simulator."""
@@ -338,7 +340,7 @@ def own() -> list[dict[str, Any]]:
         return z[:, :1] + z[:, 1:] * at
 
     for replicates in (1, 2):
-        noise = replicated_noise(OwnDiscrepancy(IsotropicNoise(12), process), replicates)
+        noise = Noise(IsotropicNoise(12), own=OwnDiscrepancy(process), replicates=replicates)
         for seed in range(40):
             rng = np.random.default_rng([seed, replicates])
             z = alpha[:2] + np.exp(alpha[2:]) * rng.standard_normal((COUNT, 2))
@@ -485,8 +487,8 @@ def porous() -> list[dict[str, Any]]:
                 gamma = torch.from_numpy(p[problem.d_alpha :])
                 wrong: Any = ""
                 if isinstance(problem.noise, SharedDiscrepancy):
-                    knots = problem.noise.coordinates[:, 0]
-                    b = problem.noise.values(gamma).numpy()
+                    knots = problem.noise.shared.coordinates[:, 0]
+                    b = problem.noise.shared.values(problem.noise.part("shared", gamma)).numpy()
                     wrong = round(float(np.sqrt(np.mean((b - error(knots)) ** 2))), 5)
                 noise = round(float(problem.noise.to_natural(gamma.numpy())[0]), 5)
                 print(name, seed, model, found.sum(), noise, wrong, flush=True)

@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmarks.peers import elastodynamics as peers
 from benchmarks.rows import Contest, Row
-from popinv.forward.elastodynamics.model import ElastodynamicsModel
-from popinv.forward.elastodynamics.section import Elastodynamics as Section
 from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
+from popinv_models.elastodynamics.model import ElastodynamicsModel
+from popinv_models.elastodynamics.section import Elastodynamics as Section
 
 __all__ = ["rows"]
 

@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.peers.lorenz96 import Coefficients, jax_scan, numpy_roll, torch_roll
 from benchmarks.peers.lorenz96_numba import hand_blocked
 from benchmarks.rows import Contest, Row, largest_difference
-from popinv.forward.lorenz96 import integrator
 from popinv.seeds import generator
+from popinv_models.lorenz96 import integrator
 
 __all__ = ["example", "rows"]
 

@@ -10,10 +10,10 @@ import functools
 
 from benchmarks.peers import porous_flow as peers
 from benchmarks.rows import Contest, Row
-from popinv.forward.porous_flow.model import PorousFlowModel
-from popinv.forward.porous_flow.section import PorousFlow as Section
 from popinv.forward.sensors import Sensors
 from popinv.seeds import generator
+from popinv_models.porous_flow.model import PorousFlowModel
+from popinv_models.porous_flow.section import PorousFlow as Section
 
 __all__ = ["model", "rows"]
 

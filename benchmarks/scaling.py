@@ -105,7 +105,7 @@ D_Z, D_Y = 21, 50
 def problem_of(count: int, d_y: int = D_Y, noise: NoiseModel | None = None) -> Problem:
     """Return a problem of ``count`` systems, observed through an untrained network."""
     torch.manual_seed(0)
-    hyperparameters = {"kind": "mlp", "width": 128, "depth": 3}
+    hyperparameters = {"width": 128, "depth": 3}
     units = Standardisation(np.zeros(D_Z), np.ones(D_Z), np.zeros(d_y), np.ones(d_y))
     surrogate = Surrogate(build_network(hyperparameters, D_Z, d_y), units, hyperparameters)
     noise = noise or KernelNoise(np.linspace(0.01, 0.99, d_y)[:, None], "exponential", nugget=False)

@@ -10,7 +10,6 @@ ratio, and whether the results are the same to the last bit. Nothing is asserted
 likelihood         likelihood and scores of all systems at one law and noise
 pseudo_likelihood  the fit of the Gaussian quasi-likelihood, from the study's start
 estimate           both likelihoods, from the study's start
-resamples          eight fits of resampled systems
 posteriors         draws of the parameters of 200 systems
 =================  =================================================================================
 """
@@ -29,8 +28,6 @@ from benchmarks.marginal_likelihood import START, TRUTH, estimate, problem
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import bootstrap
-from popinv.inference.settings import DescentSettings
 from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.threads import fixed_threads
 from popinv.workers import processes
@@ -51,7 +48,6 @@ WORK: dict[str, Callable[[Problem], np.ndarray]] = {
     "likelihood": _likelihood,
     "pseudo_likelihood": lambda given: fit_pseudo_likelihood(given, [START]).p,
     "estimate": lambda given: estimate(given).p,
-    "resamples": lambda given: bootstrap(given, "likelihood", TRUTH, 8, DescentSettings()),
     "posteriors": _posteriors,
 }
 

@@ -426,7 +426,7 @@ def repeats() -> None:
                 z = np.repeat(own.standard_normal((total // times, 2)), times, axis=0)
                 y = _of_line(z, own.integers(2**31, size=len(z)))
                 settings = TrainingSettings(
-                    hyperparameters={"kind": "mlp", "width": 32, "depth": 2},
+                    hyperparameters={"width": 32, "depth": 2},
                     random=True,
                     seed=seed,
                     whitening=np.eye(3) / 0.2,

@@ -21,7 +21,6 @@ from benchmarks.peers.porous_flow import firedrake_built_once
 from benchmarks.peers.study import plain_study
 from benchmarks.rows import Contest, Row
 from popinv.config.study import Study
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.inference.build import descent_problem, start
 from popinv.inference.fit_distance import fit_distance
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
@@ -31,6 +30,7 @@ from popinv.population.synthetic import parameters
 from popinv.surrogate.build import training_settings
 from popinv.surrogate.design import recency_weights
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
+from popinv_models.porous_flow.section import PorousFlow
 
 __all__ = ["difference", "package_study", "rows"]
 

@@ -3,7 +3,8 @@
     python tests/architecture.py        # writes both into docs/developers.md and docs/pictures
 
 A part is a subpackage of ``popinv``; the modules directly under it are gathered in *basics*, which
-the others build on. ``popinv_papers`` is one part, which nothing imports.
+the others build on. ``popinv_models`` and ``popinv_papers`` are one part each, which the tool finds
+by entry points and does not import.
 """
 
 from __future__ import annotations
@@ -14,91 +15,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "popinv"
-PAPERS = ROOT / "src" / "popinv_papers"
+HOUSES = {"popinv_models": "models", "popinv_papers": "papers"}
 PAGE = ROOT / "docs" / "developers.md"
 PICTURE = ROOT / "docs" / "pictures" / "architecture.svg"
 BEGIN, END = "<!-- written by tests/architecture.py -->", "<!-- end -->"
 
-# What each part may import, in rows from the bottom up: every arrow points down or along a row.
-ALLOWED: dict[str, set[str]] = {
-    "basics": set(),
-    "optimisation": {"basics"},
-    "sections": {"basics", "store"},
-    "store": {"basics"},
-    "transport": {"basics", "store"},
-    "judgement": {"basics", "sections"},
-    "charts": {"basics", "store"},
-    "forward": {"basics", "sections", "store"},
-    "observation_files": {"basics", "forward", "sections", "store"},
-    "population": {"basics", "forward", "observation_files", "optimisation", "sections", "store"},
-    "surrogate": {"basics", "forward", "population", "sections", "store"},
-    "inference": {"basics", "forward", "judgement", "optimisation", "population", "sections"}
-    | {"store", "surrogate", "transport"},
-    "baselines": {"basics", "forward", "inference", "optimisation", "population", "store"}
-    | {"surrogate"},
-    "evidence": {"basics", "forward", "inference", "population", "store", "surrogate"},
-    "additions": {"basics", "forward", "inference", "observation_files", "population", "sections"}
-    | {"store", "surrogate"},
-    "planning": {"basics", "forward", "inference", "population"},
-    "figures": {
-        "basics",
-        "charts",
-        "forward",
-        "inference",
-        "judgement",
-        "planning",
-        "population",
-        "sections",
-    }
-    | {"surrogate"},
-    "methods": {
-        "basics",
-        "charts",
-        "figures",
-        "forward",
-        "inference",
-        "observation_files",
-        "optimisation",
-    }
-    | {"population", "sections", "store", "surrogate", "transport"},
-    "config": {"basics", "methods", "forward", "inference", "observation_files", "population"}
-    | {"sections", "surrogate"},
-    "workflow": {"basics", "charts", "config", "methods", "forward", "inference"}
-    | {"observation_files", "population", "sections", "store"},
-    "cli": {
-        "additions",
-        "api",
-        "basics",
-        "charts",
-        "config",
-        "methods",
-        "figures",
-        "forward",
-        "inference",
-        "judgement",
-    }
-    | {"observation_files", "population", "report", "sections", "store", "workflow"},
-    "report": {"basics", "charts", "config", "methods", "figures", "forward", "inference"}
-    | {"judgement", "population", "sections", "store", "surrogate", "workflow"},
-    "api": {"additions", "basics", "charts", "config", "methods", "figures", "forward", "inference"}
-    | {"judgement", "observation_files", "planning", "population", "sections", "store"}
-    | {"surrogate", "workflow"},
-    "papers": {
-        "baselines",
-        "basics",
-        "charts",
-        "evidence",
-        "figures",
-        "forward",
-        "inference",
-        "methods",
-        "optimisation",
-    }
-    | {"population", "sections", "store", "surrogate", "transport"},
-}
+# The parts in rows from the bottom up: every arrow points down.
 ROWS = (
     ("basics",),
-    ("optimisation", "sections", "store", "transport"),
+    ("optimisation", "store"),
+    ("sections", "transport"),
     ("forward", "judgement", "charts"),
     ("observation_files",),
     ("population",),
@@ -110,15 +36,16 @@ ROWS = (
     ("config",),
     ("workflow",),
     ("report",),
-    ("cli", "api"),
-    ("papers",),
+    ("api",),
+    ("cli",),
+    ("models", "papers"),
 )
 
 
 def part_of(module: str) -> str:
     """Return the part that a module, as ``popinv.a.b``, belongs to."""
-    if module.split(".")[0] == "popinv_papers":
-        return "papers"
+    if (package := module.split(".")[0]) in HOUSES:
+        return HOUSES[package]
     name = module.split(".")[1] if "." in module else "__init__"
     return name if (SOURCE / name).is_dir() else "basics"
 
@@ -131,14 +58,15 @@ def _imported(tree: ast.AST) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             bare = node.module == "popinv"
             modules.update(f"popinv.{a.name}" if bare else node.module for a in node.names)
-    return {name for name in modules if name.split(".")[0] in ("popinv", "popinv_papers")}
+    return {name for name in modules if name.split(".")[0] in ("popinv", *HOUSES)}
 
 
 @cache
 def arrows() -> dict[str, set[str]]:
     """Return, for each part, the parts that its modules import, inside functions too."""
     imports: dict[str, set[str]] = {part: set() for row in ROWS for part in row}
-    for file in sorted((*SOURCE.rglob("*.py"), *PAPERS.rglob("*.py"))):
+    packages = (SOURCE.parent / name for name in ("popinv", *HOUSES))
+    for file in sorted(file for package in packages for file in package.rglob("*.py")):
         part = part_of(".".join(file.relative_to(SOURCE.parent).with_suffix("").parts))
         targets = {part_of(name) for name in _imported(ast.parse(file.read_text()))}
         imports.setdefault(part, set()).update(targets - {part})
@@ -167,7 +95,7 @@ def draw() -> None:
     matplotlib.rcParams.update({"svg.hashsalt": "popinv", "svg.fonttype": "path"})
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 7.4))
+    figure, axes = plt.subplots(figsize=(8, 8.4))
     places = {}
     for height, row in enumerate(ROWS):
         for k, part in enumerate(row):

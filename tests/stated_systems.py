@@ -20,7 +20,6 @@ from fitted import kept
 from scipy import stats
 from scipy.special import logsumexp, ndtr
 
-from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.problem import Problem, replicated_simulator
 from popinv.population.known import Known
@@ -29,9 +28,9 @@ from popinv.population.limits import Limits
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.channels import ChannelNoise
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, Size, replicated_noise
 from popinv.population.noise.time_series import AutoregressiveNoise, BlockNoise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
 
@@ -138,13 +137,13 @@ def problem_of(
     rng, replicates = np.random.default_rng(7), replicates_of(cell)
     noise = NOISES[cell.noise]
     if cell.errors == "student":
-        noise = VaryingNoise(noise, "constant", heavy_tails=True)
+        noise = Noise(noise, Size("constant", heavy_tails=True))
     elif cell.errors != "constant":
-        noise = VaryingNoise(noise, cell.errors)
+        noise = Noise(noise, Size(cell.errors))
     noise = replicated_noise(noise, replicates)
     limited = cell.seen in LIMITS
     if limited:
-        noise = censorable(noise)
+        noise = noise
     law, width = law_of(cell), replicates * ENTRIES
     known = scale = present = fill = limits = None
     if cell.known != "alike":

@@ -64,7 +64,6 @@ def test_the_row_of_a_study_is_replaced_and_the_others_stay(results):
         "error of the noise covariance": "0.040",
         "law, error to oracle's": "1.50",
         "noise, error to oracle's": "0.80",
-        "held-out p-value": "0.40",
         "surrogate error, noise standard deviations": "0.071",
         "solver calls": "5500",
         "commit": "bbbbbbbb",

@@ -50,7 +50,7 @@ TINY: dict[str, Any] = {
             "surrogate": {"width": 16, "depth": 2, "max_epochs": 100},
             "polish": {"draws": 16},
             "descent": {"iterations": 60, "model_samples": 100, "directions": 16},
-            "assessment": {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 40},
+            "assessment": {"null_resamples": 20, "surrogate_check": 40},
         }
     },
 }

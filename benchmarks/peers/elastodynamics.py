@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from popinv.forward.elastodynamics.model import ElastodynamicsModel
-from popinv.forward.elastodynamics.reference import newmark, solve_afresh
-from popinv.forward.firedrake import load_firedrake
+from popinv_models.elastodynamics.model import ElastodynamicsModel
+from popinv_models.elastodynamics.reference import newmark, solve_afresh
+from popinv_models.finite_elements.firedrake import load_firedrake
 
 __all__ = ["firedrake_built_once", "firedrake_naive", "scikit_fem", "scikit_fem_field"]
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks.peers.porous_flow import SOURCE, Script, Solve
-from popinv.forward.assembly import cell_unknowns
-from popinv.forward.firedrake import load_firedrake
+from popinv_models.finite_elements.assembly import cell_unknowns
+from popinv_models.finite_elements.firedrake import load_firedrake
 
 __all__ = ["MODES", "Cube", "firedrake_built_once", "firedrake_naive", "scikit_fem"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from popinv.forward.assembly import observation_matrix
 from popinv.forward.fields import Field
-from popinv.forward.firedrake import load_firedrake
+from popinv_models.finite_elements.assembly import observation_matrix
+from popinv_models.finite_elements.firedrake import load_firedrake
 
 __all__ = ["SOURCE", "Script", "Solve", "firedrake_built_once", "firedrake_naive", "scikit_fem"]
 

@@ -94,7 +94,6 @@ def study(folder: Path) -> Row | None:
         "error of the noise covariance": _number(truth.noise, 3),
         "law, error to oracle's": _number(truth.law_to_oracle, 2),
         "noise, error to oracle's": _number(truth.noise_to_oracle, 2),
-        "held-out p-value": _number(answer.heldout.p_value if answer.heldout else None, 2),
         "surrogate error, noise standard deviations": _number(
             answer.surrogate.rmse if answer.surrogate else None, 3
         ),
@@ -128,8 +127,6 @@ def seeds(results: Path) -> Iterator[Row]:
     noise = to_oracle([t.noise for t in truths], [t.noise_oracle for t in truths])
     covariance = "noise: relative error of the covariance"
     yield row(covariance, "0", [f"{t.noise:.3f}" for t in truths], noise)
-    heldout = [answer.heldout.p_value if answer.heldout else None for answer in answers]
-    yield row("held-out p-value", "", [_number(p, 2) for p in heldout])
     rmse = [answer.surrogate.rmse if answer.surrogate else None for answer in answers]
     surrogate = "surrogate error, in noise standard deviations"
     yield row(surrogate, "", [_number(each, 3) for each in rmse])

@@ -301,8 +301,3 @@ def test_few_labels_of_a_crossed_level_are_refused():
     table = pd.read_csv(DATA / "Penicillin.csv").query("sample in ['A', 'B', 'C']")
     with pytest.raises(DataError, match="has 3 labels of the crossed level 'sample'"):
         fit(table.reset_index(drop=True), PENICILLIN, value_column="diameter")
-
-
-def test_resampling_of_systems_is_refused():
-    with pytest.raises(ConfigError, match="resamples independent systems, and crossed levels"):
-        penicillin(assessment={"bootstrap": 20})

@@ -42,7 +42,7 @@ def fitted(function, **changes) -> popinv.Result:
         noise="isotropic",
         tests=False,
         progress=False,
-        assessment={"bootstrap": 0, "null_resamples": 20},
+        assessment={"null_resamples": 20},
         descent={"iterations": 20, "model_samples": 200, "directions": 16},
         **keys,
     )

@@ -10,7 +10,6 @@ import torch
 from scipy import stats
 from scipy.optimize import minimize
 from slopes import curvature, slopes
-from tiers import parameters
 
 import popinv
 from popinv.errors import ConfigError
@@ -257,23 +256,6 @@ def test_a_prior_of_an_unrestricted_covariance():
     assert distance.attrs["arrived"]
     # The prior counts less in the distance; without it, the third deviation is beyond 0.35.
     assert 0.19 < distance["noise"].values[2] < 0.32
-
-
-@pytest.mark.full
-@parameters("estimator, count", [("pseudo_likelihood", 40)], full=[("likelihood", 150)])
-def test_resamples_have_the_spread_of_the_posterior(estimator, count):
-    """The mean's prior is as informative as the data, and the law is otherwise determined."""
-    prior = {"a": {"mean": {"normal": {"mean": 1.0, "standard_deviation": 0.1}}}}
-    data = layout(40)
-    result = fit(data, prior, estimator=estimator, assessment={"bootstrap": count})
-    drawn = result.artefacts["resamples"]["alpha"].values[:, 0]
-    of_mean = result.summary().loc["a_mean"]
-    # The covariance with the prior's curvature in A and B; 40 draws know it to 11 %.
-    assert drawn.std(ddof=1) == pytest.approx(of_mean["model_error"], rel=0.2)
-    # Without the prior's own draws the spread is smaller by the factor 1.4.
-    deviation = data.mean(axis=1).std() / np.sqrt(40)
-    shrunk = 1 / (1 + (deviation / 0.1) ** 2)
-    assert shrunk * deviation < 0.75 * drawn.std(ddof=1)
 
 
 @pytest.mark.parametrize(

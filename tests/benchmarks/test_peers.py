@@ -19,14 +19,14 @@ from benchmarks.peers.sliced_wasserstein import by_pot, by_sorting, with_gradien
 from benchmarks.peers.study import plain_study
 from benchmarks.peers.training import data_loader, indexed
 from benchmarks.sliced_wasserstein import difference
-from popinv.forward.elastodynamics.section import Elastodynamics
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.inference.problem import Problem
 from popinv.inference.settings import DescentSettings
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings
 from popinv.transport.sliced import directions, sliced_wasserstein_squared
+from popinv_models.elastodynamics.section import Elastodynamics
+from popinv_models.porous_flow.section import PorousFlow
 
 
 @pytest.mark.full
@@ -117,7 +117,7 @@ def test_training(loader, options, whitened: bool) -> None:
     z = rng.standard_normal((150, 2))
     y = np.column_stack([np.sin(z[:, 0]), z[:, 0] * z[:, 1], np.exp(0.3 * z[:, 1])])
     settings = TrainingSettings(
-        hyperparameters={"kind": "mlp", "width": 16, "depth": 2, "dtype": "float64"},
+        hyperparameters={"width": 16, "depth": 2, "dtype": "float64"},
         whitening=10 * np.eye(3) if whitened else None,
         batch_size=32,
         max_epochs=8,
@@ -161,7 +161,7 @@ def test_plain_study_recovers_the_law() -> None:
 
     def how(number: int, covariance: np.ndarray | None) -> TrainingSettings:
         asked.append((number, covariance is not None))
-        network = {"kind": "mlp", "width": 32, "depth": 2}
+        network = {"width": 32, "depth": 2}
         return TrainingSettings(
             stage=f"train/{number}",
             hyperparameters=network,

@@ -13,7 +13,7 @@ from commands import ran
 from popinv.cli import new_study, run
 from popinv.config.document import schema
 from popinv.errors import ConfigError
-from popinv.workflow.location import project_folder
+from popinv.location import project_folder
 
 pytestmark = pytest.mark.usefixtures("in_folder")
 

@@ -37,7 +37,7 @@ def short_study() -> dict[str, Any]:
     config = copy.deepcopy(TINY)
     study = config["studies"]["tiny"]
     study["active_learning"]["rounds"] = 1
-    study["assessment"].update(bootstrap=0, oracles=False)
+    study["assessment"].update(oracles=False)
     # The same round 0 once more, each system solved by two processes.
     shared = copy.deepcopy(study)
     shared["forward"]["ranks"] = 2

@@ -16,7 +16,6 @@ from popinv.figures.arrangement import Arrangement
 from popinv.figures.discrepancy import discrepancy_panel
 from popinv.population.known import known_of
 from popinv.population.model import Model
-from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.knots import KNOTS
 from popinv.population.synthetic_observed import observed_systems
 
@@ -50,11 +49,11 @@ def study(discrepancy: dict[str, Any], dimension: int = 1, true: Any = None) -> 
 def test_a_smooth_discrepancy_lives_on_knots(kernel):
     found = load(study({"shared": {"kernel": kernel}})).studies["samples"]
     noise = found.noise.model(found.forward.observed(0), ("porosity",))
-    assert isinstance(noise, SharedDiscrepancy)
+    assert noise.shifts
     assert noise.d_y == 3
-    assert noise.coordinates.shape == (KNOTS, 1)
+    assert noise.shared.coordinates.shape == (KNOTS, 1)
     # The places follow the covariates.
-    assert (noise.sensors.first, noise.sensors.count) == (1, 3)
+    assert (noise.shared.sensors.first, noise.shared.sensors.count) == (1, 3)
 
 
 def test_a_true_discrepancy_has_a_value_at_each_knot():

@@ -9,7 +9,6 @@ import pytest
 from flow_study import message
 
 from popinv.config.loading import load
-from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
 
 STUDY: dict[str, Any] = {
     "forward": {
@@ -47,8 +46,8 @@ def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
 def test_the_section_gives_the_noise_with_its_mean():
     study = load(changed()).studies["decay"]
     noise = study.noise.model(study.forward.observed(0))
-    assert isinstance(noise, SharedDiscrepancy)
-    assert noise.kernel is None
+    assert noise.shifts
+    assert noise.shared.kernel is None
     assert noise.names[:2] == ("standard_deviation", "discrepancy_amplitude")
     gamma = noise.from_natural(study.noise.start_values())
     assert noise.to_natural(gamma)[2:].tolist() == [0.0] * 4
@@ -66,7 +65,7 @@ def test_a_process_has_a_length_and_an_own_part_two_more_unknowns():
     )
     study = load(mapping).studies["decay"]
     noise = study.noise.model(study.forward.observed(0))
-    assert isinstance(noise.centred, OwnDiscrepancy)
+    assert noise.own is not None
     assert noise.names[:5] == (
         "standard_deviation",
         "discrepancy_own_amplitude",

@@ -273,12 +273,6 @@ CASES: dict[str, tuple[Spoil, str, list[str]]] = {
         "descent.final_learning_rate", 1.0, ["at most descent.learning_rate (0.3)"]
     ),
     "pool smaller than the draw": at("descent.pooled_directions", 10, ["10", "200"]),
-    "more Fourier modes than the mesh carries": (
-        several(set_at("forward", "elements", 20), set_at("surrogate", "network", "fno")),
-        "surrogate.fourier_modes",
-        ["12", "at most 10"],
-    ),
-    "one bootstrap": at("assessment.bootstrap", 1, ["at least 2"]),
 }
 
 

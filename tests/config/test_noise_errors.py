@@ -54,8 +54,7 @@ def test_errors_add_their_parameters_to_start_and_truth():
     noise = study.noise.model(study.forward.observed(1), ("age",))
     assert noise.names == tuple(STUDY["observations"]["truth"]["noise"])
     assert study.noise.modules()[-2:] == (
-        "popinv.population.noise.varying",
-        "popinv.population.noise.student",
+        "popinv.population.noise.terms",
     )
 
 

@@ -17,7 +17,8 @@ import popinv
 from popinv.config.study import Config
 from popinv.sections.base import Section
 
-SOURCE = Path(popinv.__file__).parent
+SOURCE = Path(popinv.__file__).parents[1]
+HOUSES = ("popinv", "popinv_models")
 # Modules that hold sections, and nothing that computes.
 SECTION_MODULES = ("section", "sections", "settings", "counts")
 
@@ -31,7 +32,7 @@ def sections(kind: type = Section) -> Iterator[type[Section]]:
     """Yield the sections that the configuration is made of."""
     for section in kind.__subclasses__():
         # Other tests define sections of a user's own.
-        if section.__module__.startswith("popinv."):
+        if section.__module__.split(".")[0] in HOUSES:
             yield section
             yield from sections(section)
 
@@ -47,8 +48,8 @@ def rooms() -> dict[str, dict[str, set[str]]]:
     assert Config  # imports every section
     keys_by_room: dict[str, dict[str, set[str]]] = {}
     for section in set(sections()):
-        *folders, module = section.__module__.split(".")[1:]
-        if holds_sections(module) and folders and folders[0] != "downstream":
+        *folders, module = section.__module__.split(".")
+        if holds_sections(module) and len(folders) > 1:
             keys = keys_by_room.setdefault("/".join(folders), {})
             for key in keys_of(section):
                 keys.setdefault(key, set()).add(section.__name__)
@@ -89,9 +90,10 @@ def repeated(source: str, keys: Collection[str]) -> list[tuple[int, str]]:
 
 
 def test_every_kind_of_settings_has_a_room() -> None:
-    assert {"inference", "surrogate", "population", "forward/lorenz96"} <= set(ROOMS)
-    assert {"model_samples", "draws"} <= set(ROOMS["inference"])
-    assert {"patience", "width"} <= set(ROOMS["surrogate"])
+    parts = {f"popinv/{part}" for part in ("inference", "surrogate", "population")}
+    assert {*parts, "popinv_models/lorenz96"} <= set(ROOMS)
+    assert {"model_samples", "draws"} <= set(ROOMS["popinv/inference"])
+    assert {"patience", "width"} <= set(ROOMS["popinv/surrogate"])
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
@@ -99,7 +101,9 @@ def test_what_computes_has_no_default_of_its_own_for_a_key(room: str) -> None:
     # A part is one room; each forward model is one, and so are the laws and the noise families.
     folder = SOURCE / room
     files = (
-        folder.glob("*.py") if room.startswith(("forward", "population")) else folder.rglob("*.py")
+        folder.glob("*.py")
+        if room.startswith(("popinv/forward", "popinv/population"))
+        else folder.rglob("*.py")
     )
     hits = {
         str(path.relative_to(SOURCE)): repeats
@@ -109,7 +113,7 @@ def test_what_computes_has_no_default_of_its_own_for_a_key(room: str) -> None:
     assert not hits
 
 
-@pytest.mark.parametrize("room", ["inference", "surrogate"])
+@pytest.mark.parametrize("room", ["popinv/inference", "popinv/surrogate"])
 def test_each_key_of_the_numerics_stands_in_one_section(room: str) -> None:
     assert all(len(owners) == 1 for owners in ROOMS[room].values()), ROOMS[room]
 

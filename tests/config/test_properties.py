@@ -87,9 +87,8 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     study: dict[str, Any] = {name: draw(sections(model)) for name, model in SECTIONS.items()}
     descent, assessment = study["descent"], study["assessment"]
     # What one key demands of another.
-    for name, other in (("bootstrap", 2), ("repeats", 2)):
-        if assessment.get(name) == 1:
-            assessment[name] = other
+    if assessment.get("repeats") == 1:
+        assessment["repeats"] = 2
     if "baselines" in assessment:
         policy = descent.get("policy", "cut")
         assessment["baselines"] = [name for name in assessment["baselines"] if name != policy]
@@ -104,8 +103,6 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
         # At most 1000 solves.
         study["active_learning"] = {"rounds": draw(st.integers(1, 10))}
         study["assessment"] = {"surrogate_check": draw(st.integers(1, 500))}
-    elif study["surrogate"].get("network") == "fno":
-        study["surrogate"]["fourier_modes"] = draw(st.integers(1, 100))
     places = st.floats(0.01, 0.99)
     positions = draw(st.lists(places, min_size=1, max_size=4, unique_by=lambda x: round(x, 4)))
     study["forward"] = {"kind": "porous_flow", "sensors": {"positions": positions}}

@@ -17,10 +17,10 @@ from popinv.evidence.designs import (
 )
 from popinv.forward.base import Observations, Solutions
 from popinv.forward.datasets import solves
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.surrogate.collect import Thresholds, collect, judge
 from popinv.surrogate.design import whitened_rmse
 from popinv.surrogate.section import SurrogateSettings
+from popinv_models.porous_flow.section import PorousFlow
 
 WHAT = Observations(np.array([[0.2], [0.8]]), ("x",), "u")
 COVARIANCE = np.array([[0.04, 0.01], [0.01, 0.09]])

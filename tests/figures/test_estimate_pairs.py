@@ -31,13 +31,9 @@ def test_law_and_noise_are_in_natural_values_beside_answer_and_truth() -> None:
     np.testing.assert_array_equal(pairs.draws, np.hstack([law, noise]))
     for shown, dataset in ((pairs.estimate, population), (pairs.true, truth)):
         np.testing.assert_array_equal(shown, [*dataset["law"].values, *dataset["noise"].values])
-    assert not pairs.resampled
     without = estimate_pairs(study.problem, study.without("truth").loaded)
     assert without is not None
     assert np.isnan(without.true).all()
-    again = estimate_pairs(study.problem, study.loaded | {"resamples": population})
-    assert again is not None
-    assert again.resampled
 
 
 def test_of_many_parameters_those_with_the_strongest_correlations_are_shown() -> None:

@@ -28,7 +28,7 @@ from popinv.figures.predictive_check import Correction, PredictiveCheck, bins_of
 from popinv.figures.simulated import DataSets
 from popinv.inference.problem import replicated_simulator
 from popinv.inference.result import parameters_of
-from popinv.population.noise.varying import replicated_noise
+from popinv.population.noise.terms import replicated_noise
 
 
 def systems_of(study: Study) -> Individuals:

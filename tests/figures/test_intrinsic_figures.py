@@ -19,12 +19,12 @@ from popinv.inference.surrogate_bias import FreshSolves
 from popinv.judgement.judgements import judgements
 from popinv.judgement.measures import IntrinsicVariation
 from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.population.noise.terms import composed
 from popinv.population.noise.unstructured import DiagonalNoise
 from popinv.report.noise_charts import intrinsic_charts
 
 D = 2
-NOISE = IntrinsicNoise(DiagonalNoise(D))
+NOISE = composed(DiagonalNoise(D)).with_terms(intrinsic=True)
 # y = z (1, 2) + variation of covariance F F^T, whatever z.
 FACTOR = torch.tensor([0.4, 0.3, 0.2], dtype=torch.float64)
 COVARIANCE = NOISE.factor.covariance(FACTOR).numpy()

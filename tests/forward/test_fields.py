@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from forward_models import assert_rows_are_alone
+from rows_alone import assert_rows_are_alone
 
 from popinv.errors import ConfigError, DataError
 from popinv.forward.fields import CosineField, LevelSetField

@@ -88,11 +88,14 @@ def test_whether_a_function_takes_a_row_of_times_for_each_system_is_tried(
     assert sum(len(shape) == 2 for shape in shapes) == (3 if of_each_row else 1)
 
 
-@pytest.mark.parametrize("most", [6, 5, 1])
-def test_calls_of_too_many_times_are_divided(most, monkeypatch):
-    monkeypatch.setattr("popinv.forward.external.own_times._MOST_TIMES", most)
-    z, places, expected = asked()
-    sizes = []
+@pytest.mark.parametrize("most", [60, 12, 1])
+def test_rows_with_different_times_are_solved_together_only_if_few(most, monkeypatch):
+    monkeypatch.setattr("popinv.forward.external.own_times._TOGETHER", most)
+    z, places, _ = asked()
+    # Some systems come several times, and not one after the other.
+    order = np.array([0, 0, 1, 2, 3, 1, 4, 5, 6, 0])
+    z, places = z[order], places[order]
+    expected, sizes = asked_of(z, places), []
 
     def seen(z: torch.Tensor, times: np.ndarray) -> torch.Tensor:
         sizes.append((len(z), len(times)))
@@ -104,8 +107,10 @@ def test_calls_of_too_many_times_are_divided(most, monkeypatch):
     sizes.clear()
     found = simulator(z, places)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-    assert sum(rows for rows, _ in sizes) == 7
-    assert all(rows == 1 or times <= most for rows, times in sizes)
+    assert sum(rows for rows, _ in sizes) == len(order)
+    # A system is observed at five times at most.
+    assert all(rows * times <= most or times <= 5 for rows, times in sizes)
+    assert simulator(z[:0], places[:0]).shape == (0, 5)
     # The derivatives pass.
     (slope,) = torch.autograd.grad(found.sum(), z)
     (other,) = torch.autograd.grad(asked_of(z, places).sum(), z)
@@ -140,10 +145,12 @@ def curve(z, times):
     assert sys.modules["curves_at_times"].SHAPES[-1] == (7, 5)
 
 
-def test_a_function_of_inputs_over_time_gets_few_rows_at_a_time():
+@pytest.mark.parametrize("takes_rows", [True, False])
+def test_a_function_of_inputs_over_time_gets_few_rows_at_a_time(takes_rows):
     sizes: list[int] = []
 
     def solve(z: torch.Tensor, times: np.ndarray, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        assert takes_rows or times.ndim == 1
         since = torch.as_tensor(times)[..., None] - inputs["time"][:, None]
         sizes.append(since.numel())
         return (z[:, :1, None] * inputs["amount"][:, None] * torch.exp(-since)).sum(dim=2)
@@ -157,6 +164,9 @@ def test_a_function_of_inputs_over_time_gets_few_rows_at_a_time():
     torch.testing.assert_close(y[[0, 2999]], exact(z[[0, 2999]]))
     sizes.clear()
     entries = torch.tensor([[3, 40], [0, 99]]).repeat(1500, 1).to(z.dtype)
+    # Any pair of times, so that their union holds all of them.
+    entries[:100] = torch.stack([torch.arange(100) % 50, 50 + torch.arange(100) % 50], 1)
     at = exact.at_places(2)(torch.cat([z, entries], dim=1))
     assert max(sizes) <= 4_000_000
+    assert sum(sizes) <= 2 * len(z) * 2 * shape.count
     torch.testing.assert_close(at, y.gather(1, entries.long()))

@@ -11,8 +11,8 @@ from popinv.inference.likelihood import pseudo
 from popinv.inference.likelihood.model_moments import moments_of_systems
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.intrinsic import IntrinsicNoise
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import composed
 from popinv.population.noise.unstructured import IsotropicNoise
 
 PLACES = np.linspace(0.05, 0.95, 8)[:, None]
@@ -29,7 +29,7 @@ def curve(z: torch.Tensor) -> torch.Tensor:
     return torch.exp(-z[:, :1] * x) + 0.5 * z[:, 1:] * torch.sin(torch.pi * x)
 
 
-COUNTED = IntrinsicNoise(IsotropicNoise(4))
+COUNTED = composed(IsotropicNoise(4)).with_terms(intrinsic=True)
 
 
 def counted(z: torch.Tensor, times: float = 1.0) -> torch.Tensor:

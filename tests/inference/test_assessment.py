@@ -1,4 +1,4 @@
-"""Errors, oracles, held-out tests and resampling."""
+"""Errors, oracles and held-out tests."""
 
 from __future__ import annotations
 
@@ -10,20 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from problems import curve_problem, silent
+from problems import curve_problem
 from tiers import parameters
 
 from popinv.inference.assessment import answer_tests, assess
 from popinv.inference.fitted_samples import FittedModel, sample_model
 from popinv.inference.heldout_test import HeldOutTest, heldout_test
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.resampling import bootstrap
 from popinv.inference.result import law_errors, ratio, relative_frobenius_error
 from popinv.inference.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
-from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.unstructured import FullNoise
+from popinv.judgement.measures import FeatureTest, PartTest
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.collect import Thresholds
 
@@ -102,6 +99,17 @@ def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
     assert 10 * numbers["heldout_p_value"] == pytest.approx(round(10 * numbers["heldout_p_value"]))
 
 
+@pytest.mark.parametrize("reason", ["", "nothing is to be tested"])
+def test_held_out_systems_are_tested_if_a_part_of_the_model_is_not_judged(reason, monkeypatch):
+    monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 500)
+    study, noise = line_study(), PartTest("noise", "", "", 0.7, 1)
+    found = (PartTest("law", reason), noise), (FeatureTest("curved", 0.1, 0.2, 0.5, 0.7),)
+    monkeypatch.setattr("popinv.inference.assessment.specification_tests", lambda *_: found)
+    results = answer_tests(study.problem, study.loaded, 9)
+    assert (results.tests, results.features) == found
+    assert (results.heldout is None) == (not reason)
+
+
 def test_the_metrics_are_those_that_have_always_been_written():
     study, thresholds = line_study(), Thresholds(error=0.1, push=0.25)
     numbers = assess(study.problem, study.loaded, 20, thresholds, answer_tests).metrics()
@@ -150,33 +158,6 @@ def test_no_oracle_is_worse_than_the_blind_answer_beyond_chance():
     one, two = (np.sqrt(np.mean(np.square(e), axis=0)) for e in (blind, knowing))
     # Errors of the two are correlated; a ratio of root mean squares of 100 is known to some 7 %.
     assert np.all(two <= 1.1 * one), two / one
-
-
-@parameters("estimator, count", [("pseudo_likelihood", 8)], full=[("likelihood", 16)])
-def test_resampled_estimates_scatter_as_the_covariance_says(estimator, count):
-    problem, alpha, gamma = curve_problem(count=100, seed=4)
-    estimate = fit_pseudo_likelihood(problem, [np.concatenate([alpha, gamma])])
-    answers = bootstrap(problem, estimator, estimate.p, count, SMALL, draws=32, progress=False)
-    ratio = answers.std(axis=0, ddof=1) / np.sqrt(np.diag(estimate.covariance))
-    # A deviation of 16 is known to 18 %, and one of 8 to 27 %; the likelihood's own error is
-    # somewhat smaller.
-    assert np.all((ratio > 0.35) & (ratio < 1.7))
-
-
-def test_resamples_of_an_unrestricted_covariance_lie_about_the_answer():
-    data = np.random.default_rng(2).standard_normal((400, 3)) * np.array([0.5, 1.0, 2.0])
-    noise, law = FullNoise(3, shrinkage=0.0), normal_law(["a"])
-    scale = np.concatenate([np.full(2, 0.5), noise.scale])
-    problem = Problem(data, silent(3), law, noise, scale, free_law=False)
-    factor = torch.linalg.cholesky(torch.from_numpy(data.T @ data / 400))
-    p = np.concatenate([np.array([0.3, -0.2]), noise.from_cholesky(factor).numpy()])
-    settings = DescentSettings(model_samples=200, directions=9)
-    answers = bootstrap(problem, "distance", p, 2, settings, progress=False)
-    np.testing.assert_allclose(answers[:, :2], np.tile(p[:2], (2, 1)), rtol=1e-12)
-    # The standard error of the logarithm of a deviation is 1 / sqrt(2 N).
-    away = np.abs(answers - p)[:, 2:5] * np.sqrt(2 * 400)
-    assert 0.1 < away.mean() < 2
-    assert away.max() < 4
 
 
 def test_a_checkpoint_of_other_inputs_is_not_used(tmp_path, capsys):

@@ -18,8 +18,8 @@ from popinv.inference.problem import Problem, begin
 from popinv.inference.result import noise_covariance, relative_frobenius_error
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise
-from popinv.population.noise.varying import replicated_noise
 
 
 def problem_of(data, shrinkage: float, replicates: int = 1) -> Problem:

@@ -35,17 +35,20 @@ from popinv.inference.problem import Problem, replicated_simulator
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, Size, composed, replicated_noise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 COUNT, D = 150, len(PLACES)
 ALPHA = np.array([1.0, -0.5, np.log(0.8), np.log(0.5)])
 BIAS = np.array([0.0, 0.3, -0.4, 0.5, -0.3, 0.1])
 
+PROCESS = KernelNoise(PLACES[:, None], "squared_exponential", nugget=False)
+
 
 def shared(kernel: str | None = None, noise=None) -> SharedDiscrepancy:
     """Return noise of one size with a discrepancy at the places of the lines."""
-    return SharedDiscrepancy(noise or IsotropicNoise(D), PLACES[:, None], kernel)
+    shared = SharedDiscrepancy(PLACES[:, None], kernel)
+    return composed(noise or IsotropicNoise(D)).with_terms(shared=shared)
 
 
 def biased_problem(
@@ -82,9 +85,9 @@ def at(problem: Problem, sizes, values=BIAS, deviation: float = 0.2) -> np.ndarr
     names = problem.noise.names
     own = problem.noise.names.index("discrepancy_amplitude")
     within = np.log([deviation, *np.full(own - 1, 0.3)])
-    return np.concatenate([ALPHA, within, problem.noise.coordinates_of(np.log(sizes), values)])[
-        : len(ALPHA) + len(names)
-    ]
+    return np.concatenate(
+        [ALPHA, within, problem.noise.shared.coordinates_of(np.log(sizes), values)]
+    )[: len(ALPHA) + len(names)]
 
 
 def exact(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -114,11 +117,7 @@ CASES = {
     "replicates": (lambda: biased_problem(replicates=2), [0.3]),
     "own": (
         lambda: biased_problem(
-            shared(
-                noise=OwnDiscrepancy(
-                    IsotropicNoise(D), KernelNoise(PLACES[:, None], "squared_exponential", False)
-                )
-            ),
+            shared(noise=Noise(IsotropicNoise(D), own=OwnDiscrepancy(PROCESS))),
             replicates=2,
             own=0.3,
         ),
@@ -210,7 +209,7 @@ def test_a_length_at_a_limit_is_told(kernel, bias, limit):
 @pytest.mark.parametrize("about", ["nothing", "shared", "replicates"])
 def test_the_measurement_is_judged_beside_the_error_of_each_system(about):
     process = KernelNoise(PLACES[:, None], "exponential", nugget=False)
-    own = OwnDiscrepancy(IsotropicNoise(D), process)
+    own = composed(IsotropicNoise(D)).with_terms(own=OwnDiscrepancy(process))
     problem = biased_problem(
         shared(noise=own) if about == "shared" else own,
         replicates=2 if about == "replicates" else 1,
@@ -244,14 +243,16 @@ def test_a_fit_recovers_the_bias_and_keeps_the_law(kernel):
     # What a line can express is told by the prior alone; the rest of b is told by 150 systems.
     design = np.column_stack([np.ones(D), PLACES])
     across = np.eye(D) - design @ np.linalg.pinv(design)
-    b = problem.noise.values(torch.from_numpy(wide.p[4:])).numpy()
+    b = problem.noise.shift(torch.from_numpy(wide.p[4:])).numpy()
     np.testing.assert_allclose(across @ b, across @ BIAS, atol=4 * 0.2 / np.sqrt(COUNT))
     plain = replace(problem, noise=IsotropicNoise(D), fixed=(), scale=np.full(5, 0.5))
     without = fit_pseudo_likelihood(plain, [start[:5]], draws=64)
     assert np.exp(without.p[4]) > 0.3
     assert np.exp(wide.p[4]) == pytest.approx(0.2, rel=0.05)
     # The errors of the mean hold the part of b that looks like a line.
-    root = problem.noise.root(torch.from_numpy(wide.p[4:])).numpy()
+    root = problem.noise.shared.root(
+        problem.noise.part("shared", torch.from_numpy(wide.p[4:]))
+    ).numpy()
     prior = np.linalg.pinv(design) @ root @ root.T @ np.linalg.pinv(design).T
     assert wide.covariance[0, 0] > 0.5 * prior[0, 0]
 
@@ -313,7 +314,7 @@ def test_systems_at_their_own_places_have_the_values_there(replicates):
 
 
 def test_noise_that_grows_grows_with_what_is_measured():
-    noise = shared(noise=VaryingNoise(IsotropicNoise(D), "proportional", heavy_tails=False))
+    noise = shared(noise=Noise(IsotropicNoise(D), Size("proportional", heavy_tails=False)))
     problem = biased_problem(noise, count=5)
     p = at(problem, [0.3])
     signal = torch.full((5, D), 2.0, dtype=torch.float64)
@@ -332,9 +333,7 @@ def test_noise_that_grows_grows_with_what_is_measured():
 
 
 def test_replicates_share_the_discrepancy_of_a_system():
-    own = OwnDiscrepancy(
-        IsotropicNoise(D), KernelNoise(PLACES[:, None], "squared_exponential", False)
-    )
+    own = Noise(IsotropicNoise(D), own=OwnDiscrepancy(PROCESS))
     two = replicated_noise(own, 2)
     gamma = torch.log(torch.tensor([0.2, 0.5, 0.3], dtype=torch.float64))
     rng = np.random.default_rng(0)

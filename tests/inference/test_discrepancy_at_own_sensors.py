@@ -25,8 +25,8 @@ from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.knots import KNOTS, SensorKnots
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import replicated_noise
 
 ALPHA = np.array([1.0, -0.5, np.log(0.8), np.log(0.5)])
 NOISE, M = 0.2, 4
@@ -50,10 +50,9 @@ def problem_of(count: int = 30, replicates: int = 1, seed: int = 0) -> Problem:
     clean = np.tile(z[:, :1] + z[:, 1:] * x + bias(x), replicates)
     data = clean + NOISE * rng.standard_normal(clean.shape)
     sensors = SensorKnots(0, M)
-    noise = SharedDiscrepancy(
-        IsotropicNoise(M), sensors.knots[:, None], "matern52", sensors=sensors
-    )
-    noise, law = replicated_noise(noise, replicates), normal_law(["intercept", "slope"])
+    shared = SharedDiscrepancy(sensors.knots[:, None], "matern52", sensors)
+    noise = Noise(IsotropicNoise(M), shared=shared, replicates=replicates)
+    law = normal_law(["intercept", "slope"])
     return Problem(
         data,
         replicated_simulator(line, replicates),
@@ -69,14 +68,14 @@ def problem_of(count: int = 30, replicates: int = 1, seed: int = 0) -> Problem:
 
 def at(problem: Problem) -> np.ndarray:
     """Return p with the true law and noise, and an error other than the true one."""
-    values = 0.5 * bias(problem.noise.sensors.knots) + 0.1
-    own = problem.noise.coordinates_of(np.log([0.3, 0.4]), values)
+    values = 0.5 * bias(problem.noise.shared.sensors.knots) + 0.1
+    own = problem.noise.shared.coordinates_of(np.log([0.3, 0.4]), values)
     return np.concatenate([ALPHA, [np.log(NOISE)], own])
 
 
 def exact(problem: Problem, p: np.ndarray) -> np.ndarray:
     """Return log p(y_n) of each system; b is the spline through the knots."""
-    root = problem.noise.correlation_root(np.exp(p[6])).numpy()
+    root = problem.noise.shared.correlation_root(np.exp(p[6])).numpy()
     spline = CubicSpline(np.linspace(0, 1, KNOTS), np.exp(p[5]) * root @ p[7:])
     found = []
     for y, seen, own in zip(
@@ -162,12 +161,16 @@ def test_a_fit_recovers_the_error_between_all_sensors():
     estimate = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p], draws=64))
     best = with_uncertain_size(problem, fit_marginal_likelihood(problem, estimate.p))
     assert size_evidence(problem, best.p).gain > 10
-    knots = problem.noise.sensors.knots
+    knots = problem.noise.shared.sensors.knots
     # What a line can express is told by the prior alone.
     design = np.column_stack([np.ones(KNOTS), knots])
     across = np.eye(KNOTS) - design @ np.linalg.pinv(design)
-    b = problem.noise.values(torch.from_numpy(best.p[4:])).numpy()
-    root = problem.noise.root(torch.from_numpy(best.p[4:])).numpy() @ np.eye(KNOTS)
+    b = problem.noise.shared.values(
+        problem.noise.part("shared", torch.from_numpy(best.p[4:]))
+    ).numpy()
+    root = problem.noise.shared.root(
+        problem.noise.part("shared", torch.from_numpy(best.p[4:]))
+    ).numpy() @ np.eye(KNOTS)
     covariance = across @ root @ best.covariance[7:, 7:] @ root.T @ across.T
     errors = np.sqrt(np.diag(covariance))
     assert (np.abs(across @ (b - bias(knots))) < 4 * errors).all()

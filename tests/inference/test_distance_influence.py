@@ -14,10 +14,11 @@ from popinv.inference.descent import run
 from popinv.inference.distance_influence import distance_influence
 from popinv.inference.likelihood.scores import distance_scores
 from popinv.inference.problem import Problem, begin
-from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
+from popinv.inference.short_descents import ShortDescents
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
+from popinv.seeds import generators
 
 
 def test_of_a_normal_scale_it_is_that_of_the_variance():
@@ -44,7 +45,10 @@ def test_it_has_mean_zero_under_the_model_and_the_scatter_of_resampled_descents(
     errors = np.sqrt((each**2).sum(axis=0))
     # At the answer the influences sum to zero but for the noise of a short descent.
     assert np.all(np.abs(each.sum(axis=0)) < 2 * errors)
-    resampled = bootstrap(problem, "distance", p, 24, settings, progress=False)
+    descents = ShortDescents(problem, settings, p)
+    rngs = generators(problem.seed, f"{problem.stage}/rows", range(24))
+    drawn = [problem.of_systems(rng.integers(400, size=400)) for rng in rngs]
+    resampled = np.array([descents(others, k) for k, others in enumerate(drawn)])
     ratio = resampled.std(axis=0, ddof=1) / errors
     # A deviation of 24 is known to 15 %; short descents leave part of the weakest direction.
     assert np.all((ratio > 0.5) & (ratio < 1.5))

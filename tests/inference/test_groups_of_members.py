@@ -15,7 +15,6 @@ from tiers import parameters
 
 from popinv.errors import DataError
 from popinv.evidence.stages.replicate_study import _Truth
-from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
 from popinv.inference.likelihood.fixed_draws import adapted_draws
@@ -29,8 +28,8 @@ from popinv.population.laws.gaussian import normal_law
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.limits import Limits
 from popinv.population.members import law_and_members, member_simulator
+from popinv.population.noise.terms import Noise, Size, replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 TIMES = torch.tensor([0.0, 0.5, 2.0], dtype=torch.float64)
 # Two batches of specimens: three specimens at most, with two occasions at most.
@@ -333,7 +332,7 @@ def test_three_levels_are_integrated_one_within_the_other():
 
 
 def test_noise_may_grow_with_the_signal_of_each_member():
-    problem, p = decays(VaryingNoise(IsotropicNoise(3), "combined"))
+    problem, p = decays(Noise(IsotropicNoise(3), Size("combined")))
     found = evaluate(problem, p, MarginalSettings(draws=1024))
     expected = quadrature(problem, p, combined=0.2)
     np.testing.assert_allclose(found.log_likelihood, expected, atol=1e-2)
@@ -450,7 +449,7 @@ def test_observations_of_members_may_be_censored(members):
         problem,
         data=data,
         conditions=Conditions.stated(data.shape, limits=limits),
-        noise=replicated_noise(censorable(IsotropicNoise(3)), members),
+        noise=replicated_noise(IsotropicNoise(3), members),
     )
     assert 0.05 < np.mean(data <= LIMIT) < 0.3
     nodes, weights = np.polynomial.hermite_e.hermegauss(60)

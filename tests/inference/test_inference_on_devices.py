@@ -28,8 +28,8 @@ from popinv.inference.identifiability import identifiability
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import DescentState, Problem, begin
-from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import CurvatureSettings, DescentSettings
+from popinv.inference.short_descents import ShortDescents
 from popinv.inference.stages.consult_oracle import oracle
 from popinv.population.noise.unstructured import FullNoise
 from popinv.store.checkpoints import state_to_arrays
@@ -43,9 +43,7 @@ OFTEN = CurvatureSettings(every=3, rows=60)
 @pytest.fixture(scope="module")
 def fitted() -> Surrogate:
     z = 0.5 + 0.5 * np.random.default_rng(0).standard_normal((300, 2))
-    settings = TrainingSettings(
-        hyperparameters={"kind": "mlp", "width": 16, "depth": 2}, max_epochs=10
-    )
+    settings = TrainingSettings(hyperparameters={"width": 16, "depth": 2}, max_epochs=10)
     surrogate, _ = train(TrainingData(z, curve(torch.from_numpy(z)).numpy()), settings)
     return surrogate
 
@@ -156,15 +154,15 @@ def pooled(problem: Problem, start: Any) -> Any:
     return fit.alpha, fit.gamma, fit.z
 
 
-def resampled(problem: Problem, start: Any) -> Any:
-    p = np.concatenate(start)
-    return bootstrap(problem, "distance", p, 2, SHORT, progress=False)
+def fewer(problem: Problem, start: Any) -> Any:
+    descents = ShortDescents(problem, SHORT, np.concatenate(start))
+    return (descents(problem.of_systems(np.arange(1, len(problem.data))), 0),)
 
 
 @pytest.mark.full
 @parameters(
     "compute",
-    [resampled, likelihood, energy],
+    [fewer, likelihood, energy],
     full=[known("law"), known("noise"), judged, pseudo, predicted, pooled],
 )
 @pytest.mark.filterwarnings("ignore:`torch.jit.script`")  # by torch, for forward-mode derivatives

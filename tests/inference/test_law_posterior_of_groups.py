@@ -18,8 +18,8 @@ from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.members import member_simulator
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import replicated_noise
 from popinv.population.priors.prior import EntryPriors, Prior, StatedPrior, half_student
 
 NESTED = MemberTree(("batch", "specimen"), ((0, 0, 0), (0, 1, 2)))

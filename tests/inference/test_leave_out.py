@@ -10,6 +10,7 @@ import pytest
 import torch
 import xarray as xr
 from linear_population import PLACES, TRUTH, line, linear_problem
+from problems import silent
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
@@ -19,10 +20,13 @@ from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.predictive import predictive
-from popinv.inference.problem import replicated_simulator
+from popinv.inference.problem import Problem, replicated_simulator
 from popinv.inference.result import estimate_dataset
 from popinv.inference.settings import DescentSettings
-from popinv.population.noise.varying import replicated_noise
+from popinv.inference.short_descents import ShortDescents
+from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import replicated_noise
+from popinv.population.noise.unstructured import FullNoise
 
 DRAWS = 64
 
@@ -213,3 +217,21 @@ def test_a_refit_through_the_solver_answers_all_replicates():
     found = refits(problem, answer, held, None, DRAWS)
     through = refits(problem, answer, held, None, DRAWS, _Line())
     np.testing.assert_allclose(through.p, found.p, rtol=1e-9)
+
+
+def test_short_descents_of_an_unrestricted_covariance_end_about_the_answer():
+    rng = np.random.default_rng(2)
+    data = rng.standard_normal((400, 3)) * np.array([0.5, 1.0, 2.0])
+    noise, law = FullNoise(3, shrinkage=0.0), normal_law(["a"])
+    scale = np.concatenate([np.full(2, 0.5), noise.scale])
+    problem = Problem(data, silent(3), law, noise, scale, free_law=False)
+    factor = torch.linalg.cholesky(torch.from_numpy(data.T @ data / 400))
+    p = np.concatenate([np.array([0.3, -0.2]), noise.from_cholesky(factor).numpy()])
+    descents = ShortDescents(problem, DescentSettings(model_samples=200, directions=9), p)
+    drawn = [problem.of_systems(rng.integers(400, size=400)) for _ in range(2)]
+    answers = np.array([descents(others, k) for k, others in enumerate(drawn)])
+    np.testing.assert_allclose(answers[:, :2], np.tile(p[:2], (2, 1)), rtol=1e-12)
+    # The standard error of the logarithm of a deviation is 1 / sqrt(2 N).
+    away = np.abs(answers - p)[:, 2:5] * np.sqrt(2 * 400)
+    assert 0.1 < away.mean() < 2
+    assert away.max() < 4

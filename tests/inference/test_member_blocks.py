@@ -24,8 +24,8 @@ from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.members import member_simulator
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import replicated_noise
 
 VALUES = [1.0, 0.5, 0.7, 0.4]
 

@@ -25,7 +25,6 @@ from popinv.inference.polish import (
     pseudo_likelihood_solves,
 )
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import PolishSettings
 from popinv.inference.solver import SolverSimulator
 from popinv.inference.stages.consult_oracle import oracle
@@ -195,18 +194,6 @@ def test_an_interrupted_likelihood_goes_on_to_the_same_bits(tmp_path):
     resumed = polished(problem, start, fresh, Curve(), checkpoint=Checkpoint(path, {}))
     np.testing.assert_array_equal(resumed.likelihood.p, whole.likelihood.p)
     np.testing.assert_array_equal(resumed.likelihood.covariance, whole.likelihood.covariance)
-
-
-@pytest.mark.full
-@parameters("estimator", ["pseudo_likelihood"], full=["likelihood"])
-def test_resamples_lie_about_the_answer_without_the_push(estimator):
-    problem, start, fresh = given()
-    estimate = getattr(polished(problem, start, fresh), estimator)
-    answers = bootstrap(problem, estimator, estimate.p, 8, None, draws=32, progress=False)
-    away = (answers.mean(axis=0) - estimate.p) / estimate.standard_errors
-    # A mean of eight is known to 0.35 of a standard error; the push alone is more than one.
-    assert np.max(np.abs(away)) < 1.1
-    assert np.max(np.abs(estimate.correction) / estimate.standard_errors) > 1.5
 
 
 @parameters("draws_each", [200], full=[400])

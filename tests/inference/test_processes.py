@@ -20,7 +20,6 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import bootstrap
 from popinv.inference.settings import DescentSettings
 from popinv.methods.posterior import references
 from popinv.methods.posterior.sampling import sample_posteriors
@@ -57,10 +56,6 @@ def pseudo_likelihood(problem: Problem) -> np.ndarray:
     return fit_pseudo_likelihood(problem, [TRUTH + 0.1]).p
 
 
-def resamples(problem: Problem) -> np.ndarray:
-    return bootstrap(problem, "pseudo_likelihood", TRUTH, 5, DESCENT)
-
-
 def posteriors(problem: Problem) -> np.ndarray:
     found = sample_posteriors(problem.of_systems(np.arange(24)), TRUTH, 2, 5, 100)
     return np.concatenate([draws.reshape(-1, 2) for draws in found.draws])
@@ -84,7 +79,6 @@ USES = [
     likelihood,
     moments,
     pseudo_likelihood,
-    resamples,
     posteriors,
     null_samples,
     restarts,

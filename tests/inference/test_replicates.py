@@ -20,10 +20,9 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
 from popinv.inference.problem import Problem, replicated_simulator
 from popinv.inference.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.composed import ReplicatedNoise
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import replicated_noise
 from popinv.population.observe import observations_dataset
 
 TRUTH = {"mean": 10.0, "between": 3.0, "within": 1.5}
@@ -110,7 +109,7 @@ def test_one_replicate_changes_nothing() -> None:
 @pytest.mark.parametrize("count", [2, 3])
 def test_noise_is_independent_between_replicates(count: int) -> None:
     single = KernelNoise(np.linspace(0, 1, 4)[:, None], "exponential", nugget=False)
-    noise = ReplicatedNoise(single, count)
+    noise = replicated_noise(single, count)
     values = {"amplitude": 0.7, "length": 0.4}
     gamma = torch.from_numpy(noise.from_natural(values))
     assert noise.names == single.names

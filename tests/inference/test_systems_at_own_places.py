@@ -25,9 +25,9 @@ from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
 from popinv.population.noise.channels import ChannelNoise
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, Size, noise_at_places, replicated_noise
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.population.places import own_places
 from popinv.surrogate.exact import ExactSimulator
 from popinv.surrogate.simulator import is_exact
@@ -47,14 +47,14 @@ NOISES = {
     "diagonal": DiagonalNoise(ENTRIES),
     "series": SERIES,
     "kernel": kernel(),
-    "growing": VaryingNoise(IsotropicNoise(ENTRIES), "combined"),
-    "growing series": VaryingNoise(SERIES, "proportional"),
-    "growing kernel of a covariate": VaryingNoise(
-        kernel(), "combined", covariates=["age"], columns=[0]
+    "growing": Noise(IsotropicNoise(ENTRIES), Size("combined")),
+    "growing series": Noise(SERIES, Size("proportional")),
+    "growing kernel of a covariate": Noise(
+        kernel(), Size("combined", covariates=["age"], columns=[0])
     ),
-    "series with heavy tails": VaryingNoise(SERIES, heavy_tails=True),
-    "below limits": VaryingNoise(DiagonalNoise(ENTRIES), "combined"),
-    "series below limits": VaryingNoise(AutoregressiveNoise(1, ENTRIES, 1), "combined"),
+    "series with heavy tails": Noise(SERIES, Size("constant", heavy_tails=True)),
+    "below limits": Noise(DiagonalNoise(ENTRIES), Size("combined")),
+    "series below limits": Noise(AutoregressiveNoise(1, ENTRIES, 1), Size("combined")),
 }
 CASES = [(name, 1) for name in NOISES] + [
     ("isotropic", 2), ("diagonal", 3), ("series", 2), ("growing kernel of a covariate", 2),
@@ -162,7 +162,7 @@ def test_pseudo_likelihood_and_scores_are_those_of_the_union(name, replicates):
     np.testing.assert_allclose(one.log_likelihood, value, rtol=1e-10, atol=1e-10)
     if own.noise.varies and not union.noise.varies:
         # The same differences of moments in place of derivatives.
-        noise = replicated_noise(VaryingNoise(union.noise.of_one), replicates)
+        noise = replicated_noise(union.noise.of_one, replicates)
         union = replace(union, noise=noise)
     other = at(union.of_moments)
     for name in ("log_likelihood", "scores", "information"):
@@ -191,10 +191,10 @@ def test_simulated_noise_has_the_covariance_of_the_places(name):
 
 def test_noise_of_channels_is_taken_at_the_places():
     noise = ChannelNoise(1, 2, np.array([0.0, 0.4, 1.0]), correlated_times=True)
-    own = VaryingNoise(noise).at_own_places(3)
+    own = noise_at_places(noise, 3)
     gamma = torch.from_numpy(np.full(len(noise.names), 0.3))
     places = torch.tensor([[0.0, 2.0, 5.0], [1.0, 3.0, 4.0]], dtype=torch.float64)
-    correlation = VaryingNoise(noise).correlation(gamma)
+    correlation = Noise(noise).correlation(gamma)
     for row, found in zip(places.long(), own.correlation(gamma, places), strict=True):
         torch.testing.assert_close(found, correlation[row][:, row])
 
@@ -360,14 +360,14 @@ def test_scores_of_draws_are_those_of_noise_at_the_same_places_alone():
     present = np.zeros((COUNT, ENTRIES), dtype=bool)
     present[:, places] = True
     conditions = replace(union.conditions, present=present)
-    union = replace(union, conditions=conditions, noise=VaryingNoise(kernel(), "combined"))
+    union = replace(union, conditions=conditions, noise=Noise(kernel(), Size("combined")))
     own, p = at_own_places(union, ExactSimulator(simulate)), point_of(union)
     of_places = KernelNoise(TIMES.numpy()[places, None], "matern32", nugget=True)
     alone = replace(
         union,
         data=union.data[:, places],
         simulate=ExactSimulator(lambda z: simulate(z)[:, places]),
-        noise=VaryingNoise(of_places, "combined"),
+        noise=Noise(of_places, Size("combined")),
         conditions=Conditions.stated(
             (COUNT, len(places)), scale=conditions.scale, known=conditions.known
         ),

@@ -15,8 +15,8 @@ from popinv.methods.sites import site_laws
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
+from popinv.population.noise.terms import Noise, Size, replicated_noise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
 from popinv.seeds import standard_normal_rows
 
 
@@ -50,7 +50,7 @@ def test_systems_that_are_simulated_anew_keep_what_is_known_of_them(monkeypatch,
     rng = np.random.default_rng(0)
     known = Known.of_arrays(rng.uniform(1, 2, (7, 1)), rng.standard_normal((7, 1)))
     law = normal_law(["level"], covariates=["age"], effects=[("level", "age")])
-    noise = replicated_noise(VaryingNoise(IsotropicNoise(2), "proportional"), replicates)
+    noise = replicated_noise(Noise(IsotropicNoise(2), Size("proportional")), replicates)
     scale, width = rng.uniform(0.5, 2, 7), 2 * replicates
     limits = Limits.of_arrays((7, width), lower=2.5)
     problem = Problem(

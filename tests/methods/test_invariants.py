@@ -25,8 +25,8 @@ from popinv.methods.outcome import Outcome
 from popinv.methods.posterior import density
 from popinv.methods.registry import METHODS
 from popinv.population.limits import Limits
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import DiagonalNoise
-from popinv.population.noise.varying import VaryingNoise
 
 
 def test_a_difference_beyond_its_tolerance_is_an_error_of_the_package():
@@ -206,7 +206,7 @@ def test_sites_with_limits_and_scales_sum_to_what_one_place_computes():
     problem = replace(
         problem,
         data=np.maximum(problem.data, lowest),
-        noise=VaryingNoise(DiagonalNoise(6)),
+        noise=Noise(DiagonalNoise(6)),
         scale=np.full(10, 0.5),
         conditions=Conditions.stated(problem.data.shape, scale=scale, limits=limits),
     )

@@ -54,15 +54,22 @@ from reach import Reach
 from reach import read as reach_of_files
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "src/popinv"
+SOURCE = ROOT / "src"
 RESULTS = ROOT / "build/mutation"
 # Mutants that compute the same, and why, by their names.
 EQUIVALENT = Path(__file__).with_name("equivalent.json")
-# From a table to an answer, and what is asked of it.
-PARTS = (
-    *("additions", "api", "baselines", "evidence", "forward", "inference", "judgement", "methods"),
-    *("observation_files", "planning", "population", "store", "surrogate", "transport"),
-)
+# From a table to an answer, and what is asked of it. The tests of a part have its name.
+PARTS = {
+    **{
+        name: f"popinv/{name}"
+        for name in (
+            *("additions", "api", "baselines", "evidence", "forward", "inference", "judgement"),
+            *("methods", "observation_files", "planning", "population", "store", "surrogate"),
+            "transport",
+        )
+    },
+    "models": "popinv_models",
+}
 LIBRARIES = ["numba", "scipy.stats", "scipy.optimize", "torch", "xarray", "pydantic", "hypothesis"]
 # A mutant that its tests have not noticed after so many seconds of tests is a survivor.
 LONGEST, LONGEST_FULL = 120.0, 1800.0
@@ -128,13 +135,15 @@ def add(path: Path, records: list[dict]) -> None:
 
 
 class Copy:
-    """A copy of the package in a temporary folder, in which one module at a time is changed."""
+    """A copy of the packages in a temporary folder, in which one module at a time is changed."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.package = folder, folder / "src/popinv"
-        shutil.copytree(PACKAGE, self.package, ignore=shutil.ignore_patterns("__pycache__"))
+        self.folder, self.source = folder, folder / "src"
+        for package in sorted({place.split("/")[0] for place in PARTS.values()}):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(SOURCE / package, self.source / package, ignore=ignored)
         # Python compiles a module anew if its time differs, as that of a changed one does.
-        compileall.compile_dir(self.package, quiet=1)
+        compileall.compile_dir(self.source, quiet=1)
         self.log = folder / "log.txt"
 
     def run(self, arguments: list[str], seconds: float, record: Path | None = None) -> int | None:
@@ -144,14 +153,14 @@ class Copy:
             sys.dont_write_bytecode = True
             # Loading what is installed beside pytest takes twice as long as all else.
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-            sys.path.insert(0, str(self.package.parent))
-            os.environ |= {"PYTHONPATH": str(self.package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+            sys.path.insert(0, str(self.source))
+            os.environ |= {"PYTHONPATH": str(self.source), "PYTHONDONTWRITEBYTECODE": "1"}
             os.environ["POPINV_CACHE"] = str(self.folder / "cache")
             # A result that tests share is that of the changed code.
             shutil.rmtree(self.folder / "cache/tests", ignore_errors=True)
             import popinv
 
-            assert Path(popinv.__file__).is_relative_to(self.package), popinv.__file__
+            assert Path(popinv.__file__).is_relative_to(self.source), popinv.__file__
             marks = Marks() if record else None
             status = pytest.main([*OPTIONS, *arguments], plugins=[marks] if marks else [])
             if marks:
@@ -184,15 +193,15 @@ class Marks(Reach):
 
 def watched(modules: set[str]) -> set[str]:
     """Return some modules and the neighbours of those that Numba compiles."""
-    files = {PACKAGE / module for module in modules}
+    files = {SOURCE / module for module in modules}
     for file in [file for file in files if "@njit" in file.read_text()]:
         files |= set(file.parent.glob("*.py"))
-    return {str(file.relative_to(PACKAGE)) for file in files}
+    return {str(file.relative_to(SOURCE)) for file in files}
 
 
 def files_that_enter(modules: set[str]) -> list[str]:
     """Return the files of tests that enter some modules, and those that were never recorded."""
-    wanted, record = {f"popinv/{module}" for module in watched(modules)}, reach_of_files()
+    wanted, record = watched(modules), reach_of_files()
     files = sorted(str(file.relative_to(ROOT)) for file in (ROOT / "tests").rglob("test_*.py"))
     return [f for f in files if f not in record or wanted & set(record[f]["enters"])]
 
@@ -201,7 +210,7 @@ def calls(modules: set[str]) -> list[dict]:
     """Return what each test calls of some modules, by a run of the tests that enter them."""
     files = files_that_enter(modules)
     digest = hashlib.sha256()
-    for file in [*(PACKAGE / module for module in sorted(modules)), *(ROOT / f for f in files)]:
+    for file in [*(SOURCE / module for module in sorted(modules)), *(ROOT / f for f in files)]:
         digest.update(file.read_bytes())
     kept = RESULTS / f"calls-{digest.hexdigest()[:12]}.jsonl"
     if not kept.exists():
@@ -211,10 +220,10 @@ def calls(modules: set[str]) -> list[dict]:
         def run(share: int) -> int:
             with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
                 copy = Copy(Path(folder))
-                (copy.package.parent / f"{MARKS}.py").write_text("called = set()\n")
+                (copy.source / f"{MARKS}.py").write_text("called = set()\n")
                 for module in watched(modules):
-                    source = (PACKAGE / module).read_text()
-                    (copy.package / module).write_text(marked(module, source))
+                    source = (SOURCE / module).read_text()
+                    (copy.source / module).write_text(marked(module, source))
                 options = [*files[share::PROCESSES], "-m", "not full", "--maxfail=1000"]
                 status = copy.run(options, 7200, record=found)
                 print(f"recorded {len(options) - 3} files, status {status}", flush=True)
@@ -252,8 +261,8 @@ def sample(
     """Return (part, module, mutant) of a random sample."""
     every = []
     for part in parts:
-        for file in sorted((PACKAGE / part).rglob("*.py")):
-            module = str(file.relative_to(PACKAGE))
+        for file in sorted((SOURCE / PARTS[part]).rglob("*.py")):
+            module = str(file.relative_to(SOURCE))
             if fnmatch(module, modules):
                 every += [(part, module, mutant) for mutant in mutants(file.read_text())]
     random.Random(seed).shuffle(every)
@@ -263,12 +272,12 @@ def sample(
 
 def meet(copy: Copy, module: str, mutant: Mutant, arguments: list[str], seconds: float) -> str:
     """Return what tests make of a mutant."""
-    file = copy.package / module
-    file.write_text(mutant.apply((PACKAGE / module).read_text()))
+    file = copy.source / module
+    file.write_text(mutant.apply((SOURCE / module).read_text()))
     try:
         status = copy.run(arguments, seconds)
     finally:
-        shutil.copy2(PACKAGE / module, file)
+        shutil.copy2(SOURCE / module, file)
     log = copy.log.read_text()
     if status == 5:
         # None of the tests belongs to the full tier.
@@ -293,9 +302,9 @@ def met_by_full(copy: Copy, module: str, mutant: Mutant, record: list[dict]) -> 
     """Return what the tests that belong to the full tier alone make of a mutant."""
     near = {test.partition("::")[0] for test in chosen_tests(module, mutant, record)}
     # Then those of the module's own part.
-    part = f"tests/{module.partition('/')[0]}/"
+    part = next(part for part, place in PARTS.items() if module.startswith(f"{place}/"))
     files = files_that_enter({module})
-    files.sort(key=lambda name: (name not in near, not name.startswith(part)))
+    files.sort(key=lambda name: (name not in near, not name.startswith(f"tests/{part}/")))
     arguments = [*(str(ROOT / name) for name in files), "-m", "full"]
     outcome = meet(copy, module, mutant, arguments, LONGEST_FULL) if files else "unreached"
     # Tests that take too long do not say that anything is wrong.
@@ -303,7 +312,7 @@ def met_by_full(copy: Copy, module: str, mutant: Mutant, record: list[dict]) -> 
 
 
 def key(module: str, mutant: Mutant) -> str:
-    text = f"{(PACKAGE / module).read_text()}\0{mutant.start}\0{mutant.end}\0{mutant.after}"
+    text = f"{(SOURCE / module).read_text()}\0{mutant.start}\0{mutant.end}\0{mutant.after}"
     return f"{module}:{mutant.line}:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -322,7 +331,7 @@ def places(module: str) -> dict[tuple[int, str], int]:
 
     It is 0 where there is no other in the function, and otherwise counted from 1.
     """
-    every = mutants((PACKAGE / module).read_text())
+    every = mutants((SOURCE / module).read_text())
     alike = defaultdict(list)
     for mutant in every:
         alike[mutant.function, mutant.before, mutant.after].append(mutant)
@@ -371,7 +380,7 @@ def is_missed(record: dict) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
-    parser.add_argument("--module", default="*", help="such as 'inference/likelihood/*'")
+    parser.add_argument("--module", default="*", help="such as 'popinv/inference/likelihood/*'")
     parser.add_argument("--number", type=int, default=200, help="mutants of all parts")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")

@@ -106,9 +106,9 @@ def test_a_lost_refit_counts_as_infinite():
 @pytest.fixture(scope="module")
 def surrogate() -> Surrogate:
     torch.manual_seed(1)
-    network = build_network({"kind": "mlp", "width": 16, "depth": 2}, 2, 5)
+    network = build_network({"width": 16, "depth": 2}, 2, 5)
     units = Standardisation(np.zeros(2), np.ones(2), np.zeros(5), np.ones(5), np.zeros(2, bool))
-    return Surrogate(network, units, {"kind": "mlp", "width": 16, "depth": 2})
+    return Surrogate(network, units, {"width": 16, "depth": 2})
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,11 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.result import estimate_dataset
 from popinv.methods.metrics import flat
 from popinv.seeds import generator
-from popinv.surrogate.networks import FNO
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 from popinv_papers.analog import study, use
 from popinv_papers.analog.deployment import SimulatorRefitter
 from popinv_papers.analog.figures import draw_errors
-from popinv_papers.analog.layers import AnalogConv1d, AnalogLayer, AnalogLinear
+from popinv_papers.analog.layers import AnalogLayer, AnalogLinear
 from popinv_papers.analog.method import Analog
 
 ASKED = Analog(devices=["asymmetric_linear"], ranges=[1.5], steps=400, batch_size=32)
@@ -36,7 +35,7 @@ def trained():
     # Solves with an error of their own: gradients do not vanish where the fit is best.
     noisy = y + 2 * generator(2, "test").standard_normal(y.shape) @ cholesky.T
     settings = TrainingSettings(
-        hyperparameters={"kind": "mlp", "width": 16, "depth": 1},
+        hyperparameters={"width": 16, "depth": 1},
         whitening=np.linalg.inv(cholesky),
         max_epochs=60,
     )
@@ -63,13 +62,8 @@ def test_layers_on_devices_compute_as_before(trained, layers):
     assert not any(isinstance(m, AnalogLinear) for m in network.modules())
 
 
-@pytest.mark.parametrize("kind", ["mlp", "fno"])
-def test_digital_layers_compute_as_the_devices_did(trained, kind):
+def test_digital_layers_compute_as_the_devices_did(trained):
     network = trained[0].network
-    if kind == "fno":
-        torch.manual_seed(0)
-        evaluation = np.random.default_rng(1).normal(size=(16, 2))
-        network = FNO(evaluation, (16,), 4, width=6, modes=3, layers=1, readout=np.eye(16)[:4])
     analog = study.with_devices(network, 2)
     for layer in analog.modules():
         if isinstance(layer, AnalogLayer):
@@ -82,22 +76,12 @@ def test_digital_layers_compute_as_the_devices_did(trained, kind):
     assert (digital(z) - network(z)).abs().max() > 0.01
 
 
-def test_a_fourier_operator_has_pointwise_layers_on_devices():
-    evaluation = np.random.default_rng(1).normal(size=(16, 3))
-    readout = np.eye(16)[:4]
-    network = FNO(evaluation, (16,), 4, width=6, modes=3, layers=1, readout=readout)
-    analog = study.with_devices(network, 2)
-    z = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(analog(z), network(z))
-    assert sum(isinstance(m, AnalogConv1d) for m in analog.modules()) == 2
-
-
 def test_the_curvature_is_that_of_a_linear_model():
     # The loss is mean_i |W x_i - y_i|^2 / d_y; in W/s its curvature is 2 s^2 E[x x^T]/d_y.
     rng = np.random.default_rng(2)
     x = rng.normal(size=(500, 3)) * [3.0, 1.0, 0.3]
     y = x @ rng.normal(size=(3, 2))
-    settings = TrainingSettings(hyperparameters={"kind": "mlp", "depth": 0, "dtype": "float64"})
+    settings = TrainingSettings(hyperparameters={"depth": 0, "dtype": "float64"})
     problem = prepare(TrainingData(x, y), settings)
     scales = study.measure_scales(problem, 1, 32, 1)
     inputs = problem.training[0].numpy()

@@ -113,9 +113,7 @@ def learning(scale: float = 1.0) -> Learning:
     rng = np.random.default_rng(2)
     z = rng.standard_normal((200, 3))
     y = scale * np.column_stack([z.sum(axis=1), np.tanh(z[:, 0])])
-    settings = TrainingSettings(
-        seed=1, stage="birch", hyperparameters={"kind": "mlp", "width": 8, "depth": 1}
-    )
+    settings = TrainingSettings(seed=1, stage="birch", hyperparameters={"width": 8, "depth": 1})
     return Learning.of(TrainingData(z, y), settings, 16)
 
 

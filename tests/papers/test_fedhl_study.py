@@ -11,11 +11,11 @@ import torch
 from popinv.errors import SolverError
 from popinv.methods.sites import site_laws
 from popinv.seeds import generator
-from popinv.surrogate.networks import MLP, build_network
+from popinv.surrogate.networks import MLP
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv_papers.fedhl import use
-from popinv_papers.fedhl.lora import ModuleLoss, shapes_of
+from popinv_papers.fedhl.lora import shapes_of
 from popinv_papers.fedhl.method import FedHL
 
 ASKED = FedHL(
@@ -106,18 +106,3 @@ def test_failed_solves_are_left_out_and_few_are_refused():
     assert torch.isfinite(sites_solved.y).all()
     with pytest.raises(SolverError, match=r"Site 0: only 2 of 20 .* 'downstream.fedhl.shift'"):
         use.solved_sites(alphas, draw, failing(0.9), surrogate(), 60, 20)
-
-
-def test_a_fourier_network_is_adapted_too():
-    evaluation = np.random.default_rng(0).standard_normal((16, 3))
-    options = {"kind": "fno", "grid_shape": [16], "width": 4, "modes": 3, "layers": 1}
-    network = build_network(options, 3, 5, {"evaluation": evaluation})
-    loss = ModuleLoss(network, torch.nn.functional.mse_loss)
-    increments = {name: torch.zeros(2, *shape) for name, shape in shapes_of(network).items()}
-    x, y = torch.randn(2, 7, 3), torch.randn(2, 7, 5)
-    gradients = loss.gradients(increments, x, y)
-    for i in range(2):
-        own = {name: w[i].requires_grad_(True) for name, w in increments.items()}
-        slopes = torch.autograd.grad(loss.value(own, x[i], y[i]), list(own.values()))
-        for name, slope in zip(own, slopes, strict=True):
-            torch.testing.assert_close(gradients[name][i], slope, rtol=1e-3, atol=1e-6)

@@ -19,7 +19,7 @@ from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
 from popinv.inference.likelihood.penalty import noise_penalty
 from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.population.noise.varying import replicated_noise
+from popinv.population.noise.terms import replicated_noise
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 from popinv_papers.influence.worth import (
     AnswerSlope,
@@ -220,7 +220,7 @@ def test_solves_that_matter_to_the_answer_come_first():
     rng = np.random.default_rng(0)
     z = 3 * rng.standard_normal((80, 2))
     settings = TrainingSettings(
-        hyperparameters={"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"},
+        hyperparameters={"width": 12, "depth": 1, "dtype": "float64"},
         max_epochs=40, batch_size=16,
     )  # fmt: skip
     y = (line(torch.from_numpy(z)) + error(torch.from_numpy(z))).numpy()

@@ -17,19 +17,15 @@ from popinv.inference.likelihood import model_moments
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.surrogate.networks import build_network
-from popinv.surrogate.standardisation import Standardisation
-from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
-from popinv_papers.influence import candidates, influence, study, worth
+from popinv_papers.influence import candidates, study, worth
 from popinv_papers.influence.candidates import order_candidates, solves_saved
 from popinv_papers.influence.figures import draw_study
 from popinv_papers.influence.method import Influence
-from popinv_papers.influence.pool_scores import output_embeddings
 from popinv_papers.influence.study import Bench, Solves, select_samples
 from popinv_papers.kit.training import filled
 
-MLP = {"kind": "mlp", "width": 12, "depth": 1, "dtype": "float64"}
+MLP = {"width": 12, "depth": 1, "dtype": "float64"}
 ASKED = Influence(selected=0.2, landmarks=0.5, targets=12, steps=40, repeats=2)
 SETTINGS = TrainingSettings(
     seed=1, stage="influence", hyperparameters=MLP, whitening=10 * np.eye(2), batch_size=16,
@@ -267,27 +263,3 @@ def test_solves_saved_are_counted_to_the_error_of_some_at_random():
     # Where random order is there at once, nothing is known of what is saved.
     errors["random"] = [[0.04, 0.05, 0.05, 0.05]] * 2
     assert "unknown" in solves_saved(errors, counts, 0.5)[1]["solves_saved"]
-
-
-def test_a_fourier_neural_operator_has_gradients_of_single_samples():
-    hyperparameters = {
-        "kind": "fno", "grid_shape": [8], "width": 3, "modes": 2, "layers": 1, "dtype": "float64",
-    }  # fmt: skip
-    rng = np.random.default_rng(0)
-    torch.manual_seed(0)
-    fixed = {"evaluation": rng.standard_normal((8, 2))}
-    network = build_network(hyperparameters, 2, 2, fixed)
-    solves = record(rounds=(20, 10), fresh=20)
-    cut = Solves.of(solves, 12)
-    surrogate = Surrogate(
-        network, Standardisation(np.zeros(2), np.ones(2), np.zeros(2), np.ones(2)), hyperparameters
-    )
-    chosen = SETTINGS.replace(hyperparameters=hyperparameters, fixed=fixed)
-    bench = Bench(cut, surrogate, chosen, ASKED)
-    samples = bench.part(np.arange(4))
-    rows = influence.sample_gradients(bench.losses, bench.theta, samples)
-    leaf = bench.theta.clone().requires_grad_(True)
-    (expected,) = torch.autograd.grad(bench.losses(leaf, *samples).sum(), leaf)
-    torch.testing.assert_close(rows.sum(dim=0), expected)
-    inputs = bench.part(np.arange(4))[0]
-    assert output_embeddings(bench.flat, bench.theta, inputs, 1, "fno").shape == (4, 16)

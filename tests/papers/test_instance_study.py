@@ -107,7 +107,7 @@ def small_training():
     # Solves that nothing else tells of.
     y[:4] += 6.0
     settings = TrainingSettings(
-        seed=1, hyperparameters={"kind": "mlp", "width": 32, "depth": 2}, max_epochs=60,
+        seed=1, hyperparameters={"width": 32, "depth": 2}, max_epochs=60,
         batch_size=16, learning_rate=1e-2, whitening=np.diag([10.0, 10.0]), relative_beyond=None,
         validation_fraction=0.0,
     )  # fmt: skip

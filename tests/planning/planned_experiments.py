@@ -11,8 +11,8 @@ from popinv.planning.experiment import Arm, Experiment
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 PLACES = np.linspace(0.0, 1.0, 9)
 
@@ -93,7 +93,7 @@ def warfarin(times=WARFARIN_TIMES, dose=70.0) -> Problem:
         np.zeros((1, len(t))),
         concentration,
         lognormal_law(["CL", "V", "KA"]),
-        VaryingNoise(IsotropicNoise(len(t)), "proportional"),
+        Noise(IsotropicNoise(len(t)), Size("proportional")),
         np.full(7, 0.5),
         stage="design",
     )

@@ -24,6 +24,7 @@ from popinv.planning.search import Group, Search, regular_places
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise
 
 NAMES = ["intercept", "slope"]
@@ -209,7 +210,7 @@ def test_a_repeated_observation_is_not_chosen():
 
 
 def test_a_discrepancy_of_the_simulator_is_refused():
-    noise = SharedDiscrepancy(IsotropicNoise(9), np.linspace(0, 1, 9)[:, None], None)
+    noise = Noise(IsotropicNoise(9), shared=SharedDiscrepancy(np.linspace(0, 1, 9)[:, None], None))
     with pytest.raises(ConfigError, match=r"plan without 'noise\.discrepancy'"):
         experiment_of(lines(noise), np.zeros(4 + len(noise.names)), NAMES)
 

@@ -15,9 +15,9 @@ from popinv.config.loading import load_file
 from popinv.errors import ConfigError
 from popinv.planning.design import Costs, Width, Wishes, designed
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 NAMES = ["intercept", "slope"]
 TIMES = np.linspace(0.0, 1.0, 9)
@@ -44,7 +44,7 @@ def test_proportional_noise_counts_where_one_signal_is_zero():
     import torch
 
     problem = replace(
-        lines(VaryingNoise(IsotropicNoise(9), "combined")),
+        lines(Noise(IsotropicNoise(9), Size("combined"))),
         simulate=lambda z: z[:, 1:2] * torch.from_numpy(TIMES) + 0 * z[:, :1],
     )
     p = np.array([1.0, 2.0, np.log(0.3), np.log(0.3), np.log(0.05), np.log(0.2)])

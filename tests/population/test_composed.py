@@ -16,10 +16,10 @@ from popinv.population.laws.composed import ProductLaw, ShiftedLaw, WrappedLaw
 from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
 from popinv.population.laws.section import LawSection
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.composed import ReplicatedNoise, WrappedNoise
+from popinv.population.noise.composed import WrappedNoise
 from popinv.population.noise.section import NoiseSection
+from popinv.population.noise.terms import Noise, Size, replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise
-from popinv.population.noise.varying import VaryingNoise
 from popinv.sections.base import Number, Positive, Section
 
 RING = {"kind": "lorenz96", "windows": 4, "observables": ["x", "x_squared"]}
@@ -134,7 +134,7 @@ def test_a_product_keeps_correlations_within_its_laws():
 
 def test_wrappers_of_noise_nest():
     single = Shared(FullNoise(3, 0.0))
-    noise = VaryingNoise(ReplicatedNoise(single, 2), "combined", heavy_tails=True)
+    noise = Noise(single, Size("combined", heavy_tails=True), replicates=2)
     extra = ("shared", "proportional", "degrees_of_freedom")
     assert noise.names == (*FullNoise(3, 0.0).names, *extra)
     assert noise.constraints[3:6] == (CORRELATION,) * 3
@@ -145,9 +145,9 @@ def test_wrappers_of_noise_nest():
     np.testing.assert_allclose(noise.to_natural(gamma), expected)
     np.testing.assert_allclose(noise.bounded(noise.unbounded(np.array(expected))), expected)
     one = single.covariance(torch.from_numpy(gamma[:7]))
-    both = noise.base.covariance(torch.from_numpy(gamma[:7]))
+    both = replicated_noise(single, 2).covariance(torch.from_numpy(gamma[:7]))
     torch.testing.assert_close(both, torch.block_diag(one, one))
     np.testing.assert_array_equal(noise.scale[:6], FullNoise(3, 0.0).scale)
     assert not noise.unrestricted
     assert not noise.independent
-    assert VaryingNoise(ReplicatedNoise(DiagonalNoise(3), 2)).independent
+    assert replicated_noise(DiagonalNoise(3), 2).independent

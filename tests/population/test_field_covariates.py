@@ -10,11 +10,11 @@ import torch
 
 from popinv.config.loading import load
 from popinv.errors import ConfigError
-from popinv.forward.elastodynamics.section import Elastodynamics
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.population.known import Known, inputs
 from popinv.population.laws.fields_section import LevelSetFieldSection, MaternFieldSection
 from popinv.population.laws.section import law_spread, law_values
+from popinv_models.elastodynamics.section import Elastodynamics
+from popinv_models.porous_flow.section import PorousFlow
 
 FLOW = PorousFlow(kind="porous_flow", modes=4)
 TWO = PorousFlow(kind="porous_flow", modes=4, field="level_set")

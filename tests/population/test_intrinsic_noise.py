@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.population.noise.intrinsic import Factor, IntrinsicNoise
+from popinv.population.noise.intrinsic import Factor
+from popinv.population.noise.terms import composed, replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise
-from popinv.population.noise.varying import replicated_noise
 
 WIDTHS = (1, 3, 10, 14)
 
@@ -40,7 +40,7 @@ def test_few_observations_have_any_covariance_and_many_have_four_directions():
 @pytest.mark.parametrize("d", WIDTHS)
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_sample_has_the_covariance_of_variation_and_noise(d, count):
-    noise = replicated_noise(IntrinsicNoise(DiagonalNoise(d)), count)
+    noise = replicated_noise(composed(DiagonalNoise(d)).with_terms(intrinsic=True), count)
     gamma, width = 0.3 * drawn(d), d + noise.of_one.factor.size
     signal = drawn(1, count * width)
     each = signal.reshape(count, width)
@@ -61,15 +61,15 @@ def test_a_sample_has_the_covariance_of_variation_and_noise(d, count):
 
 
 def test_a_run_is_its_own_mean_without_variation():
-    noise = IntrinsicNoise(DiagonalNoise(3))
+    noise = composed(DiagonalNoise(3)).with_terms(intrinsic=True)
     y = drawn(4, 3)
     signal = noise.of_run(y)
     assert torch.equal(noise.mean(signal), y)
-    assert not noise.intrinsic(signal).any()
+    assert not noise.variation(signal).any()
 
 
 def test_the_parameters_are_those_of_the_measurement_noise():
-    noise = replicated_noise(IntrinsicNoise(DiagonalNoise(3)), 2)
+    noise = replicated_noise(composed(DiagonalNoise(3)).with_terms(intrinsic=True), 2)
     assert noise.names == DiagonalNoise(3).names
     assert noise.d_y == 6
     assert noise.of_one.d_y == 3

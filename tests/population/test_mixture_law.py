@@ -291,6 +291,48 @@ def test_a_section_states_components():
     assert named["component_2_b_mean_increment"] == 0.2
 
 
+def test_covariates_of_a_section_are_coefficients_of_its_law():
+    numbers = {"a_age_coefficient": 0.3}
+    keys = {**KEYS, "covariates": {"a": ["age"], "b": ["age", "sex"]}}
+    section = law_section({**keys, "start": {**KEYS["start"], **numbers}})
+    assert not list(section.problems(FORWARD))
+    law = section.law(FORWARD)
+    own = ("a_age_coefficient", "b_age_coefficient", "b_sex_coefficient")
+    assert law.names == (*law_section(KEYS).law(FORWARD).names, *own)
+    assert law.coefficients == ((9, 0), (10, 0), (11, 1))
+    alpha = law_values(section, section.start, FORWARD)
+    np.testing.assert_array_equal(alpha[9:], [0.3, 0.0, 0.0])
+    rng = np.random.default_rng(2)
+    omega, known = (torch.from_numpy(rng.standard_normal((4, 2))) for _ in range(2))
+    point = (torch.from_numpy(alpha + 0.1).requires_grad_(True), omega)
+    assert torch.autograd.gradcheck(lambda a, w: law.sample_given(a, w, known), point)
+    # One alpha for each row, as in the first design.
+    rows = torch.from_numpy(alpha) + 0.1 * torch.arange(4.0).double()[:, None]
+    each = [law.sample_given(rows[i], omega[[i]], known[[i]]) for i in range(4)]
+    torch.testing.assert_close(law.sample_given(rows, omega, known), torch.cat(each))
+    # They have no spread in the first design.
+    assert not law_spread(section, FORWARD)[9:].any()
+    with pytest.raises(ValueError, match="covariates, which were not given"):
+        law.sample(torch.from_numpy(alpha), torch.zeros(1, 2).double())
+    truth = {**KEYS["start"], **dict.fromkeys(own, 0.1)}
+    assert not list(section.value_problems(truth, FORWARD))
+    (missing,) = section.value_problems({**KEYS["start"], **dict.fromkeys(own[1:], 0.1)}, FORWARD)
+    assert "missing" in missing.text
+    assert "a_age_coefficient" in str(missing)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"covariates": {"c": ["age"]}}, "one of the forward model's parameters: a, b"),
+        ({"start": {**KEYS["start"], "b_age_coefficient": 1}}, "which has a_age_coefficient"),
+    ],
+)
+def test_mistakes_of_covariates_are_named(change, message):
+    section = law_section({**KEYS, "covariates": {"a": ["age"]}, **change})
+    assert any(message in problem.text for problem in section.problems(FORWARD))
+
+
 def test_one_component_needs_no_weight():
     start = {"component_1": {name: KEYS["start"]["component_1"][name] for name in "ab"}}
     section = law_section({**KEYS, "components": 1, "start": start})

@@ -32,7 +32,6 @@ from popinv.population.priors.prior import (
     MatrixJacobian,
     Prior,
     StatedPrior,
-    TiltedPrior,
     beta,
     half_student,
     lognormal,
@@ -314,15 +313,3 @@ def test_draws_have_the_distributions_of_the_priors():
     alone = Prior.of(law, noise, StatedPrior()).draws(20_000, np.random.default_rng(2))
     assert np.isnan(alone).all(axis=0).tolist() == [True] * 4 + [False, True]
     assert stats.kstest(np.tanh(alone[:, 4]) / 2 + 0.5, "uniform").statistic < 0.012
-
-
-def test_held_entries_have_no_term_of_a_drawn_score():
-    tilted = TiltedPrior(np.zeros(3), np.array([1.0, -2.0, 0.5]))
-    moving = tilted.among(np.array([True, False, True]))
-    assert moving is not None
-    u = np.array([0.3, 7.0, -0.2])
-    value, gradient, _ = moving.derivatives(u)
-    assert value == pytest.approx(0.3 * 1.0 - 0.2 * 0.5)
-    np.testing.assert_array_equal(gradient, [1.0, 0.0, 0.5])
-    assert float(moving.log_density(torch.from_numpy(u))) == pytest.approx(value)
-    assert tilted.among(np.zeros(3, dtype=bool)) is None

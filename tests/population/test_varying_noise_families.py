@@ -9,8 +9,8 @@ from scipy import stats
 
 from popinv.population.noise.section import Errors
 from popinv.population.noise.student import log_density, student_of_normal
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 
 @pytest.mark.parametrize("nu", [2.1, 4.0, 30.0, 1e6])
@@ -29,7 +29,7 @@ def test_normal_numbers_become_those_of_students_distribution(nu):
 
 
 def test_the_deviation_grows_with_the_signal_and_the_correlation_stays():
-    noise = VaryingNoise(IsotropicNoise(3), "combined")
+    noise = Noise(IsotropicNoise(3), Size("combined"))
     gamma = torch.from_numpy(noise.from_natural({"standard_deviation": 0.3, "proportional": 0.2}))
     signal = torch.tensor([[0.0, 1.0, -4.0]], dtype=torch.float64)
     expected = np.sqrt(0.3**2 + (0.2 * signal.numpy()) ** 2)
@@ -59,7 +59,7 @@ def test_values_of_the_errors_lie_in_their_domain(values, part):
 
 
 def test_values_go_to_the_real_line_and_back():
-    noise = VaryingNoise(IsotropicNoise(3), "combined", heavy_tails=True)
+    noise = Noise(IsotropicNoise(3), Size("combined", heavy_tails=True))
     values = {"standard_deviation": 0.3, "proportional": 0.2, "degrees_of_freedom": 5.0}
     gamma = noise.from_natural(values)
     assert noise.names == tuple(values)

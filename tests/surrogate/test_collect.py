@@ -122,7 +122,7 @@ def test_a_surrogate_survives_storage(tmp_path):
     surrogate = Surrogate(
         network,
         Standardisation(one, 2 * one, 3 * one, one),
-        {"kind": "mlp", "width": 4, "depth": 1},
+        {"width": 4, "depth": 1},
     )
     dataset = surrogate_dataset(surrogate, {"validation_loss": np.ones(3)}, {"converged": 0})
     storage.save(dataset, tmp_path / "s.zarr.zip", config={}, seed=0, created_by="test")

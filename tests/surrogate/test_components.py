@@ -12,7 +12,7 @@ from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 
-SMALL = {"kind": "mlp", "width": 16, "depth": 1}
+SMALL = {"width": 16, "depth": 1}
 PLACES = np.linspace(0, 1, 40)
 
 

@@ -17,7 +17,7 @@ from popinv.surrogate.mean_and_factor import (
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train
 from popinv.surrogate.training_problem import loss_and_gradient, loss_of
 
-SMALL = {"kind": "mlp", "width": 16, "depth": 2}
+SMALL = {"width": 16, "depth": 2}
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:

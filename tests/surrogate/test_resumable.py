@@ -15,7 +15,7 @@ from popinv.surrogate.training import (
     train_resumably,
 )
 
-SETTINGS = TrainingSettings(hyperparameters={"kind": "mlp", "width": 8, "depth": 2}, max_epochs=12)
+SETTINGS = TrainingSettings(hyperparameters={"width": 8, "depth": 2}, max_epochs=12)
 
 
 def data(n: int = 120) -> TrainingData:

@@ -22,7 +22,7 @@ from popinv.surrogate.training import (
 )
 from popinv.surrogate.training_problem import loss_and_gradient, loss_of
 
-SMALL = {"kind": "mlp", "width": 16, "depth": 1}
+SMALL = {"width": 16, "depth": 1}
 
 
 def curved_data(n=120, seed=0):
@@ -50,7 +50,7 @@ def test_a_linear_map_is_learned(dtype):
     z = rng.standard_normal((400, 3)) * [0.1, 1, 10]
     y = 100 * (z @ matrix.T + shift)
     chosen = settings(
-        hyperparameters={"kind": "mlp", "width": 32, "depth": 1, "dtype": dtype},
+        hyperparameters={"width": 32, "depth": 1, "dtype": dtype},
         max_epochs=100,
         batch_size=32,
         learning_rate=2e-2,
@@ -76,7 +76,7 @@ def test_the_gradient_is_that_of_automatic_differentiation(depth, smooth, whiten
     problem = prepare(
         TrainingData(z, y, weights=rng.uniform(0.5, 2, 200)),
         settings(
-            hyperparameters={"kind": "mlp", "width": 8, "depth": depth, "dtype": "float64"},
+            hyperparameters={"width": 8, "depth": depth, "dtype": "float64"},
             whitening=rng.standard_normal((40, 40)) if whitened else None,
         ),
     )
@@ -89,39 +89,6 @@ def test_the_gradient_is_that_of_automatic_differentiation(depth, smooth, whiten
     flat = torch.cat([part.reshape(-1) for part in parts])
     # Sums in double precision, in another order.
     torch.testing.assert_close(gradient, flat, rtol=1e-10, atol=1e-12 * float(flat.abs().max()))
-
-
-def test_an_fno_learns_a_nonlinear_functional_of_a_field():
-    grid = np.linspace(0, 1, 32)
-    evaluation = np.cos(np.pi * np.outer(grid, np.arange(4)))
-    rng = np.random.default_rng(0)
-    z = rng.standard_normal((300, 4)) * [0.5, 0.5, 0.2, 0.1]
-    y = np.cumsum(np.exp(z @ evaluation.T), axis=1)[:, [7, 15, 31]] / 32
-    chosen = settings(
-        hyperparameters={
-            "kind": "fno",
-            "grid_shape": [32],
-            "width": 8,
-            "modes": 6,
-            "layers": 2,
-        },
-        fixed={"evaluation": evaluation},
-        max_epochs=25,
-        learning_rate=1e-2,
-    )
-    surrogate, _ = train(TrainingData(z[:250], y[:250]), chosen)
-    error = surrogate.predict(z[250:]) - y[250:]
-    assert np.sqrt(np.mean(error**2)) < 0.1 * y[250:].std()
-
-
-def test_an_fno_may_have_an_odd_number_of_channels():
-    # All weights lie in one vector while they are trained, the complex ones at an odd place then.
-    evaluation = np.random.default_rng(1).standard_normal((8, 4))
-    options = {"kind": "fno", "grid_shape": [8], "width": 3, "modes": 2, "layers": 1}
-    z = np.random.default_rng(0).standard_normal((60, 4))
-    chosen = settings(hyperparameters=options, fixed={"evaluation": evaluation}, max_epochs=5)
-    _, history = train(TrainingData(z, z[:, :2]), chosen)
-    assert history["validation_loss"][-1] < history["validation_loss"][0]
 
 
 def test_the_loss_is_in_units_of_the_noise_under_whitening():

@@ -2,7 +2,7 @@
 
 They are the largest of all jobs of a rule, on two machines, from the benchmark files; the seconds
 are those of the processor. ``popinv
-demand`` compares those of another study with what its jobs ask for.
+plan`` compares those of another study with what its jobs ask for.
 """
 
 from __future__ import annotations
@@ -70,14 +70,13 @@ MEASURED = {
             "plot_figures": (610, 12.0),
             "propose_parameters": (464, 2.1),
             "replicate_study": (928, 36.0),
-            "resample_systems": (688, 30.0),
             "run_rounds": (571, 9.5),
             "simulate_observations": (428, 2.0),
             "solve_chunk": (495, 2.4),
             "train_surrogate": (502, 6.6),
             "update_population": (534, 3.0),
         },
-        {"assessment": {"bootstrap": 10}, "evidence": {"calibration": 2}},
+        {"evidence": {"calibration": 2}},
     ),
     "evidence": Measured(
         "examples/evidence.yaml",

@@ -88,7 +88,7 @@ class Edit:
 
 
 def _code(*files: str) -> list[Edit]:
-    return [Edit(f"`{file.removeprefix('src/popinv/')}`", file) for file in files]
+    return [Edit(f"`{file.removeprefix('src/').removeprefix('popinv/')}`", file) for file in files]
 
 
 def _setting(label: str, *path: str, value: Any) -> Edit:
@@ -102,7 +102,9 @@ def _setting(label: str, *path: str, value: Any) -> Edit:
 
 
 def _package(*names: str) -> list[Edit]:
-    return _code(*(f"src/popinv/{name}" for name in names))
+    return _code(
+        *(f"src/{name}" if name.startswith("popinv_") else f"src/popinv/{name}" for name in names)
+    )
 
 
 def _of_porous(label: str, *path: str, value: Any) -> Edit:
@@ -122,8 +124,8 @@ CODE_EDITS = [
         "Version: 99.0\n",
     ),
     *_package(
-        "forward/porous_flow/model.py",
-        "forward/elastodynamics/section.py",
+        "popinv_models/porous_flow/model.py",
+        "popinv_models/elastodynamics/section.py",
         "forward/fields.py",
         "population/laws/fields.py",
         "population/laws/gaussian.py",
@@ -132,7 +134,6 @@ CODE_EDITS = [
         "population/noise/time_series.py",
         "surrogate/training.py",
         "inference/descent.py",
-        "inference/resampling.py",
         "inference/stages/consult_oracle.py",
         "inference/assessment.py",
         "inference/sampling_error.py",
@@ -157,7 +158,6 @@ CONFIG_EDITS = [
     _of_porous("`surrogate.width`", "surrogate", "width", value=20),
     _of_porous("`descent.learning_rate`", "descent", "learning_rate", value=0.25),
     _of_porous("`assessment.null_resamples`", "assessment", "null_resamples", value=25),
-    _of_porous("`assessment.bootstrap`", "assessment", "bootstrap", value=3),
     _of_porous("`assessment.baselines`", "assessment", "baselines", value=["plain"]),
     Edit("another study is added", configure=_add_study),
 ]

@@ -18,8 +18,8 @@ from tiny_study import ROOT, Workflow
 PAGE = ROOT / "docs" / "developers.md"
 # A block of code, and the last file that the text names before it.
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-FILE = re.compile(r"`((?:src/popinv|count-systems)/[\w/]+\.(?:py|toml))`")
-PACKAGE = "count-systems"
+FILE = re.compile(r"`((?:src/popinv|count-systems|tracer-models)/[\w/]+\.(?:py|toml))`")
+PACKAGES = ("tracer-models", "count-systems")
 SMALL = {
     "active_learning": {"rounds": 1, "first_design": 400},
     "surrogate": {"width": 32, "depth": 2, "max_epochs": 200},
@@ -79,19 +79,20 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).write_text(text.replace(old, new))
     install = ["-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
     # Into the folder of the sources, which is on the path of the jobs.
-    command = [sys.executable, *install, "--target", str(root / "src"), str(root / PACKAGE)]
+    packages = [str(root / name) for name in PACKAGES]
+    command = [sys.executable, *install, "--target", str(root / "src"), *packages]
     subprocess.run(command, check=True)
     return root
 
 
 def test_one_file_beside_the_new_folder_is_edited():
-    for section in ("A forward model", "A law", "A noise family"):
+    for section in ("A law", "A noise family"):
         edited = {name for kind, name, _, _ in edits() if kind == section}
         assert len(edited) == 1, section
         assert edited.isdisjoint(new_files())
-    assert "A downstream method" not in {kind for kind, *_ in edits()}
+    assert {"A forward model", "A downstream method"}.isdisjoint(kind for kind, *_ in edits())
     folders = {str(Path(name).parent) for name in new_files()}
-    assert len(folders) == 5
+    assert len(folders) == 7
 
 
 def test_the_code_of_the_page_keeps_to_the_style(extended):
@@ -143,28 +144,52 @@ print("count_systems.figures" in imported_modules("count_systems.use"))
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("part", "value", "told"),
     [
         (
+            "methods",
             "nowhere:METHOD",
             "broken = nowhere:METHOD' of the group popinv.methods cannot be imported",
         ),
-        ("popinv.errors:ConfigError", "must be a Method or a House"),
-        ("popinv_copy:METHOD", "two methods are called 'posterior': of popinv.methods.posterior"),
+        ("methods", "popinv.errors:ConfigError", "must be a Method or a House"),
+        (
+            "methods",
+            "popinv_copy:METHOD",
+            "two methods are called 'posterior': of popinv.methods.posterior",
+        ),
+        (
+            "models",
+            "nowhere:HOUSE",
+            "broken = nowhere:HOUSE' of the group popinv.models cannot be imported",
+        ),
+        (
+            "models",
+            "popinv.errors:ConfigError",
+            "must be a ModelHouse of popinv.forward.house",
+        ),
+        (
+            "models",
+            "house:COPY",
+            "two forward models are called 'python': popinv.forward.python and house.python",
+        ),
     ],
 )
-def test_an_entry_point_that_is_no_method_is_named(tmp_path, value, told):
+def test_an_entry_point_that_names_no_record_is_named(tmp_path, part, value, told):
     (tmp_path / "popinv_copy.py").write_text(
         "from dataclasses import replace\n"
         "from popinv.methods.posterior.method import METHOD\n"
         "METHOD = replace(METHOD, package='popinv_copy')\n"
     )
+    (tmp_path / "house.py").write_text(
+        "from popinv.forward.house import ModelHouse\nCOPY = ModelHouse('house', ('python',))\n"
+    )
     described = tmp_path / "broken-1.0.dist-info"
     described.mkdir()
     (described / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1.0\n")
-    (described / "entry_points.txt").write_text(f"[popinv.methods]\nbroken = {value}\n")
+    (described / "entry_points.txt").write_text(f"[popinv.{part}]\nbroken = {value}\n")
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT / 'src'}"}
-    command = [sys.executable, "-c", "import popinv.methods.registry"]
+    registry = {"methods": "popinv.methods.registry", "models": "popinv.forward.registry"}[part]
+    command = [sys.executable, "-c", f"import {registry}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert told in done.stderr

@@ -33,7 +33,7 @@ STUDY: dict[str, Any] = {
     "active_learning": {"rounds": 2, "first_design": 500, "solves_per_round": 300},
     "surrogate": {"width": 64, "depth": 2},
     "descent": {"iterations": 60, "model_samples": 200, "directions": 32},
-    "assessment": {"null_resamples": 20, "bootstrap": 0, "surrogate_check": 200},
+    "assessment": {"null_resamples": 20, "surrogate_check": 200},
 }
 TRUE_LAW = {
     "a": {"mean": 1.0, "standard_deviation": 1.0},

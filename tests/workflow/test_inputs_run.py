@@ -32,7 +32,7 @@ STUDY = {
     "surrogate": {"kind": "none"},
     "estimator": "likelihood",
     "descent": {"iterations": 20, "model_samples": 200, "directions": 16},
-    "assessment": {"null_resamples": 20, "bootstrap": 0},
+    "assessment": {"null_resamples": 20},
     "downstream": {"posterior": {}},
 }
 

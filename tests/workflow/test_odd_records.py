@@ -25,9 +25,8 @@ from popinv.config.observations import FileObservations
 from popinv.config.study import Study
 from popinv.errors import ConfigError, DataError
 from popinv.forward.external.files import simulator_hash
-from popinv.forward.section import ForwardSection
+from popinv.forward.section import forward_section
 from popinv.sections.base import plain
-from popinv.sections.outside import kind_section
 from popinv.workflow import comparison
 from popinv.workflow.comparison import (
     ExpectedJob,
@@ -205,7 +204,7 @@ def test_a_store_without_a_record_is_unknown(results):
 def test_an_edited_simulator_makes_its_solves_foreign(in_folder):
     Path("model.py").write_text("def solve(z):\n    raise SystemExit  # never run\n")
     forward = yaml.safe_load(PYTHON)
-    section = kind_section(forward, "popinv.forward", ForwardSection)
+    section = forward_section(forward)
     Path("made").mkdir()
     Path("solves.zarr.zip").write_text("")
     settings = {"simulator": simulator_hash(section.source_files()), "study": {"forward": forward}}

@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {
     "surrogate": {"width": 32, "depth": 2, "max_epochs": 300},
     "polish": {"draws": 16},
     "descent": {"iterations": 150, "model_samples": 300, "directions": 32},
-    "assessment": {"null_resamples": 20, "bootstrap": 2, "surrogate_check": 60},
+    "assessment": {"null_resamples": 20, "surrogate_check": 60},
 }
 
 

@@ -26,10 +26,8 @@ def test_the_documented_table_is_what_snakemake_plans(tmp_path):
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory):
-    """Return a finished study, whose intervals do not come from resamples."""
-    porous = copy.deepcopy(CONFIG["studies"]["porous"])
-    porous["assessment"]["bootstrap"] = 0
-    config = {**CONFIG, "studies": {"porous": porous}}
+    """Return a finished study."""
+    config = {**CONFIG, "studies": {"porous": CONFIG["studies"]["porous"]}}
     made = Sandbox(tmp_path_factory.mktemp("sandbox"), config, edited=False)
     made.finish()
     return made

@@ -11,18 +11,15 @@ from typing import Any
 
 import pytest
 import yaml
-from click.testing import CliRunner
 from commands import ran
 from measured_jobs import MEASURED, assert_fits
 from tiers import parameters, thinned
 from tiny_study import ROOT, TINY
 
-from popinv.cli.commands import popinv
 from popinv.cli.plan import compared
 from popinv.config.loading import load, load_file
 from popinv.config.observations import FileObservations
 from popinv.config.study import Study
-from popinv.deprecation import PopinvDeprecationWarning
 from popinv.methods.registry import METHODS
 from popinv.workflow.resources import (
     ROWS,
@@ -113,7 +110,7 @@ def test_a_grant_is_not_doubled_as_what_was_measured_is():
 
 
 def test_a_job_that_does_the_work_of_others_asks_for_as_much_memory_as_each():
-    refits = ("consult_oracle", "resample_systems", "refit_without_tested", "measure_error")
+    refits = ("consult_oracle", "refit_without_tested", "measure_error")
     estimates = ("maximise_likelihoods", "deconvolve")
     pairs = [(rule, other) for rule in (*refits, "replicate_study") for other in estimates]
     pairs += [("run_rounds", other) for other in ("train_surrogate", "update_population")]
@@ -131,7 +128,7 @@ SYSTEMS = "observations.count"
     [
         *((rule, SYSTEMS, 1_000_000) for rule in (
             "draw_population", "observe_population", "update_population",
-            "deconvolve", "consult_oracle", "resample_systems", "assess_population",
+            "deconvolve", "consult_oracle", "assess_population",
             "plot_figures", "fit_two_stage", "replicate_study",
         )),
         *((rule, "active_learning.first_design", 1_000_000) for rule in (
@@ -158,7 +155,6 @@ def test_a_larger_problem_asks_for_more_memory(rule, path, value):
         ("train_surrogate", "surrogate.max_epochs", 100_000),
         ("deconvolve", "descent.iterations", 100_000),
         ("deconvolve", "descent.restarts", 1000),
-        ("resample_systems", "assessment.bootstrap", 10_000),
         ("assess_population", "assessment.null_resamples", 100_000),
         ("replicate_study", "evidence.calibration_block", 1000),
     ],
@@ -235,14 +231,10 @@ def test_examples_ask_for_no_more_than_they_may_need(path: Path):
             assert 10 <= runtime_minutes(asked) <= LONGEST_MINUTES, (name, rule)
 
 
-def test_resamples_and_replications_of_full_size_take_hours():
+def test_replications_of_full_size_take_hours():
     for path in (ROOT / "config" / "examples" / "full_size").glob("*.yaml"):
         for section in load_file(path).studies.values():
-            assessment = section.assessment.model_copy(update={"bootstrap": 20})
-            resampled = section.model_copy(update={"assessment": assessment})
-            for rule in ("resample_systems", "replicate_study"):
-                asked = runtime_minutes(demand(rule, resampled))
-                assert asked <= 6 * 60, (path.stem, rule)
+            assert runtime_minutes(demand("replicate_study", section)) <= 6 * 60, path.stem
 
 
 @pytest.mark.parametrize("name", MEASURED)
@@ -283,11 +275,6 @@ def test_what_was_asked_is_shown_beside_what_was_taken(tmp_path, monkeypatch):
     printed = ran("plan", "study.yaml")
     assert re.search(r"solve_chunk +2 +\d+ +400 ", printed)
     assert "nowhere.yaml" in ran("plan", "nowhere.yaml", code=1)
-    with pytest.warns(PopinvDeprecationWarning, match="write 'popinv plan' instead"):
-        old = CliRunner().invoke(popinv, ["demand", "--configfile", "study.yaml"])
-    # Others may write to the disk between the two.
-    left = re.compile(r"[\d,]+ MB of disk left")
-    assert left.sub("", printed) in left.sub("", old.output)
 
 
 def test_the_cost_of_a_group_is_linear_in_its_members():

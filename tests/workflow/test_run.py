@@ -33,9 +33,9 @@ METRICS = {
     "alpha_length",
     "alpha_relative_error_max",
     "noise_covariance_relative_frobenius_error",
-    "heldout_energy_distance",
-    "heldout_energy_null_95",
-    "heldout_p_value",
+    "law_misfit",
+    "noise_misfit",
+    "simulator_misfit",
     "alpha_error_to_oracle",
     "noise_error_to_oracle",
     "surrogate_whitened_rmse",
@@ -147,7 +147,7 @@ def test_an_assessment_setting_reruns_the_assessment_alone(finished, tiny):
     tiny["studies"]["tiny"]["assessment"]["null_resamples"] = 25
     printed = finished.dry_run(tiny)
     assert "tiny: assessing the answer" in printed
-    for untouched in ("solving", "training", "recovering", "resampling"):
+    for untouched in ("solving", "training", "recovering"):
         assert untouched not in printed
 
 

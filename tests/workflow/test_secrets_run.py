@@ -88,7 +88,7 @@ def workflow(tmp_path: Path) -> Iterator[Workflow]:
             "surrogate": {"width": 16, "depth": 2, "max_epochs": 50},
             "polish": {"draws": 16},
             "descent": {"iterations": 20, "model_samples": 100, "directions": 16},
-            "assessment": {"null_resamples": 20, "bootstrap": 0, "surrogate_check": 20},
+            "assessment": {"null_resamples": 20, "surrogate_check": 20},
         }
         made.configure({"studies": {"own": study}})
         yield made

@@ -22,11 +22,8 @@ MPI = {
     # As many processes as there are, on however many cores.
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
-RESAMPLES, LIKELIHOODS = "resample_systems", "maximise_likelihoods"
-STORES = {
-    RESAMPLES: ["resamples.zarr.zip"],
-    LIKELIHOODS: ["pseudo_likelihood.zarr.zip", "likelihood.zarr.zip"],
-}
+RULE = "maximise_likelihoods"
+STORES = ["pseudo_likelihood.zarr.zip", "likelihood.zarr.zip"]
 
 
 @pytest.fixture
@@ -38,36 +35,36 @@ def again(untouched: Workflow, tmp_path: Path) -> Workflow:
 # With the free cores besides, but for the ranks.
 @pytest.mark.full
 @parameters(
-    "rule, words, lent",
-    [(RESAMPLES, f"--set-threads {RESAMPLES}=1", "none")],
+    "words, lent",
+    [(f"--set-threads {RULE}=1", "none")],
     full=[
-        (LIKELIHOODS, f"--set-threads {LIKELIHOODS}=1", ""),
-        (LIKELIHOODS, f"--set-threads {LIKELIHOODS}=2", ""),
-        (LIKELIHOODS, f"--set-resources {LIKELIHOODS}:tasks=2", "none"),
+        (f"--set-threads {RULE}=1", ""),
+        (f"--set-threads {RULE}=2", ""),
+        (f"--set-resources {RULE}:tasks=2", "none"),
     ],
 )
 def test_the_number_of_processes_and_ranks_changes_no_bit(
-    again, untouched, monkeypatch, rule, words, lent
+    again, untouched, monkeypatch, words, lent
 ):
     if "tasks" in words and shutil.which("mpiexec") is None:
         pytest.skip("mpiexec is not installed")
     for name, value in {**MPI, LENT_CORES: lent}.items():
         monkeypatch.setenv(name, value)
-    for name in STORES[rule]:
+    for name in STORES:
         (again.folder / "results/tiny" / name).unlink()
-    again.printed("--until", rule, *words.split())
-    assert_same_results(again.folder, untouched.folder, STORES[rule])
-    log = (again.folder / f"results/tiny/logs/{rule}.log").read_text()
+    again.printed("--until", RULE, *words.split())
+    assert_same_results(again.folder, untouched.folder, STORES)
+    log = (again.folder / f"results/tiny/logs/{RULE}.log").read_text()
     # One rank alone writes the log.
     assert log.count(": started, process ") == log.count(": done in ") == 1
     assert not list((again.folder / "results/tiny").glob(".ranks*"))
 
 
 def test_ranks_that_cannot_start_are_told(again):
-    store = again.folder / "results/tiny" / STORES[RESAMPLES][0]
+    store = again.folder / "results/tiny" / STORES[0]
     store.unlink()
-    asked = ["--set-resources", f"{RESAMPLES}:tasks=2", f"{RESAMPLES}:mpi=false"]
-    done = again.run("--until", RESAMPLES, *asked)
+    asked = ["--set-resources", f"{RULE}:tasks=2", f"{RULE}:mpi=false"]
+    done = again.run("--until", RULE, *asked)
     assert done.returncode != 0
-    assert f"{RESAMPLES}: the 2 ranks, started by `false -n 2" in done.stdout
+    assert f"{RULE}: the 2 ranks, started by `false -n 2" in done.stdout
     assert not store.exists()

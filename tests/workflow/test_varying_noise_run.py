@@ -27,7 +27,7 @@ STUDY: dict[str, Any] = {
     "surrogate": {"width": 32, "depth": 2, "max_epochs": 300},
     "polish": {"draws": 64},
     "descent": {"iterations": 60, "model_samples": 300, "directions": 32},
-    "assessment": {"null_resamples": 20, "bootstrap": 0, "surrogate_check": 60},
+    "assessment": {"null_resamples": 20, "surrogate_check": 60},
     "forward": {
         "kind": "python",
         "function": "decay:solve",

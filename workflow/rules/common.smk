@@ -18,6 +18,7 @@ from popinv.config.study import Study
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import PopinvError
 from popinv.figures.names import FIGURES
+from popinv.forward.registry import HOUSES
 from popinv.forward.solve_times import solve_times_file, solve_times_of
 from popinv.workers import Cores
 from popinv.workflow.comparison import (
@@ -29,7 +30,7 @@ from popinv.workflow.comparison import (
 )
 from popinv.workflow.fingerprint import fingerprint, kind_modules
 from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR, killed_jobs, was_interrupted
-from popinv.workflow.location import project_folder
+from popinv.location import project_folder
 from popinv.workflow.preflight import (
     Machine,
     check_entries,
@@ -96,7 +97,8 @@ IS_MODULE = workflow.modifier.skip_configfile
 CONFIGURATION = checked(dict(config), [] if IS_MODULE else workflow.configfiles)
 STUDIES = CONFIGURATION.studies
 # The jobs inherit the environment of this process, and a cluster job parses this file too.
-os.environ.update(numerics_environment(CONFIGURATION.instruction_set, os.environ))
+COMPILER_FLAGS = [flags for house in HOUSES for flags in house.compiler_flags]
+os.environ.update(numerics_environment(CONFIGURATION.instruction_set, os.environ, COMPILER_FLAGS))
 config.clear()
 config.update(as_mapping(CONFIGURATION))
 

@@ -22,15 +22,11 @@ def of_all(store, additions=None):
     return found
 
 
-def resampled(wildcards):
-    """Input function: the repeated solves and fits from which the uncertainty follows."""
-    study, folder = study_of(wildcards), f"<results>/{wildcards.study}"
-    found = {}
-    if study.assessment.bootstrap:
-        found["resamples"] = f"{folder}/resamples.zarr.zip"
-    if study.has_sampling_error():
-        found["sampling_error"] = f"{folder}/sampling_error.zarr.zip"
-    return found
+def repeated(wildcards):
+    """Input function: the sampling error of a forward model that has one."""
+    if not study_of(wildcards).has_sampling_error():
+        return {}
+    return {"sampling_error": f"<results>/{wildcards.study}/sampling_error.zarr.zip"}
 
 
 def known_truth(*oracles):
@@ -194,35 +190,10 @@ rule consult_oracle:
         "../scripts/stage.py"
 
 
-# Repeat the estimate on resampled systems, for intervals.
-rule resample_systems:
-    input:
-        unpack(every_estimate),
-        observations=of_all("observations"),
-        surrogate=final("surrogate"),
-    output:
-        resamples="<results>/{study}/resamples.zarr.zip",
-        made="<results>/{study}/made/resample_systems.json",
-    log:
-        "<results>/{study}/logs/resample_systems.log",
-    benchmark:
-        "<results>/{study}/benchmarks/resample_systems.tsv"
-    priority: 1
-    threads: processes("resample_systems")
-    resources:
-        **request_of("resample_systems"),
-    params:
-        **params_of("resample_systems"),
-    message:
-        "{wildcards.study}: resampling systems for confidence intervals"
-    script:
-        "../scripts/stage.py"
-
-
 # The answer: the best estimate, its intervals, and its agreement with the others.
 rule gather_answer:
     input:
-        unpack(resampled),
+        unpack(repeated),
         unpack(every_estimate),
         observations=of_all("observations"),
         surrogate=final("surrogate"),
@@ -246,7 +217,7 @@ rule gather_answer:
 # Judge the answer.
 rule assess_population:
     input:
-        unpack(resampled),
+        unpack(repeated),
         unpack(known_truth("noise", "law")),
         observations=of_all("observations"),
         surrogate=final("surrogate"),
@@ -281,7 +252,7 @@ def estimates(wildcards):
 # Draw every figure of a study.
 rule plot_figures:
     input:
-        unpack(resampled),
+        unpack(repeated),
         unpack(known_truth("noise")),
         unpack(estimates),
         observations=of_all("observations"),

@@ -99,7 +99,7 @@ ALONE = is_alone(
 # Write the page of a study.
 rule write_study_page:
     input:
-        unpack(resampled),
+        unpack(repeated),
         unpack(known_truth("noise", "law")),
         unpack(estimates),
         unpack(evidence_stores),

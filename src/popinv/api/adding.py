@@ -23,7 +23,6 @@ from popinv.errors import DataError
 from popinv.inference.settings import DescentSettings, PolishSettings
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
-from popinv.inference.stages.resample_systems import resample_systems
 from popinv.observation_files.added_tables import with_added
 from popinv.observation_files.section import FileObservations, of_same_form
 from popinv.population.model import covariate_names
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from popinv.api.result import Result
 
 # Artefacts that depend on the systems, besides those that are computed again.
-_OF_SYSTEMS = ("truth", "noise_known", "law_known", "posterior", "resamples", "sampling_error")
+_OF_SYSTEMS = ("truth", "noise_known", "law_known", "posterior", "sampling_error")
 _STATED_BY = ("observations", "check", "distance", "likelihood", "population")
 # Keys of a section of observations that state the form of a file.
 _OF_FILE = {"file", "layout", "missing", "header", "without", "heldout_fraction"}
@@ -119,9 +118,6 @@ def added(
         found = run.call(add_systems, file=file, given=given, inputs=events, thresholds=thresholds)
         for name, dataset in zip(made, found, strict=True):
             keep(name, dataset, "add_systems")
-        if "resamples" in result.artefacts:
-            count = result.artefacts["resamples"].sizes["resample"]
-            keep("resamples", run.call(resample_systems, resamples=count), "resample_systems")
         keep("population", run.call(gather_answer), "gather_answer")
         null = config.get("assessment", {}).get("null_resamples", _NULL_RESAMPLES)
         if tests is None:

@@ -84,7 +84,7 @@ def fit(
         A function from parameters (n, d_z), one system a row, to observations (n, d_y). It may take
         ``design`` (n, k) and ``times`` as further arguments. If it takes and returns tensors of
         torch, the estimators go through the function itself. Otherwise a surrogate is trained on
-        its output. Or the section ``forward`` of a study, such as ``{"kind": "lorenz96"}``.
+        its output. Or the section ``forward`` of a study, such as ``{"kind": "umbridge", ...}``.
         ``times`` are all times (k,), or the times of each system (n, m) if no system has half of
         all times and the function of tensors accepts this shape.
     law, noise : mapping or str
@@ -243,7 +243,7 @@ def load(folder: str | Path, simulator: Callable[..., Any] | None = None) -> Res
     Parameters
     ----------
     folder : path
-        Such as ``results/porous_flow``.
+        Such as ``results/my_study``.
     simulator : callable, optional
         The function of a fit that needed no surrogate. The function is not stored. Figures and
         predictions need it; tables and checks do not.

@@ -24,7 +24,6 @@ _STORES = {
     "distance": "descent",
     "pseudo_likelihood": "pseudo_likelihood",
     "likelihood": "likelihood",
-    "resamples": "resamples",
     "sampling_error": "sampling_error",
     "population": "population",
     "noise_known": "oracles/noise_known",

@@ -17,7 +17,7 @@ from popinv.api.functions import KIND, OwnFunction
 from popinv.api.tables import checks, summary
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection, forward_section
-from popinv.inference.build import censorable, descent_problem
+from popinv.inference.build import descent_problem
 from popinv.inference.problem import Problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE
@@ -111,8 +111,7 @@ class Result:
         """The family of noises of one replicate, which does the same."""
         covariates = self.observations.get("covariate_name")
         names = () if covariates is None else tuple(map(str, covariates.values))
-        noise = self.model.noise.model(self.model.forward.observed(0), names)
-        return censorable(noise) if "censored_below" in self.observations else noise
+        return self.model.noise.model(self.model.forward.observed(0), names)
 
     @cached_property
     def simulator(self) -> TrainedSurrogate:
@@ -415,7 +414,7 @@ class Result:
         -------
         DataTree
             ``posterior`` holds every parameter along (chain, draw), on the natural scale: draws
-            about the estimate, or resamples. They are a confidence distribution, and not a
+            about the estimate. They are a confidence distribution, and not a
             posterior of a prior, which :meth:`posterior_of_law` samples.
             ``posterior_predictive`` and ``observed_data`` hold the observations by system, place
             and time; ``constant_data`` holds the known quantities of the systems.
@@ -424,12 +423,11 @@ class Result:
         from popinv.population import datatree
 
         forward, observations, population = self.model.forward, self.observations, self.population
-        meaning = datatree.meaning_of_draws("resamples" in self.artefacts)
         drawn = [population[f"{part}_draws"].values for part in ("alpha", "gamma")]
         posterior = read_draws(self.model, self.law, self.noise, *drawn)
         return datatree.tree_of(
             {
-                "posterior": datatree.parameter_draws(*posterior, meaning),
+                "posterior": datatree.parameter_draws(*posterior, datatree.ABOUT_ESTIMATE),
                 "posterior_predictive": self.predicted(predictive),
                 "observed_data": datatree.observed_data(observations, forward),
                 "constant_data": datatree.constant_data(observations, forward),

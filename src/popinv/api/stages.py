@@ -78,8 +78,8 @@ def run_stages(
     -------
     artefacts : dict of str to Dataset
         ``observations``, ``check``, ``estimate_0``, ``estimate_1``, ..., ``distance``,
-        ``pseudo_likelihood``, ``likelihood``, ``population`` and, where there are, ``surrogate``,
-        ``resamples`` and ``sampling_error``.
+        ``pseudo_likelihood``, ``likelihood``, ``population`` and, where there are, ``surrogate``
+        and ``sampling_error``.
     answer : StudyAnswer
     """
     run = _Fit(study, observations, device, say)

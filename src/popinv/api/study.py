@@ -124,7 +124,8 @@ def study_of(wanted: Wanted, data: GivenData) -> tuple[Study, xr.Dataset]:
         if not callable(simulator):
             raise ConfigError(
                 f"the simulator is a {type(simulator).__name__}, but it must be a function, the "
-                "section 'forward' of a study, such as {'kind': 'lorenz96'}, or the name of a kind"
+                "section 'forward' of a study, such as {'kind': 'umbridge', ...}, or the name of a "
+                "kind"
             )
         forward = _of_function(simulator, wanted, data)
     elif any(

@@ -147,9 +147,6 @@ def _covariances(result: Result) -> list[np.ndarray]:
     """Return the covariance that the intervals use, then both kinds; NaN where unknown."""
     population = result.population
     used = population["covariance"].values
-    if "resamples" in result.artefacts:
-        drawn = [result.artefacts["resamples"][name].values for name in ("alpha", "gamma")]
-        used = np.cov(np.concatenate(drawn, axis=1), rowvar=False)
     names = ("model_covariance", "robust_covariance")
     unknown = np.full_like(used, np.nan)
     return [used, *(population[n].values if n in population else unknown for n in names)]

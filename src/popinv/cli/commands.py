@@ -127,7 +127,7 @@ def plan(configuration: Path | None) -> None:
     """
     from popinv.cli.plan import plan as planned
     from popinv.config.loading import load_file
-    from popinv.workflow.location import default_configuration
+    from popinv.location import default_configuration
 
     try:
         click.echo(planned(load_file(configuration or default_configuration())))
@@ -494,21 +494,23 @@ def verify(
 
 @popinv.command(short_help="Open the documentation in a browser.")
 @click.argument("page", default="index")
-@click.option("--to", type=click.Path(path_type=Path), help="Write the pages into this folder.")
 @click.option("--no-browser", is_flag=True, help="Print the file and open nothing.")
-def docs(page: str, to: Path | None, no_browser: bool) -> None:
-    """Write the documentation as pages, and open a PAGE such as 'data' in a browser.
+def docs(page: str, no_browser: bool) -> None:
+    """Open a PAGE of the documentation, such as 'data', in a browser.
 
-    The pages go into the user's cache unless --to names a folder.
+    The site is the one that 'make docs' has built in a checkout. Otherwise the command says where
+    the documentation is.
     """
     import webbrowser
 
-    from popinv.cli.documentation import page_named, write_pages
+    from popinv.cli.documentation import built_site, page_named, where_to_read
 
-    folder = to or Path(click.get_app_dir("popinv"), "docs", __version__)
+    if (site := built_site()) is None:
+        click.echo(where_to_read())
+        return
     try:
-        file = page_named(write_pages(folder), page).resolve()
-    except (PopinvError, OSError) as error:
+        file = page_named(site, page)
+    except PopinvError as error:
         raise click.ClickException(str(error)) from None
     click.echo(file)
     if not no_browser and not webbrowser.open(file.as_uri()):
@@ -521,7 +523,7 @@ def docs(page: str, to: Path | None, no_browser: bool) -> None:
 def doctor(configuration: Path | None, quiet: bool) -> None:
     """Report what is installed and whether it works, for the studies of a CONFIGURATION.
 
-    Without a configuration, everything installed must work, and Firedrake may be missing.
+    Without a configuration, everything installed must work, and optional packages may be missing.
     """
     from popinv.cli import doctor as examination
 
@@ -536,18 +538,6 @@ def doctor(configuration: Path | None, quiet: bool) -> None:
         except PopinvError as error:
             raise click.ClickException(str(error)) from None
     sys.exit(examination.main([*(["--quiet"] if quiet else []), *kinds]))
-
-
-@popinv.command(hidden=True)
-@click.argument("configuration", required=False, type=click.Path(path_type=Path))
-@click.option("--configfile", type=click.Path(path_type=Path))
-@click.pass_context
-def demand(ctx: click.Context, configuration: Path | None, configfile: Path | None) -> None:
-    """Print what 'popinv plan' prints, which has taken the place of this command."""
-    from popinv.deprecation import deprecated
-
-    click.echo(deprecated("'popinv demand'", "'popinv plan'", "0.3"), err=True)
-    ctx.invoke(plan, configuration=configfile or configuration)
 
 
 @popinv.command(short_help="Remove the lock that a killed snakemake has left.")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from popinv.errors import ConfigError, nearest
-from popinv.workflow.location import project_folder
+from popinv.location import project_folder
 
 # Their place in a checkout, which the paths in them begin with.
 FOLDER = Path("config", "examples")

@@ -32,10 +32,10 @@ from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
 from popinv.inference.settings import FEWEST_GROUPS
 from popinv.judgement.estimator_judgements import POSTERIOR_BELOW
+from popinv.location import project_folder
 from popinv.observation_files.columns import Asked, Given, refuse_to_ask
 from popinv.observation_files.survey import Survey, survey
 from popinv.store.whole_files import write_text
-from popinv.workflow.location import project_folder
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 # The deviation at which the search for the noise starts: as a share of the observations' spread,

@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from popinv.workflow.location import snakefile
+from popinv.location import snakefile
 
 
 def program(name: str) -> str:

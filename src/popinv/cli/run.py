@@ -24,8 +24,8 @@ from popinv.config.study import Config
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
 from popinv.judgement.files import METRICS_FILE
+from popinv.location import default_configuration, project_folder
 from popinv.workflow.job import GO_ON, PROGRESS, SPOKEN_FOR
-from popinv.workflow.location import default_configuration, project_folder
 
 _CONFIGURATIONS = {".json", ".yaml", ".yml"}
 _OPTIONS, _DIRECTORY = {"--configfile", "--configfiles"}, {"--directory", "-d"}

@@ -29,7 +29,6 @@ from popinv.config.traits import refusals, traits
 from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import FEWEST_GROUPS, DescentSettings
 from popinv.methods.section import ObservedSystems, StudySections
@@ -41,7 +40,6 @@ from popinv.population.noise.kernel_section import KernelSection
 from popinv.population.noise.section import NoiseSection
 from popinv.sections.messages import ConfigProblem, name_problems, shown, value_problems
 from popinv.sections.outside import is_outside
-from popinv.surrogate.section import SurrogateSettings
 
 
 def study_problems(study: Mapping[str, Any]) -> Iterator[ConfigProblem]:
@@ -106,19 +104,12 @@ def _model(study: Mapping[str, Any], sections: Sections) -> Iterator[ConfigProbl
         yield from _place_columns(forward, observations)
     if descent:
         yield from _descent(descent)
-    if forward and sections.surrogate and sections.surrogate.kind == "network":
-        yield from _network(forward, sections.surrogate)
     if sections.surrogate and sections.surrogate.kind == "gaussian_process":
         yield from _gaussian_process(sections)
 
 
 def _assessment(assessment: Assessment, sections: Sections) -> Iterator[ConfigProblem]:
     yield from _baselines(assessment, sections)
-    if assessment.bootstrap == 1:
-        yield ConfigProblem(
-            ("assessment", "bootstrap"),
-            "got 1, but it must be 0 (no intervals) or at least 2: one resample has no spread.",
-        )
     if assessment.repeats == 1:
         yield ConfigProblem(
             ("assessment", "repeats"),
@@ -275,18 +266,20 @@ def _place_columns(
 ) -> Iterator[ConfigProblem]:
     """Yield columns of places that no sensors have, and sensors without such columns."""
     given, at = observations.place_columns, ("observations", "place_columns")
-    if not isinstance(forward, PorousFlow) or not forward.own_sensors():
+    if not forward.observed(0).own_sensors:
         if given:
             yield ConfigProblem(
                 at,
                 f"got {shown(given)}, but the sensors are the same in all systems; leave it out, "
-                "or set 'forward.design: [sensors]' (porous_flow).",
+                "or set 'forward.design: [sensors]', if the forward model has this key.",
             )
-    elif observations.layout == "long" and len(given) != forward.dimension:
+        return
+    axes = [axis for axis in "xy" if f"{axis}_1" in forward.design_names()]
+    if observations.layout == "long" and len(given) != len(axes):
         yield ConfigProblem(
             at,
-            f"got {shown(given)}, but the places of the sensors have {forward.dimension} "
-            f"coordinate(s); name the columns of {' and '.join(forward.axes())}.",
+            f"got {shown(given)}, but the places of the sensors have {len(axes)} "
+            f"coordinate(s); name the columns of {' and '.join(axes)}.",
         )
 
 
@@ -315,17 +308,6 @@ def _baselines(assessment: Assessment, sections: Sections) -> Iterator[ConfigPro
             yield ConfigProblem(
                 at, f"got '{name}', which is the study's own descent.policy already; leave it out."
             )
-
-
-def _network(forward: ForwardSection, surrogate: SurrogateSettings) -> Iterator[ConfigProblem]:
-    if surrogate.network != "fno" or not isinstance(forward, PorousFlow):
-        return
-    if surrogate.fourier_modes > forward.elements // 2:
-        yield ConfigProblem(
-            ("surrogate", "fourier_modes"),
-            f"got {surrogate.fourier_modes}, but a mesh of {forward.elements} elements a side "
-            f"carries at most {forward.elements // 2}.",
-        )
 
 
 def _gaussian_process(sections: Sections) -> Iterator[ConfigProblem]:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from popinv.config.loading import json_schema
+from popinv.location import project_folder
 
 # Where they are in a checkout.
 README = Path("config", "README.md")
@@ -36,146 +37,8 @@ class _Key(NamedTuple):
     text: str
 
 
-_INTRODUCTION = """\
-# The configuration
-
-<!-- Written by `python -m popinv.config.document` from the models in src/popinv/config. -->
-
-`config.yaml` states the populations and how popinv studies them. popinv checks the whole file
-before any work. An unknown key, an invalid value or a contradiction between sections stops the
-run, and one message lists all problems.
-
-The file has a few common keys, and a section for each study:
-
-```yaml
-seed: 1                 # every random number derives from it
-results: results        # the folder of the results
-studies:
-  first_study: ...      # results/first_study
-  second_study: ...     # results/second_study
-```
-
-Studies are independent: a new or changed study leaves the others unchanged.
-
-## A small study
-
-A study needs a forward model and observations. Everything else has defaults. This study draws a
-synthetic population of porous samples from a truth, adds noise, and recovers both:
-
-```yaml
-studies:
-  small:
-    forward: {kind: porous_flow}
-    observations:
-      truth:
-        law: {mean: 0.5, standard_deviation: 0.6, length: 0.3}
-        noise: {amplitude: 0.1, length: 0.1}
-```
-
-## Your own observations
-
-Give a file in place of the truth, and the positions of your sensors:
-
-```yaml
-studies:
-  mine:
-    forward:
-      kind: porous_flow
-      sensors: {positions: [0.1, 0.25, 0.4, 0.55, 0.7, 0.85]}
-    observations:
-      file: data/observations.csv
-      heldout_fraction: 0.2
-```
-
-The path is relative to the working directory. Each row of the file is one system. Each column is
-one sensor, in the order of `positions`. If the forward model has time, the file has all times of
-the first sensor, then all times of the second, and so on. The values have the unit of the forward
-model's output. [Your data](../docs/data.md) explains long tables, replicates and known
-quantities.
-
-- `.csv`: numbers separated by commas, semicolons or tabs, with or without a first line of column
-  names. The file may be compressed: `.csv.gz`, `.csv.bz2`, `.csv.xz`.
-- `.parquet`: the cells of a CSV file. It needs the extra `parquet`.
-- `.nc`: NetCDF. The variable `observations` has the dimensions (system, observation) or (system,
-  place, time), and with `replicates: rows` also `replicate`. It may have another name if no other
-  variable has two or three dimensions. A variable `noise_scale` (system) and a coordinate of the
-  dimension `system` are optional. A file whose variables have one dimension is a long table.
-- `.zarr`: zarr, with the structure of NetCDF.
-
-**Missing values** are an empty cell, `NA` or `NaN`; in NetCDF and zarr `NaN` or the fill value.
-They stop the run unless `missing: mask` is set. Each simulated system then lacks the entries that
-a random observed system lacks. This is right if absence does not depend on the value: a sensor
-that fails at high pressure biases the answer. Every system needs at least one observation. Every
-sensor needs at least two among the systems that are learned from.
-
-**Known noise scales** describe systems with different noise. The noise of system n has the
-covariance `s_n^2 Gamma`, and popinv recovers Gamma. The scales are positive, have no unit, and do
-not depend on the systems' parameters.
-
-```yaml
-studies:
-  gaps_and_scales:
-    forward:
-      kind: porous_flow
-      sensors: {positions: [0.1, 0.25, 0.4, 0.55, 0.7, 0.85]}
-    observations:
-      file: data/observations.csv       # a first line such as sample,scale,p1,p2,p3,p4,p5,p6
-      missing: mask
-      system_column: sample
-      noise_scale_column: scale
-```
-
-## Your own simulator
-
-A function in Python, a UM-Bridge server, or a program can replace the built-in forward models.
-Name its parameters, describe its observations, and give the law of the parameters:
-
-```yaml
-studies:
-  mine:
-    forward:
-      kind: python
-      function: simulator:solve         # solve() in simulator.py
-      path: my_simulator                # the folder of simulator.py
-      parameters: [ka, {name: volume, units: L}]
-      observations: {name: concentration, units: mg/L, times: [0.5, 1, 2, 4, 8]}
-    law:
-      kind: lognormal
-      start:
-        ka: {mean: 0, standard_deviation: 0.5}
-        volume: {mean: 4, standard_deviation: 0.5}
-    observations: {file: data/observations.csv}
-```
-
-- `python`: `def solve(z)` takes an array with a row for each system and a column for each
-  parameter. It returns an array with a row for each system and a column for each observation.
-- `umbridge`: each system is one request. The vectors of the input are concatenated, and the
-  vectors of the output too.
-- `executable`: the program `command: [./simulator, "{input}", "{output}"]` runs in the working
-  directory. The two files are in a temporary folder.
-
-`config/examples` has the three as `own_simulator.yaml`, `own_simulator_umbridge.yaml` and
-`own_simulator_executable.yaml`. [Your simulator](../docs/simulator.md) explains failed solves,
-time limits, random numbers and derivatives.
-
-**Changes.** A change of the simulator repeats its solves. popinv sees changes in the module of
-the function and in its imports from the folder `path`, but ignores comments. It sees changes in
-the program, in its arguments that are files, and in the files under `files`. It does not see the
-code of a server: change `version` when the code has changed.
-
-**Cores.** Jobs run side by side, each with one call at a time and with one thread
-(`OMP_NUM_THREADS=1`). `parallel` allows more calls within a job, for example for a server with
-several workers.
-
-## All keys
-
-In the lists, `start.length` is the key `length` in the mapping `start`. "needed" marks a key
-without a default. Numbers may be written as `0.001` or `1e-3`.
-
-`workflow/schemas/config.schema.yaml` holds the same keys as a JSON schema. An editor that knows
-YAML schemas completes and checks the keys if the file begins with `# yaml-language-server:
-$schema=../workflow/schemas/config.schema.yaml`.
-"""
+_INTRODUCTION = "config/introduction.md"
+"""The text before the list of keys."""
 
 
 def schema() -> str:
@@ -188,7 +51,8 @@ def schema() -> str:
 
 def readme() -> str:
     """Return the text of ``config/README.md``."""
-    return "\n".join([_INTRODUCTION, *_sections(json_schema())])
+    introduction = (project_folder() / _INTRODUCTION).read_text(encoding="utf-8")
+    return "\n".join([introduction, *_sections(json_schema())])
 
 
 def _sections(root: _Schema) -> Iterator[str]:

@@ -17,8 +17,7 @@ from popinv.sections.base import (
 
 Baseline = Literal["full", "plain", "two_stage", "nuts"]
 
-# Fewer resamples have no spread to speak of, and fewer of the null no 95 % point.
-_FEWEST_BOOTSTRAPS = 2
+# Fewer resamples of the null have no 95 % point.
 _FEWEST_NULL_RESAMPLES = 20
 
 
@@ -79,13 +78,8 @@ class Assessment(Section):
 
     null_resamples: Annotated[int, Field(ge=_FEWEST_NULL_RESAMPLES), NotBoolean] = Field(
         default=500,
-        description="Resamples of the held-out discrepancy under agreement of model and data.",
-    )
-    bootstrap: CountOrZero = Field(
-        default=0,
-        description="Resamples of the systems for the confidence intervals, each with its own "
-        "estimate. 0 takes the intervals from the estimate's covariance; else at least "
-        f"{_FEWEST_BOOTSTRAPS}.",
+        description="Resamples of the held-out discrepancy under agreement of model and data. It "
+        "is judged if score tests do not judge law, noise and simulator.",
     )
     oracles: bool = Field(
         default=True,
@@ -114,7 +108,7 @@ class Assessment(Section):
         default=8,
         description=(
             "Solves of one system from different initial states, at least 2. They measure the "
-            "sampling error of forward models that have one (Lorenz-96). 0: none."
+            "sampling error of forward models that have one. 0: none."
         ),
     )
     repeated_systems: Several = Field(

@@ -108,10 +108,7 @@ class Study(Section):
     noise: Noise = Field(
         default_factory=lambda values: values["forward"].default_noise(),
         description="The family of noise covariances.",
-        json_schema_extra={
-            "x-default": "`{kind: kernel}` for porous flow, `{kind: isotropic}` for "
-            "elastodynamics, else `{kind: diagonal}`"
-        },
+        json_schema_extra={"x-default": "the noise of the forward model, or `{kind: diagonal}`"},
     )
     observations: Observations = Field(description="The source of the observations.")
     active_learning: ActiveLearning = Field(

@@ -21,7 +21,6 @@ from popinv.config.study import Study
 from popinv.config.study_sections import Sections
 from popinv.errors import ConfigError
 from popinv.forward.executable.section import Executable
-from popinv.forward.porous_flow.section import PorousFlow
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
 from popinv.inference.settings import PolishSettings, wants_likelihood
@@ -169,7 +168,7 @@ def _unsummarised(forward: ForwardSection) -> bool:
 
 
 def _own_places(forward: ForwardSection) -> bool:
-    return isinstance(forward, PorousFlow) and forward.own_sensors()
+    return forward.observed(0).own_sensors
 
 
 def _drawn_places(forward: ForwardSection) -> bool:
@@ -238,7 +237,7 @@ TRAITS: Mapping[str, Trait] = {
         "sensors in the plane at places of each system's own ('forward.design')",
         "forward.design",
         "forward",
-        lambda forward: _own_places(forward) and forward.dimension > 1,
+        lambda forward: _own_places(forward) and getattr(forward, "dimension", 1) > 1,
     ),
     "drawn places": Trait("sensors at random", "forward.sensors", "forward", _drawn_places),
     "random simulator": Trait(
@@ -252,18 +251,6 @@ TRAITS: Mapping[str, Trait] = {
         "forward.kind",
         "forward",
         lambda forward: forward.has_sampling_error() and not forward.is_random(),
-    ),
-    "no linear field": Trait(
-        "a forward model without fields that are linear in the parameters",
-        "forward.kind",
-        "forward",
-        lambda forward: not isinstance(forward, PorousFlow) or forward.field != "cosine",
-    ),
-    "design of the flow": Trait(
-        "a flow with 'forward.design'",
-        "forward.design",
-        "forward",
-        lambda forward: isinstance(forward, PorousFlow) and forward.design_list,
     ),
     "file": Trait(
         "observations of a file ('{}')",
@@ -397,12 +384,6 @@ TRAITS: Mapping[str, Trait] = {
         "surrogate",
         lambda surrogate: surrogate.kind == "gaussian_process",
         _NETWORK,
-    ),
-    "Fourier neural operator": Trait(
-        "a Fourier neural operator",
-        "surrogate.network",
-        "surrogate",
-        lambda surrogate: surrogate.kind == "network" and surrogate.network == "fno",
     ),
     "data sets of the surrogate": Trait(
         "data sets of the surrogate",

@@ -27,9 +27,7 @@ class EstimatePairs:
     count : int
         Number of all parameters that the data move.
     draws : ndarray of shape (K, n)
-        Estimates from resampled systems, or draws of the estimate's normal law.
-    resampled : bool
-        Whether they are estimates from resampled systems.
+        From the normal law of the estimate.
     estimate : ndarray of shape (n,)
     true : ndarray of shape (n,)
         NaN where the truth is not known.
@@ -38,7 +36,6 @@ class EstimatePairs:
     names: tuple[str, ...]
     count: int
     draws: np.ndarray
-    resampled: bool
     estimate: np.ndarray
     true: np.ndarray
 
@@ -54,7 +51,7 @@ def estimate_pairs(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Estima
     Parameters
     ----------
     loaded : mapping of str to Dataset
-        ``population``, and optionally ``truth`` and ``resamples``.
+        ``population``, and optionally ``truth``.
     """
     population, truth = loaded["population"], loaded.get("truth")
     # An unrestricted covariance has too many entries, none of which is a parameter by itself.
@@ -94,7 +91,6 @@ def estimate_pairs(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Estima
         tuple(names[i] for i in shown),
         count,
         every[:, shown],
-        "resamples" in loaded,
         np.concatenate(estimate)[shown],
         np.concatenate(true)[shown],
     )

@@ -55,7 +55,7 @@ class NoiseComparison:
     empirical : ndarray
         The covariance of the data minus the covariance of the fitted model without noise, which
         need not be positive definite. NaN for two observations that no two systems share.
-    resampled : ndarray of shape (resamples, d_y, d_y), optional
+    drawn : ndarray of shape (draws, d_y, d_y), optional
         Covariances at draws about the estimate, for intervals.
     simulated : ndarray of shape (B, d_y, d_y), optional
         Empirical covariances of data sets of the fitted model, for ranges.
@@ -68,7 +68,7 @@ class NoiseComparison:
     estimate: np.ndarray
     empirical: np.ndarray
     true: np.ndarray | None = None
-    resampled: np.ndarray | None = None
+    drawn: np.ndarray | None = None
     simulated: np.ndarray | None = None
     growth: NoiseGrowth | None = None
     counts: np.ndarray | None = None
@@ -161,8 +161,8 @@ def _curve(
 ) -> Curve:
     """Return a statistic of all covariances; ``data`` computes it from empirical ones."""
     half = low = high = None
-    if noise.resampled is not None:
-        half = 1.96 * np.std([model(matrix) for matrix in noise.resampled], axis=0, ddof=1)
+    if noise.drawn is not None:
+        half = 1.96 * np.std([model(matrix) for matrix in noise.drawn], axis=0, ddof=1)
     empirical = data(noise.empirical)
     # Two observations that no systems share have no empirical covariance.
     seen = ~np.isnan(empirical)

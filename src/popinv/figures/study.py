@@ -117,7 +117,7 @@ def noise_comparison(
         estimate=population["noise_covariance"].values,
         empirical=(covariance(data) - signal) / scale,
         true=loaded["truth"]["noise_covariance"].values if "truth" in loaded else None,
-        resampled=np.array([noise_covariance(problem, alpha, gamma) for alpha, gamma in draws]),
+        drawn=np.array([noise_covariance(problem, alpha, gamma) for alpha, gamma in draws]),
         # In single precision, as there are many.
         simulated=(simulated - signal.astype(np.float32)) / np.float32(scale),
         growth=noise_growth(problem, loaded),

@@ -11,10 +11,12 @@ observations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from popinv.forward.registry import PACKAGES
 
 _FILE = "example.yaml"
-_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,15 @@ class Example:
 
 def example_kinds() -> tuple[str, ...]:
     """Return the kinds of forward models that have an example."""
-    return tuple(sorted(path.parent.name for path in _FOLDER.glob(f"*/{_FILE}")))
+    return tuple(kind for kind in PACKAGES if _file(kind).is_file())
+
+
+def _file(kind: str) -> Traversable:
+    return files(PACKAGES[kind]) / _FILE
 
 
 def example(kind: str) -> Example:
     """Return the example of a kind of forward model."""
-    study, _, truth = (_FOLDER / kind / _FILE).read_text(encoding="utf-8").partition("---\n")
+    study, _, truth = _file(kind).read_text(encoding="utf-8").partition("---\n")
     lines = [line for line in truth.splitlines() if not line.startswith("#")]
     return Example(study, "".join(f"{line}\n" for line in lines))

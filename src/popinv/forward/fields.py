@@ -7,7 +7,7 @@ built from the cosine functions
     cos_j(x) = prod_d cos(pi k_jd x_d),
 
 the eigenfunctions of the Laplacian with zero normal derivative on the boundary; ``wavenumbers``
-gives the multi-indices k_j. Nothing here needs a finite-element package.
+gives the multi-indices k_j.
 
 The value at a point is a function of the row and the point alone, bit for bit: sums run over the
 modes in their order, in compiled loops over single rows, never through a matrix product whose

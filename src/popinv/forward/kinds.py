@@ -6,27 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
-from popinv.forward.section import ForwardSection
-from popinv.sections.outside import OrOutside, kind_class
+from popinv.forward.registry import PACKAGES
+from popinv.forward.section import ForwardSection, section_class
+from popinv.sections.outside import OrOutside
 
 __all__ = ["KINDS", "Forward"]
 
-# Each kind is a package of `popinv.forward`, whose module ``section`` holds its section.
-KINDS = (
-    "elastodynamics",
-    "lorenz96",
-    "porous_flow",
-    "python",
-    "umbridge",
-    "executable",
-)
+KINDS = tuple(PACKAGES)
 
 # The section of any kind, as the configuration is checked against it.
 if TYPE_CHECKING:
     Forward = ForwardSection
 else:
     Forward = Annotated[
-        Union[tuple(kind_class(kind, "popinv.forward", ForwardSection) for kind in KINDS)],  # noqa: UP007
+        Union[tuple(map(section_class, KINDS))],  # noqa: UP007
         Field(discriminator="kind"),
         OrOutside(ForwardSection, "forward model"),
     ]

@@ -1,9 +1,9 @@
 """The base class of the sections of forward models.
 
-The section of a kind stands in ``popinv.forward.KIND.section``, as a subclass of `ForwardSection`:
-the keys of the configuration with their defaults and bounds, and what follows from them, namely the
-parameters, the observations and the cost of a solve. It is quick to import. What takes longer, the
-solver, is in ``model`` beside it and imported where it is needed.
+The section of a kind stands in the module ``section`` of its package, as a subclass of
+`ForwardSection`: the keys of the configuration with their defaults and bounds, and what follows
+from them, namely the parameters, the observations and the cost of a solve. It is quick to import.
+What takes longer, the solver, is in ``model`` beside it and imported where it is needed.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
 import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from popinv.errors import ConfigError
 from popinv.forward.base import ForwardModel, Observations, Parameter
+from popinv.forward.registry import PACKAGES
 from popinv.sections.base import Section
 from popinv.sections.messages import ConfigProblem
-from popinv.sections.outside import Kind, is_outside, kind_section
+from popinv.sections.outside import Kind, is_outside, named_class
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from popinv.forward.inputs.section import Inputs
 
 
-# Firedrake with what it imports.
-FIREDRAKE_MB = 300.0
 # Floating-point operations a second of one core.
 FLOPS = 1e9
 # Time steps of a system, each of which takes a microsecond or more.
@@ -54,9 +54,7 @@ class ForwardCost:
         Time for each system.
     setup_seconds : float
         Time once for each job.
-    cells : int
-        Cells of the mesh on which the field lives, 1 without a mesh.
-    firedrake_megabytes : float
+    process_megabytes : float
         Part of ``megabytes`` that each process takes, however many there are.
     state : float
         Numbers of the whole state of a system, as pictures show it.
@@ -69,8 +67,7 @@ class ForwardCost:
     megabytes: float
     seconds: float
     setup_seconds: float = 0.0
-    cells: int = 1
-    firedrake_megabytes: float = 0.0
+    process_megabytes: float = 0.0
     state: float = 0.0
     distributed_megabytes: float = 0.0
     distributed_seconds: float = 0.0
@@ -114,8 +111,7 @@ class ForwardSection(Kind):
         if isinstance(given, dict) and "ranks" in given and "ranks" not in cls.model_fields:
             raise PydanticCustomError(
                 "ranks",
-                "this kind of forward model is solved by one process: leave 'ranks' out (only "
-                "porous_flow can share a solve among processes)",
+                "this kind of forward model is solved by one process: leave 'ranks' out",
             )
         return given
 
@@ -282,7 +278,7 @@ class ForwardSection(Kind):
 
 
 class PackagedSection(ForwardSection):
-    """The section of a kind of this package, whose solver is in the module ``model`` beside it."""
+    """The section of an installed kind, whose solver is in the module ``model`` beside it."""
 
     def model(self, seed: int) -> ForwardModel:
         """Return the forward model, as ``forward_model`` of that module makes it."""
@@ -294,6 +290,23 @@ class PackagedSection(ForwardSection):
         return import_module(f"{type(self).__module__.rpartition('.')[0]}.{name}")
 
 
+class SharedSection(Protocol):
+    """The section of a forward model whose solves several processes share, its ``ranks``."""
+
+    ranks: int
+
+    def distributed_model(self, seed: int, comm: Any) -> ForwardModel:
+        """Return the forward model; every process of a communicator calls its methods alike.
+
+        Parameters
+        ----------
+        seed : int
+            The study's seed.
+        comm : mpi4py communicator
+        """
+        ...
+
+
 def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSection:
     """Return the section of a forward model; only the module of its kind is imported.
 
@@ -302,8 +315,32 @@ def forward_section(forward: ForwardSection | Mapping[str, Any]) -> ForwardSecti
     forward : ForwardSection or mapping
         The section itself, or the section as the configuration holds it.
     """
-    section: ForwardSection = kind_section(forward, "popinv.forward", ForwardSection)
-    return section
+    if isinstance(forward, ForwardSection):
+        return forward
+    return section_class(forward["kind"]).model_validate(forward)
+
+
+def section_class(kind: str) -> type[ForwardSection]:
+    """Return the class of the sections of a kind; only its module ``section`` is imported.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such kind.
+    """
+    if is_outside(kind):
+        return cast("type[ForwardSection]", named_class(kind, ForwardSection))
+    if kind not in PACKAGES:
+        raise ConfigError(
+            f"there is no forward model of kind '{kind}'; the kinds are {', '.join(PACKAGES)}"
+        )
+    module = import_module(f"{PACKAGES[kind]}.section")
+    classes = (value for value in vars(module).values() if isinstance(value, type))
+    return next(
+        each
+        for each in classes
+        if issubclass(each, ForwardSection) and each.__module__ == module.__name__
+    )
 
 
 def mode_problems(dimension: int, modes: int, elements: int) -> Iterator[ConfigProblem]:

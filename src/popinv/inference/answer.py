@@ -72,7 +72,7 @@ def population_dataset(
     problem : Problem
         With the surrogate.
     loaded : mapping of str to Dataset
-        ``distance``, ``pseudo_likelihood`` and ``likelihood``, and optionally ``resamples`` and
+        ``distance``, ``pseudo_likelihood`` and ``likelihood``, and optionally
         ``sampling_error``.
     wanted : str
         "auto", or the estimator whose answer is chosen.
@@ -93,17 +93,16 @@ def population_dataset(
         estimator_reason=why,
         through=str(chosen.attrs.get("through", _simulator(problem))),
     )
-    for part, (low, high) in _ends(problem, chosen, loaded.get("resamples"), found).items():
+    for part, (low, high) in _ends(problem, chosen, found).items():
         dim, long_name = f"{part}_parameter", f"end of the 95 % interval of the {part}"
         population[f"{part}_lower"] = variable(dim, low, f"lower {long_name}")
         population[f"{part}_upper"] = variable(dim, high, f"upper {long_name}")
     bands = discrepancy_dataset(problem, population)
     population = population.merge(bands).assign_attrs(bands.attrs)
     if problem.law.summarised:
-        population = population.merge(_summary(problem, chosen, loaded.get("resamples")))
-    population = population.merge(_side_by_side(problem, estimates)).merge(
-        draws_of(problem, chosen, loaded.get("resamples"))
-    )
+        population = population.merge(_summary(problem, chosen))
+    population = population.merge(_side_by_side(problem, estimates))
+    population = population.merge(_draws(problem, chosen))
     if "sampling_error" in loaded:
         population = population.merge(loaded["sampling_error"], combine_attrs="override")
     if (intrinsic := intrinsic_covariance(problem, estimate_of(chosen))) is not None:
@@ -195,12 +194,8 @@ def _inside(problem: Problem, chosen: xr.Dataset, held: Sequence[int]) -> np.nda
 
 
 def _ends(
-    problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None, found: _Found
+    problem: Problem, chosen: xr.Dataset, found: _Found
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    if resamples is not None:
-        answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
-        covariance = np.cov(answers, rowvar=False)
-        chosen = chosen.assign(covariance=(chosen["covariance"].dims, covariance))
     ends = intervals(problem, chosen)
     for i, (low, high) in size_ends(problem, chosen).items():
         ends["noise"][0][i], ends["noise"][1][i] = low, high
@@ -211,12 +206,10 @@ def _ends(
     return ends
 
 
-def _summary(problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None) -> xr.Dataset:
+def _summary(problem: Problem, chosen: xr.Dataset) -> xr.Dataset:
     """Return moments, quantiles and correlations of the law, with their intervals."""
     d_alpha = problem.d_alpha
     covariance = chosen["covariance"].values[:d_alpha, :d_alpha]
-    if resamples is not None:
-        covariance = np.cov(resamples["alpha"].values, rowvar=False)
     summary = law_summary(problem.law, chosen["alpha"].values, covariance, len(problem.data))
     long_name = "summary of the law"
     return xr.Dataset(
@@ -263,21 +256,16 @@ def _side_by_side(problem: Problem, estimates: Mapping[str, xr.Dataset]) -> xr.D
     return side_by_side
 
 
-def draws_of(
-    problem: Problem, chosen: xr.Dataset, resamples: xr.Dataset | None = None
-) -> xr.Dataset:
-    """Return draws of (alpha, gamma) about the estimate: resamples, or draws of its normal law."""
-    if resamples is not None:
-        answers = np.concatenate([resamples[n].values for n in ("alpha", "gamma")], axis=1)
-    else:
-        # A parameter at its boundary has no normal law about it, so it is held.
-        covariance = chosen["covariance"].values.copy()
-        for i in boundaries(chosen):
-            covariance[i], covariance[:, i] = 0.0, 0.0
-        values, vectors = np.linalg.eigh(covariance)
-        root = vectors * np.sqrt(np.maximum(values, 0.0))
-        rng = generator(problem.seed, "answer/draws")
-        answers = estimate_of(chosen) + rng.standard_normal((_DRAWS, len(values))) @ root.T
+def _draws(problem: Problem, chosen: xr.Dataset) -> xr.Dataset:
+    """Return draws of (alpha, gamma) from the normal law of the estimate."""
+    # A parameter at its boundary has no normal law about it, so it is held.
+    covariance = chosen["covariance"].values.copy()
+    for i in boundaries(chosen):
+        covariance[i], covariance[:, i] = 0.0, 0.0
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    rng = generator(problem.seed, "answer/draws")
+    answers = estimate_of(chosen) + rng.standard_normal((_DRAWS, len(values))) @ root.T
     alpha, gamma = answers[:, : problem.d_alpha], answers[:, problem.d_alpha :]
     return xr.Dataset(
         {

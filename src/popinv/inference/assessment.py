@@ -62,14 +62,20 @@ from popinv.surrogate.simulator import is_exact
 def answer_tests(
     problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
 ) -> AnswerTests:
-    """Return the tests; the arguments are as in :func:`popinv.inference.assessment.assess`."""
+    """Return the tests; the arguments are as in :func:`popinv.inference.assessment.assess`.
+
+    Held-out systems are tested if score tests do not judge law, noise and simulator.
+    """
     observations = loaded["observations"]
-    parts = specification_tests(problem, loaded["population"], observations, loaded["check"])
-    if folds_of(observations) or not observations.sizes["heldout_system"]:
-        return AnswerTests(*parts)
+    parts, features = specification_tests(
+        problem, loaded["population"], observations, loaded["check"]
+    )
+    judged = not any(part.not_judged for part in parts)
+    if judged or folds_of(observations) or not observations.sizes["heldout_system"]:
+        return AnswerTests(parts, features)
     model, heldout, conditions = tested_systems(problem, loaded)
     test = heldout_test(model, heldout, null_resamples, conditions)
-    return AnswerTests(*parts, HeldOutDistance(test.statistic, test.null_95, test.p_value))
+    return AnswerTests(parts, features, HeldOutDistance(test.statistic, test.null_95, test.p_value))
 
 
 Kind = Literal["law", "noise"]

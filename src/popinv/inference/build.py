@@ -20,12 +20,10 @@ from popinv.population.laws.section import law_spread, law_values
 from popinv.population.members import known_of_members, law_and_members
 from popinv.population.model import Model
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.discrepancy import SharedDiscrepancy
 from popinv.population.noise.intervals import MOST_ENTRIES
-from popinv.population.noise.intrinsic import IntrinsicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
+from popinv.population.noise.terms import composed, noise_at_places, replicated_noise
 from popinv.population.observe import system_names
-from popinv.population.places import noise_at_places, own_places
+from popinv.population.places import own_places
 from popinv.population.priors.stated import ObservedScales, stated_prior
 from popinv.sections.refusals import REFUSED
 from popinv.store.rows import Rows
@@ -69,7 +67,7 @@ def descent_problem(
     observed = model.forward.observed(seed)
     one = model.noise.model(observed, names)
     if model.forward.is_random():
-        one = IntrinsicNoise(one)
+        one = composed(one).with_terms(intrinsic=True)
     noise_model = replicated_noise(one, replicates)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
@@ -83,7 +81,6 @@ def descent_problem(
             f"some observations are censored, and {REFUSED['limits', 'random simulator']}"
         )
     if conditions.limited:
-        noise_model = censorable(noise_model)
         _check_censored(noise_model, data, conditions, replicates, observations)
     scale_of_noise = noise_model.scale
     for entry, column in getattr(noise_model, "coefficients", ()):
@@ -127,13 +124,6 @@ def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
         union=union,
     )
     return placed.through(simulator)
-
-
-def censorable(noise: NoiseModel) -> NoiseModel:
-    """Return a noise model whose likelihood takes censored observations."""
-    if isinstance(noise, SharedDiscrepancy):
-        return noise.about(censorable(noise.centred))
-    return noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
 
 
 def _check_censored(

@@ -259,7 +259,7 @@ def _unseen(curvature: np.ndarray, settings: DescentSettings) -> np.ndarray:
 
 def _full(problem: Problem) -> FullNoise:
     assert problem.noise.unrestricted
-    return cast("FullNoise", problem.noise.of_one)
+    return cast("FullNoise", problem.noise.family)
 
 
 def _weight(problem: Problem) -> float:

@@ -23,7 +23,7 @@ from popinv.inference.discrepancy_size import WIDENS
 from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.late import torch
-from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.noise.terms import Noise
 from popinv.population.priors.prior import square_root
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -66,12 +66,12 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
         ``discrepancy_length_limit`` is 1 at the largest length, -1 at the smallest, and else 0.
     """
     noise = problem.noise
-    if not isinstance(noise, SharedDiscrepancy):
+    if not isinstance(noise, Noise) or (shared := noise.shared) is None:
         return xr.Dataset()
-    d, p = len(noise.coordinates), estimate_of(answer)
+    d, p = len(shared.coordinates), estimate_of(answer)
     beta = problem.d_alpha + np.flatnonzero(noise.of_shape)
     gamma = torch.from_numpy(p[problem.d_alpha :])
-    root = noise.root(gamma).numpy()
+    root = shared.root(noise.part("shared", gamma)).numpy()
     covariance = answer["covariance"].values
     of_values = root @ covariance[np.ix_(beta, beta)] @ root.T
     values, lower, upper = (answer[f"noise{end}"].values[-d:] for end in ("", "_lower", "_upper"))
@@ -95,10 +95,11 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
             "share of the discrepancy's prior variance that the observations remove",
         ),
     }
-    dim = "observation" if noise.sensors is None else "knot"
+    dim = "observation" if shared.sensors is None else "knot"
     found = xr.Dataset({f"discrepancy{end}": variable(dim, *each) for end, each in told.items()})
-    if noise.sensors is not None:
-        found = found.assign_coords(knot=variable("knot", noise.sensors.knots, "place of the knot"))
+    if shared.sensors is not None:
+        knots = variable("knot", shared.sensors.knots, "place of the knot")
+        found = found.assign_coords(knot=knots)
     confounded = {
         name.removeprefix(WIDENS): round(float(ratio), 2)
         for name, ratio in answer.attrs.items()

@@ -44,6 +44,7 @@ from popinv.inference.likelihood.model_moments import matched_draws
 from popinv.inference.problem import Problem
 from popinv.inference.stated_values import read_names
 from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.noise.terms import Noise
 from popinv.population.priors.prior import nonnegative
 
 # Places of the grid of amplitudes and of lengths.
@@ -74,7 +75,7 @@ class SizeEvidence:
 
     Attributes
     ----------
-    noise : SharedDiscrepancy
+    shared : SharedDiscrepancy
     follow : ndarray of shape (r, d)
         ``-H_rr^{-1} H_rb``.
     curvature, slope : ndarray of shape (d, d), (d,)
@@ -85,7 +86,7 @@ class SizeEvidence:
         The standard errors of r without any prior of b, over those with b known.
     """
 
-    noise: SharedDiscrepancy
+    shared: SharedDiscrepancy
     follow: np.ndarray
     curvature: np.ndarray
     slope: np.ndarray
@@ -95,7 +96,7 @@ class SizeEvidence:
     def root(self, sizes: np.ndarray) -> np.ndarray:
         """Return L for logarithms of the sizes (1,) or (2,)."""
         length = float(np.exp(sizes[1])) if len(sizes) > 1 else 1.0
-        return float(np.exp(sizes[0])) * self.noise.correlation_root(length).numpy()
+        return float(np.exp(sizes[0])) * self.shared.correlation_root(length).numpy()
 
     def log_posterior(self, sizes: np.ndarray) -> float:
         """Return log p(log A, log ell | y) up to a constant."""
@@ -129,18 +130,18 @@ class SizeEvidence:
     @cached_property
     def lengths(self) -> np.ndarray:
         """The grid of log ell."""
-        distance = self.noise.distance.numpy()
+        distance = self.shared.distance.numpy()
         apart = distance[distance > 0]
         if not len(apart):
             return np.zeros(2)
-        shortest = self.noise.shortest_length
+        shortest = self.shared.shortest_length
         longest = max(_LONGEST * apart.max(), shortest)
         return np.linspace(np.log(shortest), np.log(longest), _LENGTHS)
 
     @cached_property
     def grid(self) -> tuple[np.ndarray, np.ndarray]:
         """Sizes (k, 1) or (k, 2), and their posterior weights (k,)."""
-        axes = (self.amplitudes, self.lengths)[: len(self.noise.hyperparameters)]
+        axes = (self.amplitudes, self.lengths)[: self.shared.sizes]
         places = np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], axis=1)
         logs = np.array([self.log_posterior(place) for place in places])
         weights = np.exp(logs - logs.max())
@@ -198,15 +199,15 @@ class SizeEvidence:
 def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     """Return the evidence of the sizes at p (n_p,), by the pseudo-likelihood near there."""
     noise = problem.noise
-    assert isinstance(noise, SharedDiscrepancy)
-    problem = problem.of_moments
+    assert isinstance(noise, Noise)
+    assert noise.shared is not None
+    problem, shared = problem.of_moments, noise.shared
     # In the coordinates b themselves, the information needs no inverse of a smooth kernel.
-    plain = SharedDiscrepancy(
-        *(noise.centred, noise.coordinates, None, noise.replicates, noise.own_places),
-        sensors=noise.sensors,
+    plain = noise.with_terms(
+        shared=SharedDiscrepancy(shared.coordinates, None, sensors=shared.sensors)
     )
     first = problem.d_alpha + len(noise.centred.names)
-    b = noise.to_natural(p[problem.d_alpha :])[-len(noise.coordinates) :]
+    b = noise.to_natural(p[problem.d_alpha :])[-len(shared.coordinates) :]
     at = np.concatenate([p[:first], [0.0], b])
     places = [i for i in problem.fixed if i < first] + [first]
     own = replace(
@@ -241,7 +242,7 @@ def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     if len(rest):
         every, of_rest = restricted_inverse(information, own.free), np.diag(inverse)
         widening[rest] = np.sqrt(np.diag(every)[rest] / of_rest)
-    return SizeEvidence(noise, follow, curvature, slope, spread, widening)
+    return SizeEvidence(shared, follow, curvature, slope, spread, widening)
 
 
 def settled(
@@ -257,7 +258,7 @@ def settled(
         Returns the estimate from a start (n_p,), with the sizes of the start.
     """
     noise = problem.noise
-    if not isinstance(noise, SharedDiscrepancy):
+    if not noise.shifts:
         return estimate
     places = problem.d_alpha + np.array(noise.hyperparameters)
     first = int(places[-1]) + 1
@@ -275,7 +276,7 @@ def settled(
 def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
     """Return an estimate whose covariances contain the uncertainty of the sizes."""
     noise = problem.noise
-    if not isinstance(noise, SharedDiscrepancy):
+    if not noise.shifts:
         return estimate
     evidence = size_evidence(problem, estimate.p)
     places = problem.d_alpha + np.array(noise.hyperparameters)

@@ -1,4 +1,4 @@
-r"""Test of the fitted model on systems that it has not seen.
+r"""Test of the fitted model on systems that it has not seen, where score tests do not judge it.
 
 The held-out observations Y are compared with a large sample of the model by the energy distance,
 over random projections, in units of the standard deviations of the fitted data. The null

@@ -187,7 +187,7 @@ def identifiability(
         # This information has the curvature of the prior.
         return _of_information(problem, information, _BY_LIKELIHOOD, problem.prior.own, p)
     problem = first_blocks(problem.of_moments)
-    if problem.known.width or problem.noise.varies:
+    if problem.known.width or problem.noise_varies:
         return _of_known(problem, alpha, gamma, p)
     width = problem.law.d_omega
     pairs = max(samples // 4, 2 * width)

@@ -33,7 +33,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.judgement.measures import IntrinsicVariation
 from popinv.late import torch
-from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.population.noise.terms import Noise
 from popinv.seeds import generator
 
 # A skewness within this many standard errors of zero counts as zero.
@@ -101,10 +101,10 @@ def learned_covariances(problem: Problem, z: np.ndarray) -> np.ndarray:
 def _learned(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the learned m (n, d) and C (n, d, d) at inputs z (n, inputs)."""
     noise = problem.noise.of_one
-    assert isinstance(noise, IntrinsicNoise)
+    assert isinstance(noise, Noise)
     with torch.no_grad():
         signal = problem.surrogate(torch.from_numpy(z))
-        learned = noise.intrinsic(signal)[:, 0].numpy()
+        learned = noise.variation(signal)[:, 0].numpy()
         # Replicates have the same mean.
         return noise.mean(signal).numpy()[:, : len(learned[0])], learned
 

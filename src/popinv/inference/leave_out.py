@@ -7,13 +7,14 @@ them with the answer without their fold k,
 
 The likelihood starts at the first-order answer of :mod:`popinv.inference.folds`. Its steps take the
 observed curvature of all N systems, times (N - N_k) / N, and need few evaluations. The other
-estimators start at p, as for resamples. The correction for the surrogate's error, or the step from
+estimators start at p: the pseudo-likelihood fits again, and the distance takes
+:mod:`popinv.inference.short_descents`. The correction for the surrogate's error, or the step from
 the surrogate to the solver, is assumed to be the same without the fold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -26,11 +27,12 @@ from popinv.inference.estimate import restricted_inverse
 from popinv.inference.folds import first_order
 from popinv.inference.intervals import boundaries
 from popinv.inference.likelihood.fit_marginal import maximum_with_information
+from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import again_from
 from popinv.inference.result import correction_of, estimate_of, estimated_coordinate
 from popinv.inference.settings import DescentSettings
+from popinv.inference.short_descents import ShortDescents
 from popinv.inference.solver import SolverSimulator
 from popinv.store.variables import variable
 from popinv.workers import parallel
@@ -81,12 +83,18 @@ def refits(
     problem = problem.held(boundaries(answer))
     if answer.attrs["estimator"] == "likelihood":
         return _of_likelihood(problem, answer, folds, draws, solver)
-    p, estimator = estimate_of(answer), str(answer.attrs["estimator"])
-    again = again_from(problem, estimator, p, descent)
-    every = np.arange(len(problem.data))
+    p, every = estimate_of(answer), np.arange(len(problem.data))
+    fit: Callable[[Problem, int], np.ndarray]
+    if answer.attrs["estimator"] == "distance":
+        fit = ShortDescents(problem, descent, p)
+    else:
+        moved = fit_pseudo_likelihood(problem, [p]).p - p
+
+        def fit(others: Problem, index: int) -> np.ndarray:
+            return fit_pseudo_likelihood(others, [p]).p - moved
 
     def without(k: int) -> np.ndarray:
-        return again(problem.of_systems(np.setdiff1d(every, folds[k])), k) - again.moved
+        return fit(problem.of_systems(np.setdiff1d(every, folds[k])), k)
 
     found = list(parallel(without, range(len(folds)), "folds", unit="fit", long=True))
     return Refits(np.array(found), np.ones(len(folds), dtype=bool))

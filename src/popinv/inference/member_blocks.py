@@ -18,7 +18,7 @@ from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.levels import LevelLaw
 from popinv.population.members import member_simulator
-from popinv.population.noise.varying import replicated_noise
+from popinv.population.noise.terms import replicated_noise
 
 # Groups with more observations are cut into blocks.
 _LARGE = 200

@@ -23,7 +23,7 @@ from popinv.inference.problem import Problem
 from popinv.inference.result import estimate_of
 from popinv.judgement.measures import LeastNoise
 from popinv.late import torch
-from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+from popinv.population.noise.terms import Noise
 from popinv.store.rows import row_blocks
 
 
@@ -93,10 +93,8 @@ def _beside_own(problem: Problem, population: xr.Dataset) -> float | None:
     None without such an error, and with replicates, which tell the two apart.
     """
     noise = problem.noise
-    own = noise.centred if isinstance(noise, SharedDiscrepancy) else noise
-    if not isinstance(own, OwnDiscrepancy) or own.joins_replicates:
+    if not isinstance(noise, Noise) or noise.own is None or noise.joins_replicates:
         return None
     gamma = torch.from_numpy(estimate_of(population)[problem.d_alpha :])
-    gamma = noise.within(gamma) if isinstance(noise, SharedDiscrepancy) else gamma
-    measured = own.measurement.covariance(own.within(gamma)).diagonal()
-    return float(torch.sqrt(measured / own.covariance(gamma).diagonal()).min())
+    measured = noise.family.covariance(noise.within(gamma)).diagonal()
+    return float(torch.sqrt(measured / noise.covariance(gamma).diagonal()).min())

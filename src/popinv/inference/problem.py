@@ -362,6 +362,11 @@ class Problem:
         return self.noise.is_normal and not self.conditions.limited
 
     @property
+    def noise_varies(self) -> bool:
+        """Whether the noise depends on the signal or on the system, or observations have limits."""
+        return self.noise.varies or self.conditions.limited
+
+    @property
     def known(self) -> Known:
         """Design and covariates of the N systems."""
         return self.conditions.known

@@ -269,22 +269,6 @@ def correction_of(answer: xr.Dataset) -> np.ndarray | float:
     return answer["correction"].values if "correction" in answer else 0.0
 
 
-def resamples_dataset(problem: Problem, answers: np.ndarray) -> xr.Dataset:
-    """Return the parameters of each resample, unconstrained."""
-    d_alpha = problem.d_alpha
-    return xr.Dataset(
-        {
-            "alpha": variable(
-                ("resample", "law_parameter"), answers[:, :d_alpha], "law, unconstrained"
-            ),
-            "gamma": variable(
-                ("resample", "noise_parameter"), answers[:, d_alpha:], "noise, unconstrained"
-            ),
-        },
-        coords=law_and_noise_coordinates(problem.law.names, problem.noise.names),
-    )
-
-
 def no_estimate(problem: Problem, reason: str) -> xr.Dataset:
     """Return the Dataset of an estimator that has no estimate, with the reason in words."""
     return xr.Dataset(

@@ -8,12 +8,12 @@ The methods of this package come first. Others are found by entry points of the 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 
 from popinv.errors import ConfigError
+from popinv.houses import METHODS as GROUP
+from popinv.houses import installed
 from popinv.methods.method import House, Method
 
-GROUP = "popinv.methods"
 _OWN = (
     "withdrawal",
     "posterior",
@@ -30,30 +30,10 @@ def _own() -> House:
     return House(tuple(import_module(f"popinv.methods.{name}.method").METHOD for name in _OWN))
 
 
-def _loaded(point: EntryPoint) -> House:
-    """Return the object that an entry point names.
-
-    Raises
-    ------
-    ConfigError
-        If it cannot be imported, or is no method.
-    """
-    told = f"the entry point '{point.name} = {point.value}' of the group {GROUP}"
-    try:
-        found = point.load()
-    except Exception as error:  # the module is somebody else's
-        raise ConfigError(
-            f"{told} cannot be imported ({type(error).__name__}: {error}); repair or uninstall "
-            "the package that declares it"
-        ) from error
-    if isinstance(found, Method):
-        return House((found,))
-    if not isinstance(found, House):
-        raise ConfigError(
-            f"{told} is a {type(found).__name__}; it must be a Method or a House of "
-            "popinv.methods.method"
-        )
-    return found
+def _installed() -> tuple[House, ...]:
+    """Return the methods of other packages."""
+    found = installed(GROUP, Method, House)
+    return tuple(House((each,)) if isinstance(each, Method) else each for each in found)
 
 
 def _by_name(houses: tuple[House, ...]) -> dict[str, Method]:
@@ -68,8 +48,6 @@ def _by_name(houses: tuple[House, ...]) -> dict[str, Method]:
     return records
 
 
-HOUSES = (_own(), *map(_loaded, sorted(entry_points(group=GROUP), key=lambda point: point.name)))
+HOUSES = (_own(), *_installed())
 METHODS = _by_name(HOUSES)
 """The record of each method, by name."""
-PACKAGES = tuple(dict.fromkeys(record.package.partition(".")[0] for record in METHODS.values()))
-"""The packages that hold methods."""

@@ -20,6 +20,12 @@ from popinv.population.observe import table_order
 from popinv.population.units import Described
 from popinv.store.variables import variable
 
+ABOUT_ESTIMATE = (
+    "draws of the normal law of the estimate's error, in unconstrained coordinates; a "
+    "confidence distribution, and no posterior of a prior"
+)
+"""What the draws of a result are."""
+
 _OBSERVATION = "observation_"
 # Coordinates that only count the entries of an observation.
 _COUNTS = {"observation_entry"}
@@ -235,13 +241,3 @@ def _places(one: xr.Dataset, dim: str, first: np.ndarray) -> dict[str, xr.Variab
     if "column" in one.coords and dim == "observation":
         coords["column"] = variable(dim, one["column"].values[first], "name in the data")
     return coords
-
-
-def meaning_of_draws(resampled: bool) -> str:
-    """Return what the draws of a result are, in words."""
-    if resampled:
-        return "estimates from resampled systems (bootstrap); their spread is the estimate's error"
-    return (
-        "draws of the normal law of the estimate's error, in unconstrained coordinates; a "
-        "confidence distribution, and no posterior of a prior"
-    )

@@ -23,9 +23,6 @@ import numpy as np
 
 from popinv.late import torch
 from popinv.population.known import Known
-from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.discrepancy import SharedDiscrepancy
-from popinv.population.noise.varying import VaryingNoise
 
 Simulate = Callable[["torch.Tensor"], "torch.Tensor"]
 
@@ -61,17 +58,6 @@ def known_with_places(known: Known, places: np.ndarray) -> Known:
     own = torch.from_numpy(places.astype(float))
     both = (torch.cat([part, own], dim=1) for part in (known.design, known.covariates))
     return Known(*both)
-
-
-def noise_at_places(noise: NoiseModel, count: int) -> NoiseModel:
-    """Return the noise of one replicate, for systems with ``count`` places of their own."""
-    if isinstance(noise, SharedDiscrepancy):
-        return noise.about(noise_at_places(noise.centred, count), own_places=count)
-    varying = noise if isinstance(noise, VaryingNoise) else VaryingNoise(noise)
-    same = varying.base.at_any_places(count)
-    if same is None:
-        return varying.at_own_places(count)
-    return varying.with_base(same) if noise.varies else same
 
 
 class _AtPlaces:

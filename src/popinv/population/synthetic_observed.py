@@ -20,7 +20,7 @@ from popinv.population.known import with_sensors
 from popinv.population.limits import limits_of
 from popinv.population.members import of_replicates
 from popinv.population.model import Model, covariate_names
-from popinv.population.noise.varying import replicated_noise
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.observe import observe_through_noise
 from popinv.population.synthetic import noise_rows
 from popinv.seeds import generator

@@ -179,11 +179,6 @@ def estimate_pair_chart(pairs: EstimatePairs | None) -> Chart | None:
     )
     told = "; ".join(f"{names[j]} and {names[i]} {correlation[i, j]:.2f}" for i, j in couples[:5])
     told = told.replace("-", "−")
-    source = (
-        "Each dot is the estimate from resampled systems."
-        if pairs.resampled
-        else "Each dot is a draw of the estimate's normal law."
-    )
     more = (
         f" The {count} of {pairs.count} parameters with the strongest correlations are shown."
         if pairs.count > count
@@ -192,7 +187,8 @@ def estimate_pair_chart(pairs: EstimatePairs | None) -> Chart | None:
     return Chart(
         "estimate-pairs",
         "Parameters of law and noise together",
-        f"{source} Parameters in a narrow oblique cloud are determined together, not one by one."
+        "Each dot is a draw of the estimate's normal law. Parameters in a narrow oblique cloud are "
+        "determined together, not one by one."
         f"{more} Strongest correlations: {told}.",
         f"Scatter of the draws about the estimate, two parameters at a time. Correlations: {told}.",
         page_grid(*_square(count, panel)),

@@ -28,7 +28,6 @@ _STAGES = {
     "propose_parameters": "choosing solves",
     "repeat_solves": "repeated solves",
     "maximise_likelihoods": "likelihoods",
-    "resample_systems": "resampled estimates",
     "run_rounds": "rounds: solves, training, estimates",
     "simulate_observations": "population, solves and noise",
     "solve_chunk": "forward model",

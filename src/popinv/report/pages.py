@@ -22,6 +22,7 @@ from popinv import __version__
 from popinv.charts.page_chart import DARK, Chart
 from popinv.charts.style import readable
 from popinv.errors import DataError
+from popinv.forward.registry import DEPENDS
 from popinv.judgement.answer import RecoveredParameter
 from popinv.judgement.comparison import BASELINE_NAMES
 from popinv.judgement.files import METRICS_FILE, understood
@@ -63,8 +64,7 @@ _PACKAGES = (
     "xarray",
     "zarr",
     "numba",
-    "firedrake",
-    "petsc4py",
+    *DEPENDS,
     "snakemake",
     "plotly",
 )

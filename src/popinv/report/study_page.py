@@ -89,7 +89,7 @@ def page_of(
     loaded : mapping of str to Dataset
         ``observations``, ``population`` and ``check``; ``distance``, ``pseudo_likelihood`` and
         ``likelihood``; ``estimate_0``, ``estimate_1``, ..., one for each round; and
-        optionally ``truth``, ``noise_known``, ``resamples`` and the evidence:
+        optionally ``truth``, ``noise_known`` and the evidence:
         ``error_against_systems``, ``designs``, ``calibration``; and ``batch``, the comparison of
         the systems added last with the population.
     alone : bool

@@ -23,6 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from popinv.errors import ConfigError, PopinvError, nearest
+from popinv.houses import packages
 from popinv.sections.base import Section
 from popinv.sections.sources import import_from_source, imported_names, module_file, module_files
 
@@ -32,8 +33,8 @@ _FORM = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 class Kind(Section):
     """A section of one of several kinds, which the key ``kind`` selects.
 
-    The kinds of this package are packages with a module ``section`` and a module ``model`` that
-    computes, or families of them have a module ``FAMILY_section`` beside the module ``FAMILY`` that
+    Installed kinds are packages with a module ``section`` and a module ``model`` that computes, or
+    families of them have a module ``FAMILY_section`` beside the module ``FAMILY`` that
     computes. A kind from outside is a class of the user's module.
     """
 
@@ -69,20 +70,20 @@ def is_outside(kind: Any) -> bool:
 
 
 def kind_files(kind: str) -> tuple[str, ...]:
-    """Return the user's files that a kind depends on, and the modules of this package they import.
+    """Return the user's files that a kind depends on, and modules of popinv that they import.
 
     The files hold the module and the modules of the working directory that it imports. Paths are
-    relative to the working directory.
+    relative to the working directory. The modules of popinv are those of this package and of the
+    packages that add to it.
     """
     module = kind.partition(":")[0]
     files = sorted(module_files(module, "."))
-    package = __name__.partition(".")[0]
     ours = {
         name
         for file in files
         if file.suffix == ".py"
         for name in imported_names(file, module)
-        if name.partition(".")[0] == package and _is_module(name)
+        if name.partition(".")[0] in packages() and _is_module(name)
     }
     return (*map(str, files), *sorted(ours))
 
@@ -130,40 +131,6 @@ def named_class(kind: str, base: type[Section]) -> type[Section]:
                 f"the class '{name}' of the module '{module_name}' does not state the key '{key}'"
             )
     return cast("type[Section]", defined)
-
-
-def kind_section(section: Any, package: str, base: type[Kind]) -> Any:
-    """Return a section as an object; a mapping is validated by the class of its kind.
-
-    Parameters
-    ----------
-    section : Kind or mapping
-        The section itself, or the section as the configuration holds it.
-    package, base
-        As in :func:`kind_class`.
-    """
-    if isinstance(section, base):
-        return section
-    return kind_class(section["kind"], package, base).model_validate(section)
-
-
-def kind_class(kind: str, package: str, base: type[Section]) -> Any:
-    """Return the class of a kind; only its module ``section`` is imported.
-
-    Parameters
-    ----------
-    kind : str
-        A kind of this package, or ``module:Class``.
-    package : str
-        The package that holds the packages of the kinds.
-    base : type
-        The class that it derives from.
-    """
-    if is_outside(kind):
-        return named_class(kind, base)
-    module = importlib.import_module(f"{package}.{kind}.section")
-    defined = [value for value in vars(module).values() if _derives(value, base)]
-    return next(value for value in defined if value.__module__ == module.__name__)
 
 
 def _derives(value: Any, base: type) -> bool:

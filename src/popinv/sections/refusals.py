@@ -1,6 +1,6 @@
 """Which part of a study does not take which trait: the one table of refusals.
 
-A part is a key of the study (``assessment.bootstrap``), a key with one of its values
+A part is a key of the study (``assessment.baselines``), a key with one of its values
 (``estimator: distance``) or a trait, for two statements that do not go together. A trait is what a
 study has (:mod:`popinv.config.traits`). A reason ends with what to do instead.
 """
@@ -38,10 +38,6 @@ _REASONS: dict[str, dict[str, str]] = {
         "crossed levels": "crossed levels are columns of a table; leave 'law.crossed' out",
     },
     "crossed levels": {
-        "assessment.bootstrap": (
-            f"it resamples independent systems, and {_MEMBERS_JOINED}; leave it out. The "
-            "intervals are by the information of the likelihood"
-        ),
         "assessment.baselines: two_stage": (
             f"it fits many systems one by one, and {_MEMBERS_JOINED}; leave it out"
         ),
@@ -167,10 +163,6 @@ _REASONS: dict[str, dict[str, str]] = {
         "polish.restricted": (
             "the means of the law are not told apart from a discrepancy by the data "
             "alone, so that they cannot be integrated without a prior; leave the key out"
-        ),
-        "assessment.bootstrap": (
-            "the resamples would hold the size of the discrepancy; leave it out. The "
-            "intervals contain the uncertainty of the size"
         ),
         "assessment.baselines": (
             "the other methods have no discrepancy of the simulator, so that the "
@@ -311,17 +303,6 @@ _REASONS: dict[str, dict[str, str]] = {
         "surrogate.kind: gaussian_process": (
             "a Gaussian process does not subtract the sampling error of solves from the "
             "noise; use 'network'"
-        ),
-    },
-    "no linear field": {
-        "Fourier neural operator": (
-            "it reads the fields of porous flow that are linear in the parameters "
-            "(forward.kind: porous_flow, forward.field: cosine); use 'mlp'"
-        ),
-    },
-    "design of the flow": {
-        "Fourier neural operator": (
-            "it reads fields alone, but 'forward.design' is not empty; use 'mlp'"
         ),
     },
     "file": {

@@ -21,13 +21,13 @@ import numpy as np
 LEFT_OUT = 1e-8
 """Largest share of the variance of the outputs that the components leave out.
 
-The share corresponds to 0.0001 of the outputs' standard deviation. In porous flow, the error of the
-surrogate does not depend on it between 1e-12 and 1e-4.
+The share corresponds to 0.0001 of the outputs' standard deviation. With random fields of 21
+parameters, the error of the surrogate does not depend on it between 1e-12 and 1e-4.
 """
 
-# Largest number of components relative to the outputs. In porous flow, 31 components of 50 outputs
-# lower the error by a factor of 2.5. Two materials with sharp interfaces would need 43 of 50, which
-# raise the error by a sixth.
+# Largest number of components relative to the outputs. With the same fields, 31 components of 50
+# outputs lower the error by a factor of 2.5. Two materials with sharp interfaces would need 43 of
+# 50, which raise the error by a sixth.
 _MOST = 0.75
 
 

@@ -3,11 +3,6 @@
 Laws, noise and the sorting of projections stay on the processor. A surrogate on a GPU copies its
 inputs there and copies its outputs back. A GPU sums in another order than the processor, so results
 agree to rounding, not bit for bit.
-
-By default, torch lets a GPU round the factors of convolutions, of which a Fourier operator is
-made, to ten bits (TF32), and lets it use nondeterministic algorithms. Both are turned off if a GPU
-is chosen: central differences through a network need full single precision, and a repeated run
-should give the same bits.
 """
 
 from __future__ import annotations
@@ -22,8 +17,7 @@ DEVICES = ("auto", "cpu", "cuda")
 def device_of(asked: str) -> torch.device:
     """Return the device that ``auto``, ``cpu`` or ``cuda`` means on this machine.
 
-    For a GPU, torch is set, for the whole process, to convolve in full precision and
-    deterministically, and loops are not shared among processes.
+    For a GPU, loops are not shared among processes.
 
     Raises
     ------
@@ -42,7 +36,5 @@ def device_of(asked: str) -> torch.device:
         )
     if not there or asked == "cpu":
         return torch.device("cpu")
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.deterministic = True
     keep_alone()
     return torch.device("cuda")

@@ -27,10 +27,8 @@ import numpy as np
 from torch import nn
 
 from popinv.errors import DataError
-from popinv.forward.tangents import linearised
 from popinv.late import torch
 from popinv.population.noise.intrinsic import Factor
-from popinv.surrogate.networks import MLP
 from popinv.surrogate.standardisation import Standardisation
 from popinv.surrogate.trained_network import Surrogate
 
@@ -281,8 +279,6 @@ class MeanAndFactor:
         self, z: torch.Tensor, tangents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return signals, and their derivatives along tangents (k, n, d_z)."""
-        if not isinstance(self.network, MLP):
-            return linearised(self, z, tangents)
         outputs, change = self.inner.standardised_tangents(z, tangents)
         answer, change = self.trained.bounded(outputs), self.trained.slope(outputs) * change
         centre, scale = self._units(z)

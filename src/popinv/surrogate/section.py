@@ -63,20 +63,8 @@ class ProcessSettings(Section):
 class NetworkSettings(Section):
     """The architecture of the network."""
 
-    network: Literal["mlp", "fno"] = Field(
-        default="mlp",
-        description=(
-            "`mlp` maps the parameters to the observations. `fno` is a Fourier neural operator "
-            "that reads the field on the mesh."
-        ),
-    )
-    width: Count = Field(default=128, description="Width of the layers (`fno`: channels).")
-    depth: Count = Field(default=3, description="Hidden layers (`mlp`).")
-    fourier_layers: Count = Field(default=4, description="Fourier layers (`fno`).")
-    fourier_modes: Count = Field(
-        default=12,
-        description="Fourier modes kept along each side (`fno`): at most half the elements.",
-    )
+    width: Count = Field(default=128, description="Width of the hidden layers.")
+    depth: Count = Field(default=3, description="Hidden layers.")
 
 
 class TrainingLimits(Section):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,16 +56,9 @@ class Standardisation:
         z: np.ndarray,
         y: np.ndarray,
         weights: np.ndarray | None = None,
-        evaluation: np.ndarray | None = None,
-        common_output: bool = False,
         logarithmic: Sequence[bool] | None = None,
     ) -> Standardisation:
-        """Return weighted means and deviations of the inputs, medians and scales of the outputs.
-
-        With an ``evaluation`` matrix all inputs share one scale, which gives the field
-        ``evaluation @ z`` a mean variance of 1 over the grid. With ``common_output`` all outputs
-        share their root mean square scale, so that they stay values of one smooth function.
-        """
+        """Return weighted means and deviations of the inputs, medians and scales of the outputs."""
         mask = np.zeros(z.shape[1], dtype=bool) if logarithmic is None else np.array(logarithmic)
         z = _logarithms(z, mask)
         mean_z, mean_y = np.average(z, axis=0, weights=weights), np.median(y, axis=0)
@@ -77,12 +69,6 @@ class Standardisation:
         robust = np.square(1.4826 * np.median(np.abs(y - mean_y), axis=0))
         spread = np.square(y - mean_y).mean(axis=0)
         scale_y = _scale(np.where(robust > 0, robust, spread), mean_y)
-        if evaluation is not None:
-            field = (z - mean_z) @ evaluation.T
-            scale = math.sqrt(np.average(np.square(field).mean(axis=1), weights=weights))
-            scale_z = np.full(len(mean_z), scale if scale > 0 else 1.0)
-        if common_output:
-            scale_y = np.full(len(mean_y), math.sqrt(np.mean(np.square(scale_y))))
         return cls(mean_z, scale_z, mean_y, scale_y, mask)
 
     def standard_inputs(self, z: np.ndarray) -> np.ndarray:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from popinv.errors import DataError
-from popinv.forward.tangents import linearised
 from popinv.late import torch
-from popinv.surrogate.networks import FNO, MLP, build_network
+from popinv.surrogate.components import OutputComponents
+from popinv.surrogate.networks import MLP, build_network
 from popinv.surrogate.standardisation import Standardisation
 
 
@@ -27,13 +26,13 @@ class Surrogate:
 
     Parameters
     ----------
-    network : torch.nn.Module
+    network : MLP
         Its weights are frozen, so gradients flow to z alone.
     hyperparameters : mapping
         The arguments of ``build_network``: plain numbers, strings and lists.
     """
 
-    network: nn.Module
+    network: MLP
     standardisation: Standardisation
     hyperparameters: Mapping[str, Any]
 
@@ -64,8 +63,6 @@ class Surrogate:
         self, z: torch.Tensor, tangents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return y for z (n, d_z) and its derivatives along tangents (k, n, d_z), (k, n, d_y)."""
-        if not isinstance(self.network, MLP):
-            return linearised(self, z, tangents)
         _, _, mean_y, scale_y = self._units(z)
         out, change = self.standardised_tangents(z, tangents)
         return mean_y + scale_y * torch.sinh(out), scale_y * torch.cosh(out) * change
@@ -73,8 +70,7 @@ class Surrogate:
     def standardised_tangents(
         self, z: torch.Tensor, tangents: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the outputs of a network :class:`MLP`, and their derivatives along tangents."""
-        assert isinstance(self.network, MLP)
+        """Return the network's outputs, and their derivatives along tangents."""
         mean_z, scale_z, _, _ = self._units(z)
         mask = torch.as_tensor(self.standardisation.input_logarithmic, device=z.device)
         if mask.any():
@@ -93,15 +89,7 @@ class Surrogate:
         return replace(self, network=copy.deepcopy(self.network).double())
 
     def of_outputs(self, entries: np.ndarray) -> Surrogate:
-        """Return the surrogate of some of the observations alone.
-
-        Raises
-        ------
-        TypeError
-            If the network is neither an MLP nor an FNO.
-        """
-        if not isinstance(self.network, MLP | FNO):
-            raise TypeError(f"{type(self.network).__name__} cannot answer some observations alone")
+        """Return the surrogate of some of the observations alone."""
         units = self.standardisation
         own = replace(
             units,
@@ -161,15 +149,11 @@ class Surrogate:
             for name, value in arrays.items()
             if name.startswith(prefix)
         }
-        names = {
-            "evaluation": "evaluation",
-            "interpolation": "readout",
-            "centre": "centre",
-            "matrix": "matrix",
-        }
-        fixed = {to: state[name].numpy() for name, to in names.items() if name in state}
+        components = None
+        if "matrix" in state:
+            components = OutputComponents(state["centre"].numpy(), state["matrix"].numpy())
         d_in, d_out = len(standardisation.input_mean), len(standardisation.output_mean)
-        network = build_network(hyperparameters, d_in, outputs or d_out, fixed)
+        network = build_network(hyperparameters, d_in, outputs or d_out, components)
         try:
             network.load_state_dict(state)
         except RuntimeError as error:

@@ -167,8 +167,7 @@ def train(
     data, settings : TrainingData, TrainingSettings
     initial : Surrogate, optional
         Warm start: go on from its weights, with fresh moments and a fresh schedule. Its
-        standardisation is kept, so that the function it computes is the same to the last bit
-        (an FNO could not absorb a change of mean in its pointwise layers).
+        standardisation is kept, so that the function it computes is the same to the last bit.
     checkpoint : callable, optional
         Given the state after every epoch.
     resume : TrainingState, optional

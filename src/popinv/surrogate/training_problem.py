@@ -46,7 +46,7 @@ class TrainingProblem:
     a ``score`` instead, of outputs that are scaled alone.
     """
 
-    network: nn.Module
+    network: MLP
     standardisation: Standardisation
     training: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     validation: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
@@ -165,30 +165,26 @@ def prepare(
 
 def _fresh(
     z: np.ndarray, y: np.ndarray, weights: np.ndarray, settings: TrainingSettings
-) -> tuple[nn.Module, Standardisation]:
+) -> tuple[MLP, Standardisation]:
     """Return a network with random weights, and the units of its first training rows."""
-    fixed = dict(settings.fixed or {})
     outputs = y.shape[1] + (Factor(y.shape[1]).size if settings.random else 0)
-    hyperparameters, shape = settings.hyperparameters, (z.shape[1], outputs)
+    standardisation = Standardisation.from_data(z, y, weights, settings.logarithmic)
+    components = None
     # The random part of an answer has components of its own, which say nothing about its mean.
-    mlp = hyperparameters.get("kind", "mlp") == "mlp" and not settings.random
-    standardisation = Standardisation.from_data(
-        z, y, weights, fixed.get("evaluation"), "readout" in fixed, settings.logarithmic
-    )
-    components = principal_components(standardisation.standard_outputs(y)) if mlp else None
-    if components is not None:
-        fixed |= vars(components)
+    if not settings.random:
+        components = principal_components(standardisation.standard_outputs(y))
     # torch draws initial weights from its global generator, which is restored afterwards. Only the
     # processor's generator is seeded; torch.manual_seed would also seed the GPUs' generators.
     with torch.random.fork_rng(devices=[]):
         draw = generator(settings.seed, f"{settings.stage}/weights").integers(2**63)
         torch.default_generator.manual_seed(int(draw))
-        return build_network(hyperparameters, *shape, fixed), standardisation
+        network = build_network(settings.hyperparameters, z.shape[1], outputs, components)
+    return network, standardisation
 
 
-def _continued(trained: nn.Module, outputs: np.ndarray) -> nn.Module:
+def _continued(trained: MLP, outputs: np.ndarray) -> MLP:
     """Return a copy of a trained network, with the components that standardised outputs need."""
-    if isinstance(trained, MLP) and trained.components is not None:
+    if trained.components is not None:
         return trained.with_components(extended(trained.components, outputs)).cpu()
     return copy.deepcopy(trained).cpu()
 
@@ -199,13 +195,12 @@ def _fingerprint(
     network: nn.Module,
     standardisation: Standardisation,
 ) -> str:
-    plain = {k: v for k, v in vars(settings).items() if k not in ("fixed", "whitening")}
+    plain = {k: v for k, v in vars(settings).items() if k != "whitening"}
     plain["hyperparameters"] = dict(settings.hyperparameters)
     # These settings do not change the result.
     del plain["device"]
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode())
     whitening = () if settings.whitening is None else (settings.whitening,)
-    # The matrices of an FNO are in its state, next to the initial weights.
     inside = [tensor.detach().numpy() for tensor in network.state_dict().values()]
     for array in (*arrays, *whitening, *asdict(standardisation).values(), *inside):
         digest.update(str((array.shape, array.dtype)).encode())
@@ -236,10 +231,6 @@ def loss_and_gradient(
     problem: TrainingProblem, z: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
 ) -> tuple[float, torch.Tensor]:
     """Return the objective on some rows, and its gradient in all parameters as one vector."""
-    if not isinstance(problem.network, MLP):
-        loss = loss_of(problem, z, y, weights)
-        parts = torch.autograd.grad(loss, list(problem.network.parameters()))
-        return loss.item(), torch.cat([part.reshape(-1) for part in parts])
     answer, pull_back = problem.network.with_pull_back(z)
     if problem.score is not None:
         losses, slopes = problem.score.with_gradient(answer, y)

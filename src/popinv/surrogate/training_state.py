@@ -51,8 +51,6 @@ class TrainingSettings(TrainingLimits):
         training and validation rows depends on the seed alone.
     hyperparameters : mapping
         The network, see ``networks.build_network``.
-    fixed : mapping of str to ndarray, optional
-        The matrices of an FNO.
     whitening : ndarray of shape (d_y, d_y), optional
         W = L^{-1}: the loss is then in units of the noise.
     logarithmic : tuple of bool, length d_z, optional
@@ -79,7 +77,7 @@ class TrainingSettings(TrainingLimits):
 
     Notes
     -----
-    The defaults come from one-dimensional porous flow (21 parameters, 50 sensors, noise with an
+    The defaults come from a random field on a line (21 parameters, 50 sensors, noise with an
     exponential kernel of standard deviation 0.1 and length 0.1), where the whitened loss halves
     the error that is left, and one extreme row among 8000 raises it tenfold unless
     ``relative_beyond`` guards against it.
@@ -89,8 +87,7 @@ class TrainingSettings(TrainingLimits):
 
     seed: int = 0
     stage: str = "train_surrogate"
-    hyperparameters: Mapping[str, Any] = {"kind": "mlp"}
-    fixed: Mapping[str, np.ndarray] | None = None
+    hyperparameters: Mapping[str, Any] = {}
     whitening: np.ndarray | None = None
     logarithmic: tuple[bool, ...] | None = None
     schedule: Literal["cosine", "constant"] = "cosine"

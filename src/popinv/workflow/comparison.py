@@ -26,10 +26,10 @@ from popinv.config.study import Config
 from popinv.errors import DataError, PopinvError
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.external.journal import damaged_lines
-from popinv.forward.section import ForwardSection
+from popinv.forward.section import forward_section
 from popinv.regular_files import read_bytes, walk
 from popinv.sections.base import plain
-from popinv.sections.outside import is_outside, kind_section
+from popinv.sections.outside import is_outside
 from popinv.workflow.records import (
     Content,
     Record,
@@ -340,7 +340,7 @@ def _other_simulator(record: Record) -> str:
     if not before or not isinstance(forward, Mapping) or is_outside(forward.get("kind")):
         return ""
     try:
-        files = kind_section(forward, "popinv.forward", ForwardSection).source_files()
+        files = forward_section(forward).source_files()
         now = simulator_hash(files)
     except (OSError, KeyError, TypeError, ValueError, ImportError, PopinvError) as error:
         return f"the files of its simulator cannot be read ({error})"

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from popinv.config.study import Study
+from popinv.forward.registry import PACKAGES
+from popinv.houses import packages
 from popinv.sections.outside import is_outside
 from popinv.sections.sources import WithoutDocstrings
 from popinv.store.cache import Entries, cache_folder
@@ -34,7 +36,10 @@ _PACKAGE = _ROOT.name
 _WITHOUT_RESULT = tuple(
     f"{_PACKAGE}.{name}"
     for name in (
+        "forward.house",
+        "forward.registry",
         "forward.solve_times",
+        "houses",
         "methods.registry",
         "methods.sections",
         "sections.messages",
@@ -46,9 +51,10 @@ _WITHOUT_RESULT = tuple(
 _SURROGATES = f"{_PACKAGE}.surrogate.artefact"
 _EXPLAINING = ("description", "json_schema_extra")
 
-USES = ("forward", "solver", "states", "law", "noise", "true_noise")
-"""What a stage can use of a study: the forward model's section, its solver, the computation and the
-drawing of its whole states, the law, the fitted noise, and the noise of a synthetic truth."""
+USES = ("forward", "solver", "distributed", "states", "law", "noise", "true_noise")
+"""What a stage can use of a study: the forward model's section, its solver, the solver that several
+processes share, the computation and the drawing of its whole states, the law, the fitted noise, and
+the noise of a synthetic truth."""
 
 
 def kind_modules(study: Study, *uses: str) -> tuple[str, ...]:
@@ -65,15 +71,18 @@ def kind_modules(study: Study, *uses: str) -> tuple[str, ...]:
 def _kind(study: Study, use: str) -> tuple[str, ...]:
     forward = study.forward
     solver = (*forward.modules(), *forward.solver_modules())
-    # The user's files are one with the section; in this package the section comes first.
+    # The user's files are one with the section; of an installed kind the section comes first.
     section = forward.modules() if is_outside(forward.kind) else forward.modules()[:1]
     if use == "states":
-        drawer = f"{_PACKAGE}.figures.gallery.{forward.kind}"
-        return (*solver, f"{_PACKAGE}.forward.{forward.kind}.states", drawer)
+        package = PACKAGES[forward.kind]
+        return (*solver, f"{package}.states", f"{package}.drawing")
+    if use == "distributed" and not is_outside(forward.kind):
+        return (*section, f"{PACKAGES[forward.kind]}.distributed")
     if use == "true_noise":
         return (*section, *study.true_noise().modules())
     return {
         "forward": section,
+        "distributed": section,
         "solver": solver,
         "law": (*section, *study.law.modules()),
         "noise": (*section, *study.noise.modules()),
@@ -88,7 +97,7 @@ def imported_modules(
     Parameters
     ----------
     *roots : str
-        Module names (``"popinv.forward.porous_flow.model"``), or paths of scripts and of the
+        Module names (``"popinv.forward.python.model"``), or paths of scripts and of the
         user's own modules.
     late : bool
         Whether the job runs what its stage imports within functions.
@@ -103,7 +112,7 @@ def imported_modules(
     Raises
     ------
     ValueError
-        If a root is neither a module of the package nor a file.
+        If a root is neither a module of the packages nor a file.
     """
 
     def imports(path: Path, is_stage: bool) -> Iterator[str]:
@@ -121,7 +130,7 @@ def imported_modules(
             pending += imports(Path(root).resolve(), Path(root).is_absolute())
         elif _source_of(root) is None:
             raise ValueError(
-                f"'{root}' is neither a module of {_PACKAGE} or of its methods nor a script"
+                f"'{root}' is neither a module of {_PACKAGE} and what adds to it nor a script"
             )
         else:
             pending.append(root)
@@ -166,12 +175,10 @@ def fingerprint(*roots: str, late: bool = True, without: tuple[str, ...] = ()) -
 
 @cache
 def _root_of(package: str) -> Path | None:
-    """Return the folder of this package, or of one that holds methods; None for any other."""
+    """Return the folder of this package, or of one that adds to it; None for any other."""
     if package == _PACKAGE:
         return _ROOT
-    from popinv.methods.registry import PACKAGES  # it loads the records of all methods
-
-    if package not in PACKAGES:
+    if package not in packages():
         return None
     found = find_spec(package)
     places = found.submodule_search_locations if found else None

@@ -3,7 +3,7 @@
 The start of Python with torch, xarray, zarr and numba takes longer than many a job. One process
 imports them while the first job runs, and forks for each script that it is asked to run. A script
 has its own process, arguments, environment, folder and streams, and ends as one that was started
-anew. Firedrake is not imported before: MPI does not survive a fork.
+anew. Libraries with MPI are not imported before: MPI does not survive a fork.
 
 Snakemake has no interface for how the process of a script starts. :func:`fork_scripts` therefore
 replaces what :mod:`snakemake.shell` starts processes with. Where nobody answers, as on a cluster or

@@ -7,7 +7,7 @@ they are imported, so they have to be in the environment in which the jobs start
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
 CHOSEN = "POPINV_INSTRUCTION_SET"
@@ -18,7 +18,9 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THRE
 """Variables that keep the numerics to one thread."""
 
 
-def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
+def numerics_environment(
+    chosen: str, now: Mapping[str, str], compiler_flags: Iterable[str] = ()
+) -> dict[str, str]:
     """Return the variables to set before the jobs start.
 
     Parameters
@@ -29,6 +31,8 @@ def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
         that give Intel's results; its matrix products are slower.
     now : mapping of str to str
         The present environment. Flags of the compiler in it are kept.
+    compiler_flags : iterable of str
+        Variables with the flags of what solvers compile.
     """
     if chosen == "native":
         return {**ONE_THREAD, CHOSEN: chosen}
@@ -45,8 +49,8 @@ def numerics_environment(chosen: str, now: Mapping[str, str]) -> dict[str, str]:
         "NUMBA_CPU_NAME": "haswell",
         # Without this, numba adds the features of the processor at hand.
         "NUMBA_CPU_FEATURES": "",
-        # Firedrake's kernels; the last -march holds.
-        "PYOP2_CFLAGS": f"{now.get('PYOP2_CFLAGS', '')} -march=haswell".strip(),
+        # What solvers compile; the last -march holds.
+        **{flags: f"{now.get(flags, '')} -march=haswell".strip() for flags in compiler_flags},
         # The C library has an exponential for each generation of processors.
         "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ",
     }

@@ -25,6 +25,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from popinv.errors import DataError
+from popinv.forward.registry import DEPENDS
 from popinv.regular_files import read_bytes
 from popinv.sections.base import plain
 from popinv.store.whole_files import write_text
@@ -39,7 +40,7 @@ PREDICTION = "predict"
 # Packages on which numbers depend.
 _PACKAGES = (
     *("popinv", "numpy", "scipy", "torch", "numba", "xarray", "zarr"),
-    *("firedrake", "petsc4py"),
+    *DEPENDS,
 )
 # Tables of text, whose lines may end in two ways.
 _TEXT_TABLES = (".csv", ".tsv", ".txt")

@@ -158,11 +158,8 @@ ROWS: dict[str, Row] = {
     "maximise_likelihoods": lambda s: Demand(_likelihoods(s), s.likelihoods, s.granted),
     "add_systems": lambda s: Demand(_likelihoods(s), 30 + s.likelihoods, s.granted),
     "consult_oracle": lambda s: Demand(_estimates(s), s.estimate, s.granted),
-    "resample_systems": lambda s: Demand(
-        _again(s), 5 + (s.study.assessment.bootstrap + 1) * s.resample
-    ),
     # Few systems are refitted without each of five folds. A file is taken for at least 1000.
-    "refit_without_tested": lambda s: Demand(_again(s), 10 + 5 * s.resample, s.granted),
+    "refit_without_tested": lambda s: Demand(_again(s), 10 + 5 * s.refit, s.granted),
     "gather_answer": _copying(550, 4, 3, 0.1),
     # Judgement and pages. A moment of drawing holds the observations twice more.
     "assess_population": lambda s: Demand(700 + _judging(s), 10 + s.judging),

@@ -16,9 +16,8 @@ from popinv.workflow.rounds import rounds_of, solve_count
 
 # The number of systems of a file that does not exist yet.
 _SYSTEMS_OF_A_FILE = 1000
-# Rates of one core in single precision: operations in products of matrices, and numbers of a field
-# that a Fourier layer works on.
-_FLOPS, _FIELD_NUMBERS = 5e10, 5e7
+# Operations in products of matrices in single precision, on one core in a second.
+_FLOPS = 5e10
 # A Gaussian process: principal components, about; seconds of a covariance with a solve; evaluations
 # of a marginal likelihood from one start, of both covariance functions.
 _COMPONENTS, _COVARIANCE, _SEARCHED = 10, 2e-8, 120
@@ -124,10 +123,6 @@ class Sizes:
         if network.kind == "gaussian_process":
             self.weights = self.solves * min(self.own, _COMPONENTS)
             self.passing, self._kept = self.weights * _COVARIANCE, 4 * self.weights
-        elif network.network == "fno":
-            numbers = self.cost.cells * network.fourier_layers * width
-            self.passing = numbers * (2 * width / _FLOPS + 1 / _FIELD_NUMBERS)
-            self._kept = 2 * numbers
         else:
             self.passing = 2 * self.weights / _FLOPS
             self._kept = network.depth * width + self.own_row
@@ -165,7 +160,7 @@ class Sizes:
         drawn = self.members * self._kept + 8 * self.observed + 4 * descent.directions
         self.draws = megabytes(descent.model_samples * drawn) + 12 * self.curvature
         self.state, self.solver = megabytes(self.cost.state), self.cost.megabytes
-        of_process = 300 + self.cost.firedrake_megabytes + 2 * self.tables
+        of_process = 300 + self.cost.process_megabytes + 2 * self.tables
         # The job's own process starts the ranks and waits for them.
         of_ranks = self.study.ranks() * of_process
         self.shared_solver = 250 + of_ranks + self.cost.distributed_megabytes
@@ -220,12 +215,12 @@ class Sizes:
         # Where neither likelihood passes, the distance follows.
         estimates = {"distance": self.descent, "auto": max(self.likelihoods, self.descent)}
         self.estimate = estimates.get(study.estimator, self.likelihoods)
-        resamples = {
+        refits = {
             "distance": (80 if study.noise.unrestricted else 12) * self.step,
             "pseudo_likelihood": 4 * self.moments,
             "likelihood": 4 * (self.systems + 300) * self.integral,
         }
-        self.resample = resamples.get(study.estimator, max(resamples.values()))
+        self.refit = refits.get(study.estimator, max(refits.values()))
         judged = min(self.systems, 4000) + 4000
         resampled = study.assessment.null_resamples * (self.heldout + 1000)
         self.judging = 3 * judged * self.integral + 1e-5 * resampled

@@ -153,14 +153,6 @@ class AnalogLinear(AnalogLayer):
         return self.rows(x)
 
 
-class AnalogConv1d(AnalogLayer):
-    """Convolution of kernel 1, that is, the same dense layer at every place."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map (n, n_in, places) to (n, n_out, places)."""
-        return self.rows(x.transpose(1, 2)).transpose(1, 2)
-
-
 class AnalogConv2d(AnalogLayer):
     """Convolution of a square kernel, without padding, as a product with the image's patches."""
 

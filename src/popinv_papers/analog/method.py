@@ -52,9 +52,7 @@ class Analog(MethodSection):
         """Refuse more analog layers than the surrogate has dense layers."""
         if not study.surrogate or study.surrogate.kind != "network":
             return
-        # A Fourier neural operator has three more: one lifts and two project.
-        fourier = study.surrogate.network == "fno"
-        layers = study.surrogate.fourier_layers + 3 if fourier else study.surrogate.depth + 1
+        layers = study.surrogate.depth + 1
         if self.layers > layers:
             yield ConfigProblem(
                 ("layers",), f"got {self.layers}, but the surrogate has {layers} dense layers."

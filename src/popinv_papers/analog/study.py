@@ -29,6 +29,7 @@ from tqdm import tqdm
 
 from popinv.errors import ConfigError
 from popinv.seeds import generator
+from popinv.surrogate.networks import MLP
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingProblem
 from popinv.surrogate.training_problem import loss_of
@@ -36,7 +37,6 @@ from popinv.threads import fixed_threads
 from popinv_papers.analog.algorithms import AnalogTraining
 from popinv_papers.analog.devices import device
 from popinv_papers.analog.layers import (
-    AnalogConv1d,
     AnalogLayer,
     AnalogLinear,
     analog_layers,
@@ -76,19 +76,14 @@ class Fit:
 
 
 def dense_layers(network: nn.Module, count: int | None = None) -> list[str]:
-    """Return the names of the last dense layers, of all by default; pointwise convolutions count.
+    """Return the names of the last dense layers, of all by default.
 
     Raises
     ------
     ConfigError
         If there are not as many.
     """
-    names = [
-        name
-        for name, module in network.named_modules()
-        if isinstance(module, nn.Linear)
-        or (isinstance(module, nn.Conv1d) and module.kernel_size == (1,))
-    ]
+    names = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     if count is None:
         return names
     if count > len(names):
@@ -99,7 +94,7 @@ def dense_layers(network: nn.Module, count: int | None = None) -> list[str]:
     return names[-count:]
 
 
-def with_devices(network: nn.Module, count: int) -> nn.Module:
+def with_devices(network: MLP, count: int) -> MLP:
     """Return a copy whose last dense layers are analog, and the only ones that are trained."""
     converted = copy.deepcopy(network).requires_grad_(False)
     for name in dense_layers(network, count):
@@ -108,7 +103,7 @@ def with_devices(network: nn.Module, count: int) -> nn.Module:
     return converted
 
 
-def without_devices(network: nn.Module) -> nn.Module:
+def without_devices(network: MLP) -> MLP:
     """Return a copy whose analog layers are digital again, with the weights that they read."""
     digital = copy.deepcopy(network)
     for name, layer in analog_layers(digital).items():
@@ -119,27 +114,19 @@ def without_devices(network: nn.Module) -> nn.Module:
 
 def _digital(layer: AnalogLayer) -> nn.Module:
     n_out, n_in = layer.weight.shape
-    with_bias, pointwise = layer.bias is not None, isinstance(layer, AnalogConv1d)
-    plain = (
-        nn.Conv1d(n_in, n_out, 1, bias=with_bias)
-        if pointwise
-        else nn.Linear(n_in, n_out, bias=with_bias)
-    )
-    plain = plain.to(layer.weight.dtype)
+    plain = nn.Linear(n_in, n_out, bias=layer.bias is not None).to(layer.weight.dtype)
     with torch.no_grad():
-        matrix = layer.scale * layer.read_weight
-        plain.weight.copy_(matrix.reshape(plain.weight.shape))
-        if layer.bias is not None and plain.bias is not None:
+        plain.weight.copy_(layer.scale * layer.read_weight)
+        if layer.bias is not None:
             plain.bias.copy_(layer.bias)
     return plain
 
 
 def _analog(layer: nn.Module) -> AnalogLayer:
-    weight, bias = layer.weight.data, layer.bias
-    assert isinstance(weight, torch.Tensor)
-    matrix = weight.squeeze(-1) if isinstance(layer, nn.Conv1d) else weight
-    kind = AnalogConv1d if isinstance(layer, nn.Conv1d) else AnalogLinear
-    replacement = kind(matrix.shape[1], matrix.shape[0], bias is not None).to(matrix.dtype)
+    matrix, bias = layer.weight.data, layer.bias
+    assert isinstance(matrix, torch.Tensor)
+    replacement = AnalogLinear(matrix.shape[1], matrix.shape[0], bias is not None)
+    replacement = replacement.to(matrix.dtype)
     largest = float(matrix.abs().max()) or 1.0
     with torch.no_grad():
         replacement.weight.copy_(matrix / largest)

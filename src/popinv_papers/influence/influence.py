@@ -80,9 +80,8 @@ class Flat:
     def __call__(self, theta: Tensor, *inputs: Any, **options: Any) -> Tensor:
         """Return the network's output with these weights."""
         pieces = theta.split([shape.numel() for shape in self.shapes.values()])
-        # Copies, since complex weights can only be read at even places of their storage.
         weights = {
-            name: piece.clone().view(shape)
+            name: piece.view(shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }
         return functional_call(self.module, weights, inputs, options)

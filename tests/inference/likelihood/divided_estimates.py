@@ -30,7 +30,6 @@ from test_fixed_draws import problem_of_squares
 
 from popinv.errors import DivergenceError
 from popinv.inference import division, standard_errors, surrogate_bias
-from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.division import collected
 from popinv.inference.estimate import Estimate
@@ -198,7 +197,7 @@ def limits(noise: str) -> Callable[[], Arrays]:
 
 def correlated() -> Arrays:
     """The same with correlated noise, at one place: factors differ by what a system lacks."""
-    noise = censorable(KernelNoise(test_censored.TIMES[:, None], "exponential", nugget=False))
+    noise = KernelNoise(test_censored.TIMES[:, None], "exponential", nugget=False)
     problem = lacking_some(test_censored.problem_of(test_censored.NOISES["isotropic"], COUNT))
     own = parts_of(replace(problem, noise=noise, scale=np.full(4, 0.5)))
     p = np.concatenate([test_censored.ALPHA, np.log([0.25, 0.5])])

@@ -12,7 +12,6 @@ from scipy import integrate, optimize, stats
 from slopes import slopes
 from tiers import parameters, thinned
 
-from popinv.inference.build import censorable
 from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood import marginal, pseudo
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
@@ -23,15 +22,15 @@ from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 TIMES, LIMIT = np.array([0.5, 1.0, 2.0, 3.0, 5.0]), 0.6
 LAW = normal_law(["rate"])
 ALPHA = LAW.from_natural([-0.3, 0.4])
 NOISES = {
-    "isotropic": censorable(IsotropicNoise(5)),
-    "combined": VaryingNoise(IsotropicNoise(5), "combined"),
+    "isotropic": IsotropicNoise(5),
+    "combined": Noise(IsotropicNoise(5), Size("combined")),
 }
 VALUES = {"standard_deviation": 0.25, "proportional": 0.15}
 

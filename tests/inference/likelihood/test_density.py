@@ -14,9 +14,9 @@ from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 COUNT, ENTRIES, DRAWS, PARAMETERS = 6, 5, 4, 3
 NOISES = {
@@ -60,7 +60,7 @@ def test_constant_noise_through_the_general_density_is_the_fast_one(name, kind):
     noise = NOISES[name]
     gamma = gamma_of(noise)
     fast = density_of(problem_of(noise, kind), gamma)
-    general = varying_density(problem_of(VaryingNoise(noise), kind), gamma)
+    general = varying_density(problem_of(Noise(noise), kind), gamma)
     assert isinstance(fast, NormalDensity)
     g = drawn(COUNT, DRAWS, ENTRIES)
     J, K = drawn(COUNT, ENTRIES, PARAMETERS), drawn(COUNT, ENTRIES, 2)
@@ -95,7 +95,7 @@ def test_constant_noise_through_the_general_density_is_the_fast_one(name, kind):
 def test_the_density_is_that_of_scipy(kind, varies):
     noise = NOISES["series"]
     gamma = gamma_of(noise)
-    problem = problem_of(VaryingNoise(noise) if varies else noise, kind)
+    problem = problem_of(Noise(noise) if varies else noise, kind)
     g, covariance = drawn(COUNT, ENTRIES), noise.covariance(gamma).numpy()
     found = density_of(problem, gamma).at(g).log
     for n in range(COUNT):
@@ -108,7 +108,7 @@ def test_the_density_is_that_of_scipy(kind, varies):
 @pytest.mark.parametrize("grows", [None, "combined"])
 def test_observations_side_by_side_are_a_product(grows):
     single = NOISES["series"]
-    noise = single if grows is None else VaryingNoise(single, grows)
+    noise = single if grows is None else Noise(single, Size(grows))
     problem, gamma = problem_of(noise, "scales and gaps"), gamma_of(noise)
     each = density_of(problem, gamma)
     pairs = StackedDensity(each, 2)
@@ -144,7 +144,7 @@ def test_observations_side_by_side_are_a_product(grows):
 
 
 def test_a_louder_density_has_larger_deviations_of_the_size_of_the_observations():
-    problem = problem_of(VaryingNoise(NOISES["diagonal"], "combined"), "scales")
+    problem = problem_of(Noise(NOISES["diagonal"], Size("combined")), "scales")
     gamma, g = gamma_of(problem.noise), drawn(COUNT, ENTRIES)
     y = torch.from_numpy(np.asarray(problem.data))
     d = 2.0 * torch.from_numpy(problem.conditions.scale)[:, None]
@@ -156,7 +156,7 @@ def test_a_louder_density_has_larger_deviations_of_the_size_of_the_observations(
 @pytest.mark.parametrize("name", ["constant", "varying"])
 def test_a_likelihood_has_derivatives_in_noise_and_signal(name):
     base = NOISES["diagonal"]
-    noise = base if name == "constant" else VaryingNoise(base, "combined")
+    noise = base if name == "constant" else Noise(base, Size("combined"))
     problem, gamma = problem_of(noise, "scales and gaps"), gamma_of(noise)
     signal = drawn(COUNT, ENTRIES)
 

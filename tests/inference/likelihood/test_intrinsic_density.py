@@ -21,12 +21,11 @@ from popinv.inference.likelihood.model_moments import matched_draws, moments_of_
 from popinv.inference.likelihood.modes import find_modes
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
-from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.population.noise.terms import Noise, composed, replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise
-from popinv.population.noise.varying import replicated_noise
 
 COUNT, D = 5, 3
-NOISE = IntrinsicNoise(DiagonalNoise(D))
+NOISE = composed(DiagonalNoise(D)).with_terms(intrinsic=True)
 GAMMA = torch.tensor([-0.5, 0.1, -0.2], dtype=torch.float64)
 
 
@@ -236,7 +235,7 @@ def line(z: torch.Tensor, slope: float, deviation: float = 0.4) -> torch.Tensor:
     """Return the signals of lines with independent variation ``deviation exp(slope b)``."""
     mean = z[:, :1] + z[:, 1:2] * PLACES
     size = deviation * torch.exp(slope * z[:, 1:2])
-    rest = torch.zeros(len(z), IntrinsicNoise(IsotropicNoise(D)).factor.size - D, dtype=z.dtype)
+    rest = torch.zeros(len(z), composed(IsotropicNoise(D)).factor.size - D, dtype=z.dtype)
     return torch.cat([mean, size.expand(-1, D), rest], dim=1)
 
 
@@ -246,7 +245,7 @@ ALPHA = np.array([0.5, -0.3, np.log(0.8), np.log(0.5)])
 def lines(slope: float, count: int = 60) -> Problem:
     """Return a population of lines, drawn from the model, with noise 0.3."""
     rng = np.random.default_rng(4)
-    law, noise = normal_law(["a", "b"]), IntrinsicNoise(IsotropicNoise(D))
+    law, noise = normal_law(["a", "b"]), composed(IsotropicNoise(D)).with_terms(intrinsic=True)
     problem = Problem(np.zeros((count, D)), lambda z: line(z, slope), law, noise, np.full(5, 0.5))
     p = torch.from_numpy(np.append(ALPHA, np.log(0.3)))
     omega, e = (torch.from_numpy(rng.standard_normal((count, n))) for n in (2, D))
@@ -324,8 +323,8 @@ def test_a_draw_of_the_moments_counts_as_data_of_its_mean_and_covariance():
         """Return the mean score of data with mean and covariance of a pair of draws."""
         signal = problem.signal(alpha, omega[[pair, pair + pairs]])
         noise = problem.noise
-        assert isinstance(noise, IntrinsicNoise)
-        covariance = noise.intrinsic(signal)[:, 0] + noise.covariance(gamma)
+        assert isinstance(noise, Noise)
+        covariance = noise.variation(signal)[:, 0] + noise.covariance(gamma)
         # Scores are quadratic in the data, for which these points are exact.
         moves = D**0.5 * torch.linalg.cholesky(covariance).mT
         data = noise.mean(signal)[:, None] + torch.cat([moves, -moves], dim=1)

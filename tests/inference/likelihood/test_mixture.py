@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from bent_population import by_sum
 from slopes import slopes
 
+from popinv.inference.conditions import Conditions
 from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
 from popinv.inference.likelihood.marginal import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.population.constraints import POSITIVE, REAL
+from popinv.population.known import Known
 from popinv.population.laws.mixture import MixtureLaw
 from popinv.population.noise.unstructured import IsotropicNoise
 
-LAW = MixtureLaw(["a", "b"], [REAL, POSITIVE], 2)
+TRANSFORMS = [REAL, POSITIVE]
+LAW = MixtureLaw(["a", "b"], TRANSFORMS, 2)
 # Weight of the first, means with an increment of a, and deviations.
 ALPHA = LAW.from_natural([0.6, -1.0, 0.2, 2.0, 0.8, 0.5, 0.3, 0.4, 0.2])
 NOISE = 0.1
 TRUTH = np.append(ALPHA, np.log(NOISE))
 START = TRUTH + 0.3 * np.sign(np.random.default_rng(0).standard_normal(len(TRUTH)))
+# A mixture that depends on covariates, with coefficients of a on the first and of b on both.
+EFFECTS = [("a", "age"), ("b", "age"), ("b", "sex")]
+SHIFTED = MixtureLaw(["a", "b"], TRANSFORMS, 2, covariates=["age", "sex"], effects=EFFECTS)
+COEFFICIENTS = [0.4, 0.2, -0.3]
 MATRIX = torch.tensor([[1.0, 0.5], [0.2, 1.0], [1.0, -1.0]], dtype=torch.float64)
 
 
@@ -39,6 +48,22 @@ def mixture_problem(
     data = linear(z).numpy() + noise * rng.standard_normal((count, 3))
     scale = np.full(len(TRUTH), 0.5)
     return Problem(data, linear, LAW, IsotropicNoise(3), scale, seed=1), z
+
+
+def with_covariates(count: int) -> tuple[Problem, np.ndarray]:
+    """Return a population whose means depend on covariates, and its truth."""
+    rng = np.random.default_rng(3)
+    known = np.column_stack([rng.standard_normal(count), rng.integers(0, 2, count)])
+    shifts = known @ np.array([COEFFICIENTS[:2], [0.0, COEFFICIENTS[2]]])
+    problem, z = mixture_problem(count)
+    # The first law, and its parameters moved on their transformed scale.
+    z = LAW.bounded(LAW.unbounded(z) + torch.from_numpy(shifts))
+    data = linear(z).numpy() + NOISE * rng.standard_normal((count, 3))
+    p = np.concatenate([ALPHA, COEFFICIENTS, TRUTH[-1:]])
+    conditions = Conditions.stated(data.shape, known=Known.of_arrays(np.empty((count, 0)), known))
+    scale = np.full(len(p), 0.5)
+    own = Problem(data, linear, SHIFTED, problem.noise, scale, seed=1, conditions=conditions)
+    return own, p
 
 
 def by_quadrature(problem: Problem, p: np.ndarray) -> np.ndarray:
@@ -59,6 +84,27 @@ def test_values_and_scores_are_those_of_quadrature():
     np.testing.assert_allclose(evaluation.log_likelihood, by_quadrature(problem, p), atol=0.03)
     exact = slopes(lambda q: by_quadrature(problem, q), p, 1e-3)
     np.testing.assert_allclose(evaluation.scores, exact, atol=0.1)
+
+
+def test_covariates_shift_all_components():
+    problem, p = with_covariates(6)
+    at = p + 0.1
+
+    def exact(q: np.ndarray) -> np.ndarray:
+        """Return log p(y_n), each with the means of the first law moved by its covariates."""
+        found = []
+        for n, (age, sex) in enumerate(problem.known.covariates.numpy()):
+            in_a, in_b = q[9] * age, q[10] * age + q[11] * sex
+            own = np.append(q[:9], q[-1])
+            # The means of a (the second as an increment) and of b, component by component.
+            own[1] += in_a
+            own[[2, 4]] += in_b
+            found.append(by_quadrature(replace(problem, data=problem.data[[n]]), own))
+        return np.concatenate(found)
+
+    evaluation = likelihood_near(problem, at, MarginalSettings(draws=1024)).here
+    np.testing.assert_allclose(evaluation.log_likelihood, exact(at), atol=0.03)
+    np.testing.assert_allclose(evaluation.scores, slopes(exact, at, 1e-3), atol=0.1)
 
 
 def test_draws_reach_the_other_component():

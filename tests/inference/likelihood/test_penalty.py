@@ -17,8 +17,8 @@ from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.problem import Problem
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.free_form import FreeFormLaw
+from popinv.population.noise.terms import Noise, Size, replicated_noise
 from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise, replicated_noise
 
 D_Y = 6
 
@@ -50,7 +50,7 @@ def test_the_noise_is_penalised_as_by_the_root_of_the_number_of_systems(count):
 def test_the_penalty_is_that_of_the_constant_noise_of_one_replicate(errors, replicates):
     problem, truth = full_problem(100, 1)
     expected = penalty_at(problem, truth)
-    one = VaryingNoise(problem.noise, errors, heavy_tails=True)
+    one = Noise(problem.noise, Size(errors, heavy_tails=True))
     noise = replicated_noise(one, replicates)
     p = np.concatenate([truth, np.zeros(len(noise.names) - len(problem.noise.names))])
     data = np.zeros((100, replicates * D_Y))

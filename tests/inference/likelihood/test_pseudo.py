@@ -34,8 +34,8 @@ from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 
 def evaluated(problem, p):
@@ -272,9 +272,9 @@ def with_conditions(varies, limits):
     )
     noise = problem.noise
     if varies:
-        noise, gamma = VaryingNoise(noise, "combined"), np.append(gamma, -1.5)
+        noise, gamma = Noise(noise, Size("combined")), np.append(gamma, -1.5)
     if limits:
-        noise, gamma = VaryingNoise(IsotropicNoise(d_y), "combined"), np.array([-2.0, -1.5])
+        noise, gamma = Noise(IsotropicNoise(d_y), Size("combined")), np.array([-2.0, -1.5])
         problem = replace(problem, data=np.maximum(problem.data, lowest))
     scale = np.full(len(alpha) + len(gamma), 0.5)
     problem = replace(

@@ -16,8 +16,8 @@ from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, int
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 CURVES = {"sine": torch.sin, "square": torch.square, "modulus": torch.abs}
 GRID = np.linspace(-8.0, 8.0, 801)
@@ -99,7 +99,7 @@ def test_the_search_leads_to_the_highest_of_three_modes(heavy_tails):
 
     noise, p = IsotropicNoise(2), np.array([0.0, 0.0, np.log(0.3)])
     if heavy_tails:
-        noise, p = VaryingNoise(noise, heavy_tails=True), np.append(p, np.log(30.0))
+        noise, p = Noise(noise, Size("constant", heavy_tails=True)), np.append(p, np.log(30.0))
     problem = Problem(np.ones((3, 2)), simulate, normal_law(["z"]), noise, np.full(len(p), 0.5))
     modes = evaluate(problem, p, MarginalSettings(draws=16)).modes
     np.testing.assert_allclose(modes, 1.0, atol=0.1)

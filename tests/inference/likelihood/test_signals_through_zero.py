@@ -16,8 +16,8 @@ from popinv.inference.likelihood.integrals import MarginalSettings
 from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 TIMES, SIGMA = np.linspace(0, 1, 5), 0.1
 TRUTH = np.array([1.0, -1.0, np.log(0.5), np.log(0.6), np.log(SIGMA)])
@@ -72,7 +72,7 @@ def exact(y: np.ndarray, p: np.ndarray) -> np.ndarray:
 @parameters("move", [0.02], full=[0.0])
 def test_values_are_those_of_quadrature_also_from_modes_nearby(move):
     """A move of the law's mean takes signals across zero from where their modes were."""
-    noise = VaryingNoise(IsotropicNoise(5), "proportional")
+    noise = Noise(IsotropicNoise(5), Size("proportional"))
     y = observed()
     problem = Problem(y, line, normal_law(["a", "b"]), noise, np.full(5, 0.5), seed=1)
     near = likelihood_near(problem, TRUTH, MarginalSettings(draws=1024))

@@ -11,15 +11,15 @@ from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import DiagonalNoise
-from popinv.population.noise.varying import VaryingNoise
 
 
 @pytest.mark.parametrize("grows", ["combined", "proportional"])
 def test_the_information_is_the_mean_square_of_the_slope(grows):
     # The nodes of a quadrature are the noise of as many systems with one signal.
     nodes, weights = np.polynomial.hermite_e.hermegauss(6)
-    noise = VaryingNoise(DiagonalNoise(2), grows)
+    noise = Noise(DiagonalNoise(2), Size(grows))
     gamma = torch.from_numpy(noise.from_natural(dict.fromkeys(noise.names, 0.4)))
     g = torch.tensor([[1.5, 0.7]], dtype=torch.float64).expand(6, -1)
     deviations = noise.deviations(gamma, g, None)
@@ -33,7 +33,9 @@ def test_the_information_is_the_mean_square_of_the_slope(grows):
 
 def student(places, data, present=None):
     """Return the density of noise with heavy tails and an exponential kernel, and the noise."""
-    noise = VaryingNoise(KernelNoise(places[:, None], "exponential", False), heavy_tails=True)
+    noise = Noise(
+        KernelNoise(places[:, None], "exponential", False), Size("constant", heavy_tails=True)
+    )
     gaps = {} if present is None else {"present": present, "fill": np.zeros(data.shape[1])}
     conditions = Conditions.stated(data.shape, **gaps)
     law, scale = normal_law(["rate"]), np.full(2 + len(noise.names), 0.5)

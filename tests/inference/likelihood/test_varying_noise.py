@@ -22,9 +22,9 @@ from popinv.inference.problem import Problem
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import IsotropicNoise
-from popinv.population.noise.varying import VaryingNoise
 
 TIMES = np.array([0.5, 1.0, 2.0, 3.0])
 LAW = normal_law(["rate"])
@@ -37,11 +37,11 @@ VALUES = {
 }
 ISOTROPIC, SERIES = IsotropicNoise(4), AutoregressiveNoise(1, 4, 1)
 NOISES = {
-    "combined": VaryingNoise(ISOTROPIC, "combined"),
-    "proportional": VaryingNoise(ISOTROPIC, "proportional"),
-    "heavy tails": VaryingNoise(ISOTROPIC, heavy_tails=True),
-    "combined series": VaryingNoise(SERIES, "combined"),
-    "combined series with heavy tails": VaryingNoise(SERIES, "combined", heavy_tails=True),
+    "combined": Noise(ISOTROPIC, Size("combined")),
+    "proportional": Noise(ISOTROPIC, Size("proportional")),
+    "heavy tails": Noise(ISOTROPIC, Size("constant", heavy_tails=True)),
+    "combined series": Noise(SERIES, Size("combined")),
+    "combined series with heavy tails": Noise(SERIES, Size("combined", heavy_tails=True)),
 }
 
 
@@ -108,7 +108,7 @@ def test_the_marginal_likelihood_is_that_of_quadrature(name):
 def test_where_the_noise_hardly_varies_scores_of_a_linear_model_are_exact():
     plain = replace(linear_problem(20), noise=IsotropicNoise(6), scale=np.full(5, 0.5))
     varying = replace(
-        plain, noise=VaryingNoise(IsotropicNoise(6), "combined"), scale=np.full(6, 0.5)
+        plain, noise=Noise(IsotropicNoise(6), Size("combined")), scale=np.full(6, 0.5)
     )
     p = np.append(TRUTH[:5] + 0.1, np.log(1e-4))
     evaluation = marginal.evaluate(varying, p, MarginalSettings(draws=16))
@@ -159,7 +159,7 @@ def test_a_covariate_scales_the_noise_of_its_systems():
     plain = problem_of(
         NOISES["combined"], 30, Conditions.stated((30, 4), scale=np.exp(0.4 * x[:, 0]))
     )
-    noise = VaryingNoise(ISOTROPIC, "combined", covariates=["age"], columns=[0])
+    noise = Noise(ISOTROPIC, Size("combined", covariates=["age"], columns=[0]))
     assert noise.names[-1] == "noise_age_coefficient"
     problem = replace(plain, noise=noise, conditions=Conditions.stated((30, 4), known=given))
     p, settings = truth(plain), MarginalSettings(draws=64)

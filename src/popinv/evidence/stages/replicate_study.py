@@ -18,7 +18,7 @@ from popinv.inference.solver import SolverSimulator
 from popinv.inference.surrogate_bias import FreshSolves
 from popinv.late import torch
 from popinv.population.model import Model
-from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.population.noise.terms import composed
 from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
@@ -108,9 +108,9 @@ def replicate_study(
 
 def _answers(problem: Problem, simulator: TrainedSurrogate, z: np.ndarray) -> np.ndarray:
     """Return what the surrogate answers at inputs z; of a random simulator, runs (n, d_y)."""
-    signal, noise = torch.from_numpy(simulator.predict(z)), problem.noise.of_one
+    signal, noise = torch.from_numpy(simulator.predict(z)), composed(problem.noise.of_one)
     answers = noise.mean(signal)
-    if isinstance(noise, IntrinsicNoise):
+    if noise.intrinsic:
         loadings = noise.loadings(signal)
         e = standard_normal_rows(problem.seed, "evidence/runs", 0, len(z), len(loadings))
         answers = answers + torch.einsum("lnd,nl->nd", loadings, torch.from_numpy(e))

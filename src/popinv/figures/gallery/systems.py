@@ -13,6 +13,7 @@ import xarray as xr
 
 from popinv.charts.description import Colours, Grid, HeatMap, Mark, Panel, Sheet
 from popinv.charts.style import axis_label, readable
+from popinv.forward.registry import PACKAGES
 
 # Largest number of parameters that are written above a column.
 _NAMED = 4
@@ -124,8 +125,7 @@ def draw_systems(
 ) -> Sheet:
     """Return a picture of whole states with the sensors.
 
-    It is made by ``draw`` of the module that has the name of the states' kind, in
-    `popinv.figures.gallery`.
+    It is made by ``draw`` of the module ``drawing`` in the package of the states' kind.
 
     Parameters
     ----------
@@ -143,8 +143,8 @@ def draw_systems(
         If there is no picture for this kind of states.
     """
     kind = states.attrs["kind"]
-    module = f"{__package__}.{kind}"
-    if find_spec(module) is None:
-        raise ValueError(f"there is no picture for states of kind '{kind}': no module {module}")
+    module = f"{PACKAGES[kind]}.drawing" if kind in PACKAGES else None
+    if module is None or find_spec(module) is None:
+        raise ValueError(f"there is no picture for states of kind '{kind}': no module 'drawing'")
     sheet: Sheet = import_module(module).draw(DrawnSystems(states, observations, z, title))
     return sheet

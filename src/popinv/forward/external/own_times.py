@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from popinv.forward.inputs.shape import InputsShape
 from popinv.forward.python.worker import takes, with_design
 from popinv.late import torch
 
-# The most times at which one call solves several systems with other times.
-_MOST_TIMES = 300
+# Rows, times and events of a call that solves systems with different times at the times of all of
+# them: so many numbers take about as long as a further call.
+_TOGETHER = 20_000
 # Rows by which is tried what times a function takes, and the relative difference of answers that
 # are the same but for rounding, perhaps in single precision.
 _TRIED, _SAME = 3, 1e-6
@@ -23,9 +24,9 @@ class AtOwnTimes:
     """The observations of each row of inputs at some of all times.
 
     A function that takes ``times`` of shape (n, m) solves n systems in one call, each at its own
-    times. Another takes ``times`` of shape (k,): it solves rows whose times together are
-    at most 300, at all of these, or for one row at its own. The first call tries which it is: the
-    answers for a few rows in one call must be those for each row by itself.
+    times. Another takes ``times`` of shape (k,): a call solves the rows with the same times, or few
+    rows with different times at all times of these. The first call tries which it is: the answers
+    for a few rows in one call must be those for each row by itself.
 
     Parameters
     ----------
@@ -34,10 +35,15 @@ class AtOwnTimes:
         times of the first entry come first.
     times : sequence of float
         All T times of any system.
+    events : int
+        Number of events of the inputs over time, which multiply the size of a call.
     """
 
-    def __init__(self, function: Callable[..., torch.Tensor], times: Sequence[float]) -> None:
+    def __init__(
+        self, function: Callable[..., torch.Tensor], times: Sequence[float], events: int = 1
+    ) -> None:
         self._function, self._times = function, np.asarray(times, float)
+        self._events = events
         self._of_each_row: bool | None = None
 
     @classmethod
@@ -62,7 +68,8 @@ class AtOwnTimes:
         times = observations.asked_times()
         if times is None or observations.simulated_times or not takes(function, "times"):
             return None
-        return cls(with_design(function, design, None, inputs), times)
+        events = 1 if inputs is None else inputs.count
+        return cls(with_design(function, design, None, inputs), times, events)
 
     def __call__(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
         """Return the observations (n, m) at these places (n, m) among the entries at all times."""
@@ -78,7 +85,7 @@ class AtOwnTimes:
         places = np.sort((places + rows[:, None]) % self._count(places), axis=1)
         with torch.no_grad(), contextlib.suppress(Exception):  # a function fails as it likes
             tried = self._together(z, places)
-            single = [self._apart(z[i : i + 1], places[i : i + 1]) for i in rows]
+            single = [self._at_all(z[i : i + 1], places[i : i + 1]) for i in rows]
             whole = torch.cat(single)
             size = _SAME * float(whole.nan_to_num().abs().max())
             return torch.allclose(tried, whole, rtol=_SAME, atol=size, equal_nan=True)
@@ -95,12 +102,45 @@ class AtOwnTimes:
         return y.gather(1, torch.from_numpy(own))
 
     def _apart(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        """Return the observations by calls for rows with the same places, or for few rows."""
+        if not len(z):
+            return z.new_zeros(places.shape)
+        # The rows of a system come one after the other, and may come several times.
+        first = np.flatnonzero(np.r_[True, (places[1:] != places[:-1]).any(axis=1)])
+        alike, of_run = np.unique(places[first], axis=0, return_inverse=True)
+        number = np.repeat(of_run.reshape(-1), np.diff(np.r_[first, len(places)]))
+        y, order = [], np.argsort(number, kind="stable")
+        ends = np.searchsorted(number[order], np.arange(len(alike) + 1))
+        for some in self._calls(alike, ends):
+            rows = order[ends[some.start] : ends[some.stop]]
+            y.append(self._at_all(z[torch.from_numpy(rows)], places[rows]))
+        back = np.empty_like(order)
+        back[order] = np.arange(len(order))
+        return torch.cat(y)[torch.from_numpy(back)]
+
+    def _calls(self, alike: np.ndarray, ends: np.ndarray) -> Iterator[slice]:
+        """Yield which of the different places (k, m) belong to one call.
+
+        Parameters
+        ----------
+        ends : ndarray of int, shape (k + 1,)
+            The first row with these places, if rows are sorted by their places.
+        """
+        left = [slice(0, len(alike))]
+        while left:
+            some = left.pop()
+            times = len(np.unique(alike[some] % len(self._times)))
+            size = (ends[some.stop] - ends[some.start]) * times * self._events
+            if some.stop - some.start == 1 or size <= _TOGETHER:
+                yield some
+                continue
+            half = (some.start + some.stop) // 2
+            left += [slice(half, some.stop), slice(some.start, half)]
+
+    def _at_all(self, z: torch.Tensor, places: np.ndarray) -> torch.Tensor:
+        """Return the observations by one call at all times of these rows."""
         entry, index = np.divmod(places, len(self._times))
         asked, at = np.unique(index, return_inverse=True)
-        if len(z) > 1 and len(asked) > _MOST_TIMES:
-            half = len(z) // 2
-            halves = slice(half), slice(half, None)
-            return torch.cat([self._apart(z[rows], places[rows]) for rows in halves])
         y = self._function(z, times=self._times[asked])
         own = entry * len(asked) + at.reshape(index.shape)
         return y.gather(1, torch.from_numpy(own))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import xarray as xr
 
 from popinv.forward.datasets import origin_of, solves
-from popinv.forward.porous_flow.distributed import DistributedPorousFlow
-from popinv.forward.porous_flow.section import PorousFlow
+from popinv.forward.section import SharedSection
 from popinv.workers import WorkerError, communicator
 
 
 def solve_chunk_distributed(
-    forward: PorousFlow,
+    forward: SharedSection,
     proposals: xr.Dataset,
     *,
     seed: int,
@@ -36,7 +35,7 @@ def solve_chunk_distributed(
             "resource 'tasks' as it is"
         )
     rows = proposals.isel(sample=slice(first, first + chunk_size))
-    model, z = DistributedPorousFlow(forward, seed, comm), rows["z"].values
+    model, z = forward.distributed_model(seed, comm), rows["z"].values
     solutions = model.solve(z, f"solve/{round_name}", first)
     print(f"{len(z)} solves by {comm.size} processes, {int(solutions.failed.sum())} failed")
     origin = origin_of(rows)

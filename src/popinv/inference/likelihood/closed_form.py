@@ -52,10 +52,10 @@ def is_linear(problem: Problem, p: np.ndarray) -> bool:
     integrals of large groups, which are exact for linear models, cost less than the closed form.
     """
     problem = problem.whole
-    law, conditions = problem.law, problem.conditions
-    if problem.noise.varies or law.component is not None or law.strongly_curved or not law.d_omega:
+    law = problem.law
+    if law.component is not None or law.strongly_curved or not law.d_omega:
         return False
-    if conditions.limited or is_large(problem):
+    if problem.noise_varies or is_large(problem):
         return False
     alpha, gamma = problem.tensors(p)
     rng = generator(problem.seed, f"{problem.stage}/linear")

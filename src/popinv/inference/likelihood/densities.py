@@ -14,7 +14,7 @@ from popinv.inference.likelihood.varying_density import varying_density
 from popinv.inference.likelihood.whitening import whitening
 from popinv.inference.problem import Problem
 from popinv.late import torch
-from popinv.population.noise.discrepancy import SharedDiscrepancy
+from popinv.population.noise.terms import Noise
 
 
 def _replicates_apart(problem: Problem) -> Problem:
@@ -108,11 +108,11 @@ def _about_mean(
 ) -> tuple[DensitiesAt, torch.Tensor, torch.Tensor]:
     """Return the densities about the noise's mean, the mean, and its derivatives."""
     noise, covariates = problem.noise, problem.known.covariates
-    assert isinstance(noise, SharedDiscrepancy)
+    assert isinstance(noise, Noise)
     count = len(noise.centred.names)
     with torch.no_grad():
         mean = noise.shift(gamma, covariates)
-        derivatives = noise.shift_derivatives(gamma, covariates)[..., count:, :]
+        derivatives = noise.shift_derivatives(gamma, covariates)
     if not problem.free_noise:
         derivatives = derivatives[..., :0, :]
     return DensitiesAt(replace(problem, noise=noise.centred), gamma[:count]), mean, derivatives

@@ -30,7 +30,8 @@ from popinv.forward.tangents import each_tangent
 from popinv.inference.likelihood.density import AtSignal, Density, VariateField
 from popinv.inference.problem import Problem
 from popinv.late import torch
-from popinv.population.noise.intrinsic import IntrinsicNoise, rooted
+from popinv.population.noise.intrinsic import rooted
+from popinv.population.noise.terms import Noise
 
 # Steps of gamma, for derivatives of control variates by central differences.
 _STEP = 1e-4
@@ -56,7 +57,7 @@ class IntrinsicDensity(Density):
         Factor of all deviations, intrinsic ones too.
     """
 
-    noise: IntrinsicNoise
+    noise: Noise
     data: torch.Tensor
     there: torch.Tensor
     scale: torch.Tensor
@@ -228,11 +229,11 @@ def intrinsic_density(problem: Problem, gamma: torch.Tensor) -> IntrinsicDensity
     Parameters
     ----------
     problem : Problem
-        Its noise is :class:`~popinv.population.noise.intrinsic.IntrinsicNoise`.
+        Its noise is that of a random simulator.
     gamma : Tensor of shape (n_gamma,)
     """
     noise, conditions = problem.noise, problem.conditions
-    assert isinstance(noise, IntrinsicNoise)
+    assert isinstance(noise, Noise)
     with torch.no_grad():
         covariance = noise.covariance(gamma)
         changes = torch.zeros((0, *covariance.shape), dtype=covariance.dtype)

@@ -10,7 +10,7 @@ entrywise product. The moments over the law are
 with s_n the scale of the noise of system n. Noise that is the same for all signals has e = g and N
 = Gamma. Noise that varies with the signal has one term, of its correlation R and its deviations d:
 for a combined error, the diagonal of N is ``sigma_j^2 + b^2 E g_j^2``
-(:mod:`popinv.population.noise.varying`). Censored observations hold their limit, and
+(:mod:`popinv.population.noise.terms`). Censored observations hold their limit, and
 :mod:`popinv.population.noise.clipped` gives e and d_l; they depend on the scale, which is then a
 part of N. The answer of a random simulator has a covariance of its own given its parameters, which
 is a part of S: with the columns d_l of its root, ``S = Cov e + sum_l E[d_l d_l^T]`` and N = Gamma
@@ -40,7 +40,7 @@ from popinv.inference.problem import Problem
 from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.population.noise.clipped import clipped_moments, loading_matrices
-from popinv.population.noise.intrinsic import IntrinsicNoise
+from popinv.population.noise.terms import composed
 from popinv.seeds import generator
 from popinv.workers import parallel
 
@@ -183,7 +183,7 @@ def moments_of_systems(
     keys, first, _ = problem.conditions.groups
     sets = omega.reshape(len(keys), -1, omega.shape[1])
     moves = problem.free & derivatives
-    constant = not problem.noise.varies or problem.noise.random_signal
+    constant = not problem.noise_varies or problem.noise.random_signal
     if constant:
         # The noise does not enter through the signal.
         moves[problem.d_alpha :] = False
@@ -234,9 +234,9 @@ def _add_shift(
         wide[:, :d_alpha] = whole[k]
         whole[k] = wide
     if derivatives and problem.free_noise:
-        moves = torch.from_numpy(problem.free[d_alpha:].astype(float))
-        own = noise.shift_derivatives(gamma, covariates) * moves[:, None]
-        whole[3][:, d_alpha:] = own
+        first = d_alpha + len(noise.centred.names)
+        moves = torch.from_numpy(problem.free[first:].astype(float))
+        whole[3][:, first:] = noise.shift_derivatives(gamma, covariates) * moves[:, None]
 
 
 def _of_rows(
@@ -261,7 +261,8 @@ def _of_rows(
         return split.moments(each)
     size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
     noise = problem.noise
-    width = len(moves) if rows.limited or (noise.varies and noise.shifts) else problem.d_alpha
+    moved = rows.limited or (noise.varies and noise.shifts)
+    width = len(moves) if moved else problem.d_alpha
 
     def of_draws(draws: torch.Tensor, about: torch.Tensor | None) -> _Sums:
         """Return the sums of some draws, about a point near the mean of earlier draws."""
@@ -332,25 +333,25 @@ def given_signal(
     The noise has scale 1, or the rows' own with limits. The loadings are empty for noise that is
     the same for all signals. Those of a random simulator are the columns of its covariance's root.
     """
-    noise = problem.noise
-    if isinstance(noise, IntrinsicNoise):
+    noise = composed(problem.noise)
+    if noise.intrinsic:
         return noise.mean(g), noise.loadings(g)
     if noise.shifts:
         g = g + noise.shift(gamma, given.known.covariates)
-    if not noise.varies:
+    if not problem.noise_varies:
         return g, g[None, :, :0]
-    d = noise.deviations(gamma, g, given.known.covariates)  # type: ignore[attr-defined]
+    d = noise.deviations(gamma, g, given.known.covariates)
     if not given.limited:
         return g, d[None]
     d = torch.tensor(given.scale)[:, None] * d
-    tails, limits = noise.tails(gamma), given.limits.tensors()  # type: ignore[attr-defined]
+    tails, limits = noise.tails(gamma), given.limits.tensors()
     return clipped_moments(g, d, limits, noise.independent, tails)
 
 
 def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:
     """Return the R_l of noise that varies for each of some systems, (L, K, d_y, d_y)."""
-    noise: Any = problem.noise
-    if noise.random_signal:
+    noise = composed(problem.noise)
+    if noise.intrinsic:
         return torch.ones(1, len(rows), 1, 1, dtype=gamma.dtype)
     correlation = noise.correlation(gamma, rows.known.covariates).expand(len(rows), -1, -1)
     series = rows.limited and not noise.independent
@@ -453,7 +454,7 @@ def _moments_of(
         # The intrinsic variation is a part of S, and the noise is the same for all signals.
         signal = signal + product.sum(dim=0)
         half = half + of_product.sum(dim=0)[:, :d_alpha] / 2
-    elif problem.noise.varies:
+    elif problem.noise_varies:
         here = noise_matrices(problem, gamma, rows)
         noise = (here * product).sum(dim=0)
         of_noise = (here[:, :, None] * of_product).sum(dim=0)

@@ -252,7 +252,7 @@ def _of_draws(
             e, d = (x.unflatten(-2, (len(groups), count)) for x in given)
             residual = (e - bases.mean[:, None]) @ bases.matrix.mT
             scores = at.scores(residual, square, variance)
-            if problem.noise.varies:
+            if problem.noise_varies:
                 # The covariance of the noise, given the signal, in the trace of the scores.
                 weights = bases.matrix / variance.mT
                 matrices = noise_matrices(problem, gamma, problem.conditions)

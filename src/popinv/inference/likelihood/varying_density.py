@@ -1,6 +1,6 @@
 r"""The density of an observation given the noise-free one, for any noise.
 
-With ``xi = s D(g) L u`` and ``R = L L^T`` (:mod:`popinv.population.noise.varying` says which L),
+With ``xi = s D(g) L u`` and ``R = L L^T`` (:mod:`popinv.population.noise.terms` says which L),
 
 .. math:: \log p(y \mid g) = \sum_j \log f(r_j) - \sum_j \log(s d_j(g_j)) - \log\det L, \qquad
     r = L^{-1} D(g)^{-1} (y - g) / s,
@@ -46,7 +46,7 @@ from popinv.population.noise.intervals import (
     standardised,
 )
 from popinv.population.noise.student import location_information, scale_information
-from popinv.population.noise.varying import VaryingNoise
+from popinv.population.noise.terms import Noise, composed
 
 # Size of an observation of zero, as a share of the largest of its system.
 _LEAST_SIZE = 1e-3
@@ -79,7 +79,7 @@ class VaryingDensity(Density):
         Standard deviations d that replace those of the signal.
     """
 
-    noise: VaryingNoise
+    noise: Noise
     gamma: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
@@ -297,7 +297,6 @@ def varying_density(problem: Problem, gamma: torch.Tensor) -> VaryingDensity:
     Parameters
     ----------
     problem : Problem
-        Its noise is a :class:`~popinv.population.noise.varying.VaryingNoise`.
     gamma : Tensor of shape (n_gamma,)
 
     Raises
@@ -316,8 +315,7 @@ def _density(
     problem: Problem, gamma: torch.Tensor, near: VaryingDensity | None = None
 ) -> VaryingDensity:
     """Return the density at gamma, with the whitening of ``near`` if the correlation is equal."""
-    noise, conditions = problem.noise, problem.conditions
-    assert isinstance(noise, VaryingNoise)
+    noise, conditions = composed(problem.noise), problem.conditions
     # Noise that varies is not streamed.
     y = np.asarray(problem.data)
     low, high = conditions.limits.ends(y) if conditions.limited else (y, y)

@@ -24,7 +24,6 @@ def gather_answer(
     distance: xr.Dataset,
     pseudo_likelihood: xr.Dataset,
     likelihood: xr.Dataset,
-    resamples: xr.Dataset | None = None,
     sampling_error: xr.Dataset | None = None,
     *,
     seed: int,
@@ -38,8 +37,8 @@ def gather_answer(
         The forward model itself may take its place.
     distance, pseudo_likelihood, likelihood : Dataset
         The answers of all estimators.
-    resamples, sampling_error : Dataset, optional
-        Estimates from resampled systems, and the sampling error of the forward model.
+    sampling_error : Dataset, optional
+        The sampling error of the forward model.
     seed : int
         The study's seed.
     """
@@ -48,7 +47,6 @@ def gather_answer(
         "distance": distance,
         "pseudo_likelihood": pseudo_likelihood,
         "likelihood": likelihood,
-        "resamples": resamples,
         "sampling_error": sampling_error,
     }
     known = {name: estimate for name, estimate in estimates.items() if estimate is not None}

@@ -54,8 +54,7 @@ class Told:
 
 def can_attack(problem: Problem) -> bool:
     """Return whether the scores are quadratic in the observations, with equal moments."""
-    conditions = problem.conditions
-    return not (conditions.known.width or conditions.limited or problem.noise.varies)
+    return not (problem.known.width or problem.noise_varies)
 
 
 def reconstruction_error(problem: Problem, rounds: Sequence[Told], moments: MomentsSoFar) -> float:

@@ -9,7 +9,7 @@ systems,
 end at the maximum without S. The integrals use the answer's draws, and the fit starts where the
 same steps with all systems end: the shift is due to the missing systems alone. The first step is
 the first-order answer of :mod:`popinv.inference.folds`. The minimum of the distance has no scores
-of single systems. It is found by the short descents of :mod:`popinv.inference.resampling`.
+of single systems. It is found by the short descents of :mod:`popinv.inference.short_descents`.
 
 What the influence predicts is compared with fits without single systems.
 """
@@ -29,9 +29,9 @@ from popinv.inference.likelihood.marginal_near import likelihood_near
 from popinv.inference.likelihood.penalty import penalty_at
 from popinv.inference.likelihood.scores import pseudo_scores
 from popinv.inference.problem import Problem
-from popinv.inference.resampling import again_from
 from popinv.inference.result import correction_of, estimate_of
 from popinv.inference.settings import DescentSettings
+from popinv.inference.short_descents import ShortDescents
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.withdrawal.influence import SystemInfluence
 from popinv.threads import fixed_threads
@@ -91,7 +91,7 @@ class Refitter:
                 model_samples=max(descent.model_samples, _DISTANCE_DRAWS),
                 directions=max(descent.directions, _DIRECTIONS),
             )
-            self.again = again_from(self.problem, "distance", p, accurate)
+            self.descents = ShortDescents(self.problem, accurate, p)
             self.start = p
             return
         moves = influence.standard_error > 0
@@ -115,7 +115,7 @@ class Refitter:
         """Return the fit without these systems."""
         rest = np.setdiff1d(np.arange(len(self.problem.data)), systems)
         if self.estimator == "distance":
-            found = self.again(self.problem.of_systems(rest), 0) - self.again.moved
+            found = self.descents(self.problem.of_systems(rest), 0)
             return Refit(found - self.start, np.array([]), True)
         with fixed_threads():
             path = self._steps(self.start, systems)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
 from pydantic import ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from popinv.forward.section import ForwardSection
-from popinv.population.laws.parameters import coefficient_names
-from popinv.population.laws.section import START, LawSection, MeanAndStandardDeviation, effect_pairs
+from popinv.population.laws.section import (
+    START,
+    Covariates,
+    CovariateSection,
+    MeanAndStandardDeviation,
+    covariates_field,
+)
 from popinv.sections.base import Number, Positive, Section
 from popinv.sections.messages import ConfigProblem, name_problems
 
@@ -35,36 +40,20 @@ class FieldStart(Section):
         return dict(self.__pydantic_extra__ or {})
 
 
-class FieldLaw(LawSection):
+class FieldLaw(CovariateSection):
     """A law of the random field of the forward model."""
 
     unknowns: ClassVar[tuple[str, ...]]
     """The unknowns of the field, which may depend on covariates."""
 
-    covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
-        default_factory=dict,
-        description=(
-            "Covariates on which an unknown of the field depends linearly, such as `{mean: "
-            "[porosity]}`. They are columns of the observation file.\n\n"
-            "A positive unknown depends on them in its logarithm. A number counts from its mean "
-            "over the systems. `rock_sand` is 1 where a column `rock` of text holds `sand`, and 0 "
-            "elsewhere. The coefficients start at 0, or at a number that `start` gives by name, "
-            "such as `mean_porosity_coefficient: 2`."
-        ),
-        json_schema_extra={"x-default": "none"},
+    covariates: Covariates = covariates_field(
+        "Covariates on which an unknown of the field depends linearly, such as `{mean: "
+        "[porosity]}`. They are columns of the observation file.\n\n"
+        "A positive unknown depends on them in its logarithm. A number counts from its mean "
+        "over the systems. `rock_sand` is 1 where a column `rock` of text holds `sand`, and 0 "
+        "elsewhere. The coefficients start at 0, or at a number that `start` gives by name, "
+        "such as `mean_porosity_coefficient: 2`."
     )
-
-    def effects(self) -> list[tuple[str, str]]:
-        """Return the pairs of an unknown and a covariate that it depends on."""
-        return effect_pairs(self.covariates)
-
-    def covariate_names(self) -> tuple[str, ...]:
-        """Return the covariates, each once."""
-        return tuple(dict.fromkeys(covariate for _, covariate in self.effects()))
-
-    def optional_names(self) -> tuple[str, ...]:
-        """Return the names of the coefficients."""
-        return coefficient_names(self.effects(), ())
 
     def shifted(self, law: Law) -> Law:
         """Return a law whose unknowns depend on the covariates; the law itself without any."""
@@ -108,12 +97,7 @@ class FieldLaw(LawSection):
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield a problem if the forward model has another field, and names without a meaning."""
         yield from self.kind_problems(self.kind, forward)
-        for name in self.covariates:
-            if name not in self.unknowns:
-                yield ConfigProblem(
-                    ("covariates", name),
-                    f"it must be one of the unknowns of the field: {', '.join(self.unknowns)}.",
-                )
+        yield from self.covariate_problems(self.unknowns, "the unknowns of the field")
         names = self.value_names()
         given = dict.fromkeys(names, 0.0) | self.start.coefficients()
         for problem in name_problems(given, names, "the law's unknowns"):
@@ -148,13 +132,13 @@ class FieldParameters(FieldStart):
 
 
 class MaternFieldParameters(FieldParameters):
-    """The unknowns of a Whittle-Matern field: log-permeability, or logarithm of the stiffness."""
+    """The unknowns of a Whittle-Matern field, such as the logarithm of a permeability."""
 
     beside: dict[str, MeanAndStandardDeviation] = Field(
         default_factory=dict,
         description=(
-            "The lognormal laws of the parameters in addition to the field (elastodynamics: "
-            "`damping`): `{mean: ..., standard_deviation: ...}` by name."
+            "The lognormal laws of the parameters in addition to the field, if the forward model "
+            "has any: `{mean: ..., standard_deviation: ...}` by name."
         ),
         json_schema_extra={"x-default": "none"},
     )

@@ -96,8 +96,8 @@ class GaussianLaw(Law):
         correlations = correlation_names(groups)
         on_mean = [(covariates.index(c), self._free.index(place[name])) for name, c in effects]
         on_scale = [(covariates.index(c), order[place[name]]) for name, c in scale_effects]
-        self._effects = _indicators(on_mean, len(covariates), len(self._free))
-        self._scale_effects = _indicators(on_scale, len(covariates), self.d_omega)
+        self._effects = indicators(on_mean, len(covariates), len(self._free))
+        self._scale_effects = indicators(on_scale, len(covariates), self.d_omega)
         each = len(effects) + len(scale_effects)
         self._counts = (len(self._free), self.d_omega, each, len(correlations))
         self.coefficients = tuple(
@@ -269,8 +269,8 @@ class GaussianLaw(Law):
             coefficients = alpha[..., free + random : free + random + effects]
             split = len(self._effects)
             for_mean, for_scale = coefficients[..., :split], coefficients[..., split:]
-            mean = mean + _predictor(for_mean, self._effects, covariates)
-            log_deviation = log_deviation + _predictor(for_scale, self._scale_effects, covariates)
+            mean = mean + predictor(for_mean, self._effects, covariates)
+            log_deviation = log_deviation + predictor(for_scale, self._scale_effects, covariates)
         return mean, log_deviation
 
     def _correlated(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
@@ -311,7 +311,7 @@ def lognormal_law(parameters: Sequence[str], **structure: Any) -> GaussianLaw:
     return GaussianLaw(parameters, [POSITIVE] * len(parameters), **structure)
 
 
-def _indicators(places: Sequence[tuple[int, int]], rows: int, columns: int) -> torch.Tensor:
+def indicators(places: Sequence[tuple[int, int]], rows: int, columns: int) -> torch.Tensor:
     """Return a matrix (rows, columns) for each place, 1 there and 0 elsewhere."""
     matrices = torch.zeros((len(places), rows, columns), dtype=torch.float64)
     for k, (row, column) in enumerate(places):
@@ -319,7 +319,7 @@ def _indicators(places: Sequence[tuple[int, int]], rows: int, columns: int) -> t
     return matrices
 
 
-def _predictor(
+def predictor(
     coefficients: torch.Tensor, effects: torch.Tensor, covariates: torch.Tensor
 ) -> torch.Tensor:
     """Return the linear predictor B c of each row (n, columns)."""

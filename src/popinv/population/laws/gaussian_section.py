@@ -18,11 +18,14 @@ from popinv.population.laws.parameters import (
 )
 from popinv.population.laws.section import (
     TRANSFORMS,
-    LawSection,
+    Covariates,
+    CovariateSection,
     Mean,
     TransformKey,
     chosen_transforms,
+    covariates_field,
     effect_pairs,
+    structure_problems,
     transform_problems,
 )
 from popinv.sections.base import (
@@ -50,10 +53,7 @@ _START_BY_PARAMETER = (
     "A standard deviation of 0 states that the parameter is equal in all systems. Correlations and "
     "coefficients start at 0, or at a number that is given by name, such as "
     "`volume_clearance_correlation: 0.5`. The parameters of your own simulator are in "
-    "`forward.parameters`. Elastodynamics has `stiffness` and `damping`. Lorenz-96 has `forcing`, "
-    "and with two scales also `coupling`, `time_scale` and `space_scale`. Porous flow has `mean` "
-    "(field `cosine`) or `log_kappa_1` and `log_kappa_2` (field `level_set`), then `mode_1`, "
-    "`mode_2`, ... (in two dimensions `mode_0_1`, `mode_1_0`, ...)."
+    "`forward.parameters`. Other kinds name theirs where their keys are explained."
 )
 
 
@@ -105,7 +105,7 @@ Levels = Annotated[
 ]
 
 
-class ByParameter(LawSection):
+class ByParameter(CovariateSection):
     """A law whose values are a mean and a standard deviation for each parameter, by name."""
 
     has_means: ClassVar[bool] = True
@@ -125,28 +125,19 @@ class ByParameter(LawSection):
             "With `true`, the parameters stand in alphabetical order."
         ),
     )
-    covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
-        default_factory=dict,
-        description=(
-            "Covariates on which the mean of a parameter depends linearly, such as `{clearance: "
-            "[weight]}`. They are columns of the observation file.\n\n"
-            "The dependence is linear in the scale of the mean. A number counts from its mean over "
-            "the systems, so that the mean of the parameter belongs to an average system; "
-            "`summary()` states it. `sex_male` is 1 where a column `sex` of text holds `male`, and "
-            "0 elsewhere."
-        ),
-        json_schema_extra={"x-default": "none"},
+    covariates: Covariates = covariates_field(
+        "Covariates on which the mean of a parameter depends linearly, such as `{clearance: "
+        "[weight]}`. They are columns of the observation file.\n\n"
+        "The dependence is linear in the scale of the mean. A number counts from its mean over "
+        "the systems, so that the mean of the parameter belongs to an average system; "
+        "`summary()` states it. `sex_male` is 1 where a column `sex` of text holds `male`, and "
+        "0 elsewhere."
     )
 
-    scale_covariates: dict[str, Annotated[list[str], Field(min_length=1)]] = Field(
-        default_factory=dict,
-        description=(
-            "Covariates on which the logarithm of a parameter's standard deviation depends, as for "
-            "`covariates`."
-        ),
-        json_schema_extra={"x-default": "none"},
+    scale_covariates: Covariates = covariates_field(
+        "Covariates on which the logarithm of a parameter's standard deviation depends, as for "
+        "`covariates`."
     )
-
     levels: Levels = Field(
         default_factory=dict,
         description=(
@@ -262,10 +253,6 @@ class ByParameter(LawSection):
         varying = sorted(set(self.moments()) - {*self.common(), *self.fixed})
         return [varying] if self.correlations and len(varying) > 1 else []
 
-    def effects(self) -> list[tuple[str, str]]:
-        """Return the pairs of a parameter and a covariate that its mean depends on."""
-        return effect_pairs(self.covariates)
-
     def scale_effects(self) -> list[tuple[str, str]]:
         """Return the pairs of a parameter and a covariate that its deviation depends on."""
         return effect_pairs(self.scale_covariates)
@@ -310,7 +297,7 @@ class ByParameter(LawSection):
             yield problem.under("start")
         structure = {name: value for name, value in self.start.items() if isinstance(value, float)}
         levels = tuple(self.deviations_at_levels())
-        for problem in _structure_problems(structure, (*self.optional_names(), *levels)):
+        for problem in structure_problems(structure, (*self.optional_names(), *levels)):
             yield problem.under("start")
         for name in self.fixed:
             if name not in names:
@@ -326,18 +313,8 @@ class ByParameter(LawSection):
             yield from self._level_problems(varying)
         if self.crossed:
             yield from self._crossed_problems()
-        for name in self.covariates:
-            if name not in self.moments():
-                yield ConfigProblem(
-                    ("covariates", name),
-                    f"it must be one of the parameters with a mean: {', '.join(self.moments())}.",
-                )
-        for name in self.scale_covariates:
-            if name not in varying:
-                yield ConfigProblem(
-                    ("scale_covariates", name),
-                    f"it must be one of the parameters that vary: {', '.join(varying)}.",
-                )
+        yield from self.covariate_problems(tuple(self.moments()), "the parameters with a mean")
+        yield from self.covariate_problems(varying, "the parameters that vary", "scale_covariates")
 
     def value_problems(
         self, values: Mapping[str, Any], forward: ForwardSection | None
@@ -353,7 +330,7 @@ class ByParameter(LawSection):
                 given = "is missing" if value is None else f"got {shown(value)}"
                 yield ConfigProblem((name,), f"{given}; it must be a number.")
             else:
-                yield from _structure_problems({name: value}, (*structure, *deviations))
+                yield from structure_problems({name: value}, (*structure, *deviations))
         for name, value in nested.items():
             if name in self.moments() and isinstance(value, Mapping):
                 still = not value.get("standard_deviation", 1.0)
@@ -475,20 +452,3 @@ class TransformedNormalSection(ByParameter):
         """Yield what does not fit the forward model, and intervals without length."""
         yield from super().problems(forward)
         yield from transform_problems(self.transforms, tuple(self.moments()))
-
-
-def _structure_problems(
-    values: Mapping[str, float], names: tuple[str, ...]
-) -> Iterator[ConfigProblem]:
-    """Yield coefficients and correlations that the law does not have, or out of range."""
-    for name, value in values.items():
-        if name not in names:
-            yield ConfigProblem(
-                (name,),
-                f"got {shown(value)}; a number belongs to a coefficient or a correlation of the "
-                f"law, which has {', '.join(names) or 'neither'}.",
-            )
-        elif name.endswith("_correlation") and not -1 < value < 1:
-            yield ConfigProblem((name,), f"got {shown(value)}; a correlation is between -1 and 1.")
-        elif name.endswith("_standard_deviation") and not value > 0:
-            yield ConfigProblem((name,), f"got {shown(value)}; a deviation of a level is positive.")

@@ -7,6 +7,7 @@ each parameter (:mod:`popinv.population.constraints`), the parameters of a syste
 .. math:: p(x) = \sum_k w_k \prod_i N(x_i;\, m_{ki},\, s_{ki}^2) .
 
 The components are a model of subpopulations (McLachlan and Peel, Finite Mixture Models, 2000).
+Covariates c of a system shift the means of all components alike, :math:`m_{ki} + (B c)_i`.
 
 The map from omega to x is the Knothe-Rosenblatt map (Rosenblatt, Remarks on a multivariate
 transformation, Annals of Mathematical Statistics 23, 1952). Entry by entry, x_i solves
@@ -42,8 +43,8 @@ from popinv.errors import DivergenceError
 from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, SHARE, Constraint
 from popinv.population.laws.base import Law
-from popinv.population.laws.gaussian import GaussianLaw
-from popinv.population.laws.parameters import Components, mixture_names
+from popinv.population.laws.gaussian import GaussianLaw, indicators, predictor
+from popinv.population.laws.parameters import Components, coefficient_names, mixture_names
 
 # Equal means of two components are moved apart by this number of standard deviations.
 _SMALLEST_INCREMENT = 1e-8
@@ -68,10 +69,11 @@ class MixtureLaw(Law):
     """A mixture of K normal laws of the transformed parameters.
 
     alpha holds K - 1 logits, K d means and the logarithms of K d standard deviations, the last two
-    component by component. Logit k belongs to the weight of component k among the components k, k +
-    1, ..., K: the first is the logit of the weight of component 1. The means of one parameter
-    increase from component to component, which numbers the components. After the first component,
-    alpha holds the logarithms of the increments of these means.
+    component by component, and the coefficients of the covariates. Logit k belongs to the weight of
+    component k among the components k, k + 1, ..., K: the first is the logit of the weight of
+    component 1. The means of one parameter increase from component to component, which numbers the
+    components. After the first component, alpha holds the logarithms of the increments of these
+    means.
 
     The likelihood of known parameters is unbounded where a component shrinks to one system.
     :meth:`most_likely` returns a local maximum with components of more than one system.
@@ -86,6 +88,8 @@ class MixtureLaw(Law):
         K.
     ordered_by : str, optional
         The parameter whose means increase. The first by default.
+    covariates, effects
+        As for :class:`~popinv.population.laws.gaussian.GaussianLaw`.
     """
 
     def __init__(
@@ -94,27 +98,43 @@ class MixtureLaw(Law):
         transforms: Sequence[Constraint],
         components: int,
         ordered_by: str | None = None,
+        covariates: Sequence[str] = (),
+        effects: Sequence[tuple[str, str]] = (),
     ) -> None:
         d = len(parameters)
         self.d_z = self.d_omega = d
         self.parameters = tuple(parameters)
         self.transforms, self._count = tuple(transforms), components
         self._leader = 0 if ordered_by is None else list(parameters).index(ordered_by)
-        self.names = mixture_names(parameters, components, self._leader)
+        coefficients = coefficient_names(effects, ())
+        self.names = (*mixture_names(parameters, components, self._leader), *coefficients)
         increments = [k > 0 and i == self._leader for k in range(components) for i in range(d)]
         self.constraints = (
             *[SHARE] * (components - 1),
             *(POSITIVE if increment else REAL for increment in increments),
             *[POSITIVE] * (components * d),
+            *[REAL] * len(effects),
         )
+        self.covariates = len(covariates)
+        places = [(covariates.index(c), list(parameters).index(name)) for name, c in effects]
+        self._effects = indicators(places, len(covariates), d)
+        first = len(self.names) - len(effects)
+        self.coefficients = tuple((first + k, c) for k, (c, _) in enumerate(places))
         self.affine = components == 1 and all(each == REAL for each in transforms)
         if components > 1:
-            self.component = GaussianLaw(parameters, transforms)
+            self.component = GaussianLaw(
+                parameters, transforms, covariates=covariates, effects=effects
+            )
         self.joint = components > 1 and d > 1
 
-    def sample(self, alpha: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
-        """Map omega (n, d_z) to z (n, d_z), differentiable once in alpha and omega."""
-        log_weights, means, log_deviations = self._parts(alpha)
+    def sample(
+        self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Map omega (n, d_z), and covariates (n, k) where there are any, to z (n, d_z).
+
+        The map is differentiable once in alpha and omega.
+        """
+        log_weights, means, log_deviations = self._parts(alpha, covariates)
         columns: list[torch.Tensor] = []
         for i, transform in enumerate(self.transforms):
             here = (means[..., i], log_deviations[..., i])
@@ -125,18 +145,36 @@ class MixtureLaw(Law):
                 log_weights = torch.log_softmax(joint, dim=-1)
         return torch.stack(columns, dim=1)
 
-    def log_density(self, alpha: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    def sample_given(
+        self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor
+    ) -> torch.Tensor:
+        """Map omega (n, d_z) to z (n, d_z) for systems with covariates (n, k)."""
+        return self.sample(alpha, omega, covariates)
+
+    def log_density(
+        self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return the log density of the mixture, for each row of z (n, d_z)."""
-        log_weights, means, log_deviations = self._parts(alpha)
+        log_weights, means, log_deviations = self._parts(alpha, covariates)
         x = self.unbounded(z)
         each = log_normal_density(x[:, None, :], means, log_deviations).sum(dim=-1)
         slopes = [t.log_slope(x[:, i]) for i, t in enumerate(self.transforms)]
         return torch.logsumexp(log_weights + each, dim=-1) - torch.stack(slopes).sum(dim=0)
 
+    def log_density_given(
+        self, alpha: torch.Tensor, z: torch.Tensor, covariates: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the log density of systems with covariates (n, k)."""
+        return self.log_density(alpha, z, covariates)
+
     def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return log weights (K,), and means and log deviations (K, 2 d_z) of the components."""
-        log_weights, means, log_deviations = self._parts(alpha)
-        return log_weights, torch.cat([means, log_deviations], dim=-1)
+        """Return log weights (K,), and the parameters (K, d_k) of the components' laws.
+
+        These are means, log deviations, and the coefficients that all components share.
+        """
+        log_weights, means, log_deviations, coefficients = self._entries(alpha)
+        shared = coefficients.expand(self._count, -1)
+        return log_weights, torch.cat([means, log_deviations, shared], dim=-1)
 
     def most_likely(self, z: np.ndarray, start: np.ndarray) -> np.ndarray:
         """Return the best local maximum that EM finds from several starts, refined by a search.
@@ -153,8 +191,8 @@ class MixtureLaw(Law):
 
     def components(self, alpha: np.ndarray) -> Components:
         """Return the weights (K,), and the means and standard deviations (K, d_z), at alpha."""
-        parts = self._parts(torch.from_numpy(np.asarray(alpha, dtype=float)))
-        log_weights, means, log_deviations = (part.numpy() for part in parts)
+        parts = self._entries(torch.from_numpy(np.asarray(alpha, dtype=float)))
+        log_weights, means, log_deviations, _ = (part.numpy() for part in parts)
         return Components(np.exp(log_weights), means, np.exp(log_deviations))
 
     def unconstrained(self, components: Components) -> np.ndarray:
@@ -166,10 +204,23 @@ class MixtureLaw(Law):
         natural[alike] = _SMALLEST_INCREMENT * deviations[:, self._leader].min()
         return self.from_natural(natural.tolist())
 
-    def _parts(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return log weights (..., K), means and log deviations (..., K, d_z)."""
-        logits, means, log_deviations = alpha.split(
-            [self._count - 1, self._count * self.d_z, self._count * self.d_z], dim=-1
+    def _parts(
+        self, alpha: torch.Tensor, covariates: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return log weights (..., K), means with covariates and log deviations (..., K, d_z)."""
+        log_weights, means, log_deviations, coefficients = self._entries(alpha)
+        if not self.covariates:
+            return log_weights, means, log_deviations
+        if covariates is None:
+            raise ValueError("the law depends on covariates, which were not given")
+        shift = predictor(coefficients, self._effects, covariates)
+        return log_weights, means + shift[:, None], log_deviations
+
+    def _entries(self, alpha: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return log weights (..., K), means and log deviations (..., K, d_z), coefficients."""
+        size = self._count * self.d_z
+        logits, means, log_deviations, coefficients = alpha.split(
+            [self._count - 1, size, size, len(self._effects)], dim=-1
         )
         means, log_deviations = (
             part.unflatten(-1, (self._count, self.d_z)) for part in (means, log_deviations)
@@ -179,7 +230,7 @@ class MixtureLaw(Law):
         ordered = torch.cumsum(steps, dim=-1)
         columns = list(means.unbind(dim=-1))
         columns[self._leader] = ordered
-        return _log_weights(logits), torch.stack(columns, dim=-1), log_deviations
+        return _log_weights(logits), torch.stack(columns, dim=-1), log_deviations, coefficients
 
 
 def _log_weights(logits: torch.Tensor) -> torch.Tensor:

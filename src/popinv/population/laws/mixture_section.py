@@ -14,13 +14,16 @@ from popinv.forward.section import ForwardSection
 from popinv.population.laws.parameters import Components, component_name, mixture_names
 from popinv.population.laws.section import (
     TRANSFORMS,
-    LawSection,
+    Covariates,
+    CovariateSection,
     MeanAndStandardDeviation,
     TransformKey,
     chosen_transforms,
+    covariates_field,
+    structure_problems,
     transform_problems,
 )
-from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, Count, Positive, Section
+from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, Count, Number, Positive, Section
 from popinv.sections.messages import ConfigProblem, listed, name_problems, shown, value_problems
 
 if TYPE_CHECKING:
@@ -35,7 +38,8 @@ _START = (
     "weights add up to 1. The means of the parameter `ordered_by` increase from component to "
     "component. The truth has the same form. Results state these means as increments "
     "(`component_2_clearance_mean_increment`), and a weight after the first as a share of the rest "
-    "(`component_2_weight_of_rest`). The last weight follows from the others."
+    "(`component_2_weight_of_rest`). The last weight follows from the others. Coefficients start "
+    "at 0, or at a number that is given by name, beside the components."
 )
 _WEIGHT = "weight"
 # The weights of a file are rounded.
@@ -46,8 +50,12 @@ ComponentValue = Annotated[
     Annotated[MeanAndStandardDeviation, NAMED] | Annotated[Positive, ONE], ONE_OR_NAMED
 ]
 
+StartValue = Annotated[
+    Annotated[dict[str, ComponentValue], NAMED] | Annotated[Number, ONE], ONE_OR_NAMED
+]
 
-class MixtureSection(LawSection):
+
+class MixtureSection(CovariateSection):
     """A population of several kinds of systems, each with normal parameters after a transform."""
 
     kind: Literal["mixture"] = Field(
@@ -66,7 +74,11 @@ class MixtureSection(LawSection):
             "none."
         ),
     )
-    start: dict[str, dict[str, ComponentValue]] = Field(description=_START)
+    covariates: Covariates = covariates_field(
+        "Covariates on which the means of a parameter depend linearly, such as `{clearance: "
+        "[weight]}`, as for the other laws. A covariate shifts the means of all components alike."
+    )
+    start: dict[str, StartValue] = Field(description=_START)
 
     @field_validator("start", mode="before")
     @classmethod
@@ -98,7 +110,8 @@ class MixtureSection(LawSection):
 
         names = forward.parameter_names()
         transforms = chosen_transforms(self.transforms, names)
-        return MixtureLaw(names, transforms, self.components, self.ordered_by)
+        covariates = self.covariate_names(), self.effects()
+        return MixtureLaw(names, transforms, self.components, self.ordered_by, *covariates)
 
     def values(self, given: Mapping[str, Any] | Section) -> dict[str, float]:
         """Return start or true values by the names of the law's parameters."""
@@ -113,10 +126,15 @@ class MixtureSection(LawSection):
         )
         natural = Components(weights, means, deviations).natural(leader)
         law_names = mixture_names(names, self.components, leader)
-        return dict(zip(law_names, natural.tolist(), strict=True))
+        coefficients = {name: float(given.get(name, 0.0)) for name in self.optional_names()}
+        return dict(zip(law_names, natural.tolist(), strict=True)) | coefficients
 
     def value_names(self) -> tuple[str, ...]:
-        """Return the names of the components."""
+        """Return the names of the components and of the coefficients."""
+        return (*self._component_names(), *self.optional_names())
+
+    def spread_names(self) -> tuple[str, ...]:
+        """Return the names of the components, each of which may have a spread."""
         return self._component_names()
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
@@ -135,7 +153,8 @@ class MixtureSection(LawSection):
                 f"{given}; it must be one of the forward model's parameters: {listed(names)}.",
             )
         yield from transform_problems(self.transforms, names)
-        for problem in self._component_problems(self.start, names):
+        yield from self.covariate_problems(names, "the forward model's parameters")
+        for problem in self._start_problems(self.start, names):
             yield problem.under("start")
 
     def value_problems(
@@ -145,10 +164,30 @@ class MixtureSection(LawSection):
         wrong = list(value_problems(values, type(self).model_fields["start"].annotation))
         yield from wrong
         if not wrong and forward is not None:
-            yield from self._component_problems(values, forward.parameter_names())
+            yield from self._start_problems(values, forward.parameter_names())
+            for name in self.optional_names():
+                if name not in values:
+                    yield ConfigProblem((name,), "is missing; it must be a number.")
 
     def _component_names(self) -> tuple[str, ...]:
         return tuple(component_name(k) for k in range(self.components))
+
+    def _start_problems(
+        self, values: Mapping[str, Any], parameters: Sequence[str]
+    ) -> Iterator[ConfigProblem]:
+        """Yield wrong components, and coefficients that the law does not have."""
+        numbers = {name: v for name, v in values.items() if isinstance(v, int | float)}
+        wrong = [
+            ConfigProblem((name,), f"got {shown(numbers.pop(name))}, but it must be a mapping.")
+            for name in self._component_names()
+            if name in numbers
+        ]
+        coefficients = {name: float(value) for name, value in numbers.items()}
+        wrong += structure_problems(coefficients, self.optional_names())
+        yield from wrong
+        if not wrong:
+            components = {name: each for name, each in values.items() if name not in coefficients}
+            yield from self._component_problems(components, parameters)
 
     def _component_problems(
         self, values: Mapping[str, Mapping[str, Any]], parameters: Sequence[str]

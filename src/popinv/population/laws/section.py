@@ -13,9 +13,10 @@ import numpy as np
 from pydantic import Field
 
 from popinv.forward.section import ForwardSection
+from popinv.population.laws.parameters import coefficient_names
 from popinv.population.priors.section import PriorKey, prior_field
 from popinv.sections.base import NAMED, ONE, ONE_OR_NAMED, NonNegative, Number, Positive, Section
-from popinv.sections.messages import ConfigProblem, name_problems, value_problems
+from popinv.sections.messages import ConfigProblem, name_problems, shown, value_problems
 from popinv.sections.outside import Kind
 
 if TYPE_CHECKING:
@@ -189,6 +190,65 @@ class LawSection(Kind):
         else:
             each = dict.fromkeys(set(names) - optional, self.spread)
         return [float(each.get(name, 0.0)) for name in names]
+
+
+Covariates = dict[str, Annotated[list[str], Field(min_length=1)]]
+
+
+def covariates_field(text: str) -> Any:
+    """Return the key of the covariates of a law, described by a text."""
+    return Field(default_factory=dict, description=text, json_schema_extra={"x-default": "none"})
+
+
+class CovariateSection(LawSection):
+    """A law with parameters that may depend on covariates of each system."""
+
+    if TYPE_CHECKING:
+        # Stated by each law, with what depends on covariates.
+        covariates: Covariates
+
+    def effects(self) -> list[tuple[str, str]]:
+        """Return the pairs of a parameter and a covariate that its mean depends on."""
+        return effect_pairs(self.covariates)
+
+    def covariate_names(self) -> tuple[str, ...]:
+        """Return the covariates, each once."""
+        return tuple(dict.fromkeys(covariate for _, covariate in self.effects()))
+
+    def optional_names(self) -> tuple[str, ...]:
+        """Return the names of the coefficients."""
+        return coefficient_names(self.effects(), ())
+
+    def covariate_problems(
+        self, names: Sequence[str], what: str, key: str = "covariates"
+    ) -> Iterator[ConfigProblem]:
+        """Yield the names of a key that are not among ``names``, which the message calls ``what``.
+
+        Parameters
+        ----------
+        key : str
+            The key that holds the covariates of each parameter.
+        """
+        for name in getattr(self, key):
+            if name not in names:
+                yield ConfigProblem((key, name), f"it must be one of {what}: {', '.join(names)}.")
+
+
+def structure_problems(
+    values: Mapping[str, float], names: tuple[str, ...]
+) -> Iterator[ConfigProblem]:
+    """Yield coefficients and correlations that the law does not have, or out of range."""
+    for name, value in values.items():
+        if name not in names:
+            yield ConfigProblem(
+                (name,),
+                f"got {shown(value)}; a number belongs to a coefficient or a correlation of the "
+                f"law, which has {', '.join(names) or 'neither'}.",
+            )
+        elif name.endswith("_correlation") and not -1 < value < 1:
+            yield ConfigProblem((name,), f"got {shown(value)}; a correlation is between -1 and 1.")
+        elif name.endswith("_standard_deviation") and not value > 0:
+            yield ConfigProblem((name,), f"got {shown(value)}; a deviation of a level is positive.")
 
 
 def _owner(name: str, owners: Iterable[str]) -> str:

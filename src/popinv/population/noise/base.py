@@ -2,8 +2,8 @@ r"""The base of the models of the observation noise, xi ~ N(0, Gamma(gamma)).
 
 gamma is unconstrained (:mod:`popinv.population.constraints`) and Gamma(gamma) positive definite by
 construction. ``Gamma = L L^T`` with L lower triangular; any other square root differs by a
-rotation, to which the sliced Wasserstein distance is blind. Noise that is made of other noise is in
-:mod:`popinv.population.noise.composed`.
+rotation, to which the sliced Wasserstein distance is blind. Terms that a
+family does not have are in :mod:`popinv.population.noise.terms`.
 """
 
 from __future__ import annotations
@@ -51,16 +51,14 @@ class NoiseModel(Parameterised, ABC):
     shrinkage : float
         Weight of :meth:`penalty`, relative to the information in observations of noise alone.
     varies : bool
-        True if the noise depends on the signal or on covariates, or is not Gaussian. See
-        :class:`popinv.population.noise.varying.VaryingNoise`.
+        True if the noise depends on the signal, on covariates or on places of a system's own, or is
+        not Gaussian. See :class:`popinv.population.noise.terms.Noise`, as for what follows.
     random_signal : bool
-        True if a signal holds mean and covariance of the answer of a random simulator. See
-        :class:`popinv.population.noise.intrinsic.IntrinsicNoise`.
+        True if a signal holds mean and covariance of the answer of a random simulator.
     discrepant : bool
         True if a part of the noise is a discrepancy of the simulator.
     shifts : bool
-        True if the noise has a mean, :meth:`shift`. See
-        :class:`popinv.population.noise.discrepancy.SharedDiscrepancy`.
+        True if the noise has a mean, :meth:`shift`.
     joins_replicates : bool
         True if the noise of the replicates of a system is correlated.
     is_series : bool

@@ -1,14 +1,7 @@
-r"""Noise that is made of other noise.
+"""Noise that is made of other noise.
 
 :class:`WrappedNoise` is another model of noise, with further parameters. The wrapper takes every
 attribute that it does not state from the noise within.
-
-:class:`ReplicatedNoise` is the noise of several replicates of one system, independent and of the
-same law,
-
-.. math:: \Gamma_R = I_R \otimes \Gamma(\gamma),
-
-with the parameters and names of Gamma. The replicates stand one after the other.
 
 :class:`NoiseAtSome` is the noise of some of the places alone, with the rows and columns of Gamma at
 these places.
@@ -119,52 +112,6 @@ class WrappedNoise(NoiseModel):
         of_added = {name: value for name, value in values.items() if name in added}
         rest = {name: value for name, value in values.items() if name not in added}
         return {**self._noise._by_name(rest), **of_added}
-
-
-class ReplicatedNoise(WrappedNoise):
-    """I_R (x) Gamma.
-
-    Parameters
-    ----------
-    single : NoiseModel
-        The noise of one replicate.
-    count : int
-        R, the number of replicates.
-    """
-
-    def __init__(self, single: NoiseModel, count: int) -> None:
-        super().__init__(single)
-        self.single, self.count, self.d_y = single, count, count * single.d_y
-        self.unrestricted, self.independent = single.unrestricted, single.independent
-
-    @property
-    def of_one(self) -> NoiseModel:
-        """The noise of one replicate."""
-        return self.single
-
-    @property
-    def family(self) -> NoiseModel:
-        """The noise of one replicate."""
-        return self.single
-
-    def covariance(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return I_R (x) Gamma, shape (R d_y, R d_y)."""
-        return self._blocks(self.single.covariance(gamma))
-
-    def cholesky(self, gamma: torch.Tensor) -> torch.Tensor:
-        """Return I_R (x) L."""
-        return self._blocks(self.single.cholesky(gamma))
-
-    def sample(self, gamma: torch.Tensor, e: torch.Tensor) -> torch.Tensor:
-        """Map standard normal e (n, R d_y) to noise (n, R d_y), replicate by replicate."""
-        return self.single.sample(gamma, e.reshape(-1, self.single.d_y)).reshape(e.shape)
-
-    def whiten(self, gamma: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Return (I_R (x) L)^{-1} x for each row of x (n, R d_y)."""
-        return self.single.whiten(gamma, x.reshape(-1, self.single.d_y)).reshape(x.shape)
-
-    def _blocks(self, matrix: torch.Tensor) -> torch.Tensor:
-        return torch.block_diag(*[matrix] * self.count)
 
 
 class NoiseAtSome(WrappedNoise):

@@ -13,7 +13,7 @@ from popinv.sections.messages import ConfigProblem
 
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
-    from popinv.population.noise.base import NoiseModel
+    from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
 
 ProcessKernel = Literal["exponential", "matern32", "matern52", "squared_exponential"]
 
@@ -124,20 +124,10 @@ class Discrepancy(Section):
                     f"got {len(value)} numbers, but there are {count} {told}; give one for each.",
                 )
 
-    def with_own(self, noise: NoiseModel, observations: Observations) -> NoiseModel:
-        """Return noise with the discrepancy of each system, if there is one."""
-        from popinv.population.noise.discrepancy import OwnDiscrepancy
-        from popinv.population.noise.kernel import KernelNoise
-
-        if self.own is None:
-            return noise
-        process = KernelNoise(observations.coordinates, self.own.kernel, nugget=False)
-        return OwnDiscrepancy(noise, process)
-
-    def with_shared(
-        self, noise: NoiseModel, observations: Observations, covariates: int = 0
-    ) -> NoiseModel:
-        """Return noise with the discrepancy that systems share, if there is one.
+    def terms(
+        self, observations: Observations, covariates: int
+    ) -> dict[str, OwnDiscrepancy | SharedDiscrepancy]:
+        """Return the terms "own" and "shared" of the noise that are stated.
 
         Parameters
         ----------
@@ -145,16 +135,22 @@ class Discrepancy(Section):
             Number of covariates, which the places of own sensors follow
             (:func:`popinv.population.known.known_of`).
         """
-        from popinv.population.noise.discrepancy import SharedDiscrepancy
+        from popinv.population.noise.discrepancy import OwnDiscrepancy, SharedDiscrepancy
+        from popinv.population.noise.kernel import KernelNoise
         from popinv.population.noise.knots import SensorKnots
 
-        if self.shared is None:
-            return noise
-        kernel = self.shared.kernel if isinstance(self.shared, SharedProcess) else None
-        if not observations.own_sensors:
-            return SharedDiscrepancy(noise, observations.coordinates, kernel)
-        sensors = SensorKnots(covariates, len(observations))
-        return SharedDiscrepancy(noise, sensors.knots[:, None], kernel, sensors=sensors)
+        found: dict[str, OwnDiscrepancy | SharedDiscrepancy] = {}
+        if self.own is not None:
+            process = KernelNoise(observations.coordinates, self.own.kernel, nugget=False)
+            found["own"] = OwnDiscrepancy(process)
+        if self.shared is not None:
+            kernel = self.shared.kernel if isinstance(self.shared, SharedProcess) else None
+            if observations.own_sensors:
+                sensors = SensorKnots(covariates, len(observations))
+                found["shared"] = SharedDiscrepancy(sensors.knots[:, None], kernel, sensors)
+            else:
+                found["shared"] = SharedDiscrepancy(observations.coordinates, kernel)
+        return found
 
     def problems(self, forward: ForwardSection) -> Iterator[ConfigProblem]:
         """Yield conflicts with the forward model, with paths that begin at the section."""

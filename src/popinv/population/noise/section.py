@@ -24,6 +24,7 @@ from popinv.sections.outside import Kind
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.base import NoiseModel
+    from popinv.population.noise.terms import Size
 
 
 START = "Start of the descent."
@@ -132,22 +133,18 @@ class Errors(Section):
             values["degrees_of_freedom"] = self.degrees_of_freedom
         return values | {f"noise_{name}_coefficient": 0.0 for name in self.covariates}
 
-    def noise(self, base: NoiseModel, covariates: Sequence[str] = ()) -> NoiseModel:
-        """Return noise with these errors and with the correlations of a family.
+    def size(self, covariates: Sequence[str] = ()) -> Size:
+        """Return the term of the noise.
 
         Parameters
         ----------
-        base : NoiseModel
-            The noise of the family.
         covariates : sequence of str
             The names of all covariates that are known of a system, in order.
         """
-        from popinv.population.noise.varying import VaryingNoise
+        from popinv.population.noise.terms import Size
 
-        if not self.vary:
-            return base
         columns = [list(covariates).index(name) for name in self.covariates]
-        return VaryingNoise(base, self.grows, self.tails == "student", self.covariates, columns)
+        return Size(self.grows, self.tails == "student", self.covariates, columns)
 
     def value_problems(self, values: Mapping[str, Any]) -> Iterator[ConfigProblem]:
         """Yield true values of the added parameters that are outside their domain."""
@@ -204,14 +201,17 @@ class NoiseSection(Kind):
         covariates : sequence of str
             The names of all covariates that are known of a system, in order.
         """
-        noise = self.noise(observations)
+        terms: dict[str, Any] = {}
+        if self.errors is not None and self.errors.vary:
+            terms["size"] = self.errors.size(covariates)
         if self.discrepancy is not None:
-            noise = self.discrepancy.with_own(noise, observations)
-        if self.errors is not None:
-            noise = self.errors.noise(noise, covariates)
-        if self.discrepancy is not None:
-            noise = self.discrepancy.with_shared(noise, observations, len(covariates))
-        return noise
+            terms |= self.discrepancy.terms(observations, len(covariates))
+        family = self.noise(observations)
+        if not terms:
+            return family
+        from popinv.population.noise.terms import Noise
+
+        return Noise(family, **terms)
 
     def covariate_names(self) -> tuple[str, ...]:
         """Return the covariates of each system that the noise depends on."""
@@ -225,9 +225,8 @@ class NoiseSection(Kind):
 
     def modules(self) -> tuple[str, ...]:
         """Return the modules of the family and of its errors."""
-        names = () if self.errors is None else ("varying", "student")
-        names = names if self.discrepancy is None else (*names, "discrepancy")
-        return (*super().modules(), *(f"popinv.population.noise.{name}" for name in names))
+        plain = self.errors is None and self.discrepancy is None
+        return (*super().modules(), *(() if plain else ("popinv.population.noise.terms",)))
 
     def units(self, name: str, observations: Observations) -> str:
         """Return the unit of a parameter of the noise, "1" if it has none.

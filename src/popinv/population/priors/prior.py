@@ -191,38 +191,6 @@ class ShapePrior(PriorPart):
 
 
 @dataclass(frozen=True)
-class TiltedPrior(PriorPart):
-    """The term ``slope (p - centre)`` of a log density: a score that is drawn anew."""
-
-    centre: np.ndarray
-    slope: np.ndarray
-
-    @property
-    def entries(self) -> np.ndarray:  # type: ignore[override]
-        """All entries."""
-        return np.arange(len(self.slope))
-
-    @property
-    def touched(self) -> np.ndarray:
-        """The entries that it moves."""
-        return np.flatnonzero(self.slope)
-
-    def among(self, free: np.ndarray) -> PriorPart | None:
-        """Return the term of the entries that move."""
-        moving = replace(self, slope=self.slope * free)
-        return moving if moving.slope.any() else None
-
-    def log_density(self, u: torch.Tensor) -> torch.Tensor:
-        """Return the term."""
-        return torch.from_numpy(self.slope) @ (u - torch.from_numpy(self.centre))
-
-    def derivatives(self, u: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Return value, gradient, and the curvature of zero."""
-        size = len(self.slope)
-        return float(self.slope @ (u - self.centre)), self.slope, np.zeros((size, size))
-
-
-@dataclass(frozen=True)
 class EntryPriors(PriorPart):
     """Densities of values that each depend on one entry of p."""
 
