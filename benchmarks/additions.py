@@ -28,7 +28,7 @@ import pandas as pd
 import torch
 
 import popinv
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
 
 FILE = ROOT / "docs/tables/data/additions.csv"
 _TIMES = np.array([0.25, 0.5, 1.0, 2.0, 4.0, 6.0, 9.0, 12.0, 24.0])
@@ -158,7 +158,7 @@ def _timed(call: Callable[[], popinv.Result]) -> tuple[popinv.Result, float]:
 
 def _with_same_draws(result: popinv.Result) -> np.ndarray:
     """Return the likelihood's maximum from the study's start, with the systems in this order."""
-    from popinv.inference.settings import PolishSettings
+    from popinv.inference.estimators.settings import PolishSettings
     from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 
     last = max(name for name in result.artefacts if name.startswith("estimate_"))

@@ -31,12 +31,12 @@ from scipy.stats import t as student
 
 from benchmarks import default_study
 from popinv.evidence.designs import Calls, calls_to_reach
-from popinv.inference.build import descent_problem, start
-from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset

@@ -12,8 +12,8 @@ from benchmarks.machine import ROOT
 from popinv.config.loading import load_file
 from popinv.config.study import Study
 from popinv.forward.base import ForwardModel
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset

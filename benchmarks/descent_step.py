@@ -15,10 +15,10 @@ import torch
 from benchmarks import default_study
 from benchmarks.peers.predecessor import Predecessor
 from benchmarks.rows import Contest, Row, largest_difference
-from popinv.inference.build import start
-from popinv.inference.descent import step
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.build import start
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import step
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.seeds import generator
 from popinv.transport.sliced import directions
 

@@ -46,10 +46,10 @@ from benchmarks.measured_rows import DATA, write_rows
 from popinv.api.design import PlannedDesign
 from popinv.config.loading import load
 from popinv.errors import PopinvError
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.standard_errors import simulated
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.uncertainty.standard_errors import simulated
 from popinv.planning.check import observed_problem
 from popinv.planning.design import DesignRow
 from popinv.planning.information import local_moments
@@ -193,7 +193,7 @@ def _joined(parts: list[Problem]) -> Problem:
     """Return one problem of groups that share their places."""
     if len(parts) == 1:
         return parts[0]
-    from popinv.inference.conditions import Conditions
+    from popinv.inference.density.conditions import Conditions
     from popinv.population.known import Known
 
     data = np.concatenate([part.data for part in parts])

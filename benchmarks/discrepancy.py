@@ -38,19 +38,19 @@ import yaml
 import popinv
 from benchmarks.measured_rows import write_rows
 from popinv.config.loading import load
-from popinv.inference.build import descent_problem, start
-from popinv.inference.conditions import heldout_observations
-from popinv.inference.discrepancy_bands import discrepancy_dataset
-from popinv.inference.discrepancy_size import WIDENS, settled, with_uncertain_size
-from popinv.inference.estimate import Estimate
-from popinv.inference.intervals import intervals
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.result import estimate_dataset, estimate_of
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.answer.discrepancy_bands import discrepancy_dataset
+from popinv.inference.answer.result import estimate_dataset, estimate_of
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.conditions import heldout_observations
+from popinv.inference.density.problem import Problem, replicated_simulator
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.discrepancy_size import WIDENS, settled, with_uncertain_size
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.uncertainty.intervals import intervals
 from popinv.judgement.files import read_metrics
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.model import Model

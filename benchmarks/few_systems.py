@@ -30,13 +30,13 @@ import torch
 from scipy.stats import chi2, norm
 
 from benchmarks.machine import ROOT, cpu_model
-from popinv.inference.intervals import intervals
-from popinv.inference.law_posterior import ChainSettings, sample_law
-from popinv.inference.likelihood.closed_form import ClosedForm
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import Evaluation
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import ClosedForm
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import Evaluation
+from popinv.inference.uncertainty.intervals import intervals
+from popinv.inference.uncertainty.law_posterior import ChainSettings, sample_law
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -34,8 +34,8 @@ from numpyro.infer import MCMC, NUTS
 
 from benchmarks.few_systems import DATA, NAMES
 from benchmarks.machine import ROOT, cpu_model
-from popinv.inference.law_posterior import ChainSettings, sample_law
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.uncertainty.law_posterior import ChainSettings, sample_law
 from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -10,7 +10,7 @@ of the posterior, and the row compares the times of one draw. Quadrature converg
 gets as many nodes as the same answer needs, and the row compares the times of whole fits.
 
 Many observations of each system are computed in the span of their signals
-(:mod:`popinv.inference.likelihood.reduced`). The peer is the same likelihood of the whole signals.
+(:mod:`popinv.inference.density.reduced`). The peer is the same likelihood of the whole signals.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import torch
 
 from benchmarks.peers.marginal_likelihood import PLACES, by_nuts, by_quadrature, decay
 from benchmarks.rows import Contest, Row
-from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -21,7 +21,7 @@ import pandas as pd
 
 import popinv
 from benchmarks.measured_rows import write_rows
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
 
 REAL = ROOT / "config/examples/real_data"
 COLUMNS = (

@@ -36,8 +36,8 @@ import torch
 import popinv
 from benchmarks.machine import ROOT, cpu_model
 from popinv.api.predictions import table_form
-from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import solver_residuals
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.uncertainty.surrogate_bias import solver_residuals
 from popinv.methods.posterior.method import Posterior
 from popinv.methods.posterior.prediction import Recovered, belonging, error_draws
 from popinv.methods.posterior.study import laws_of, told_quantities

@@ -40,12 +40,12 @@ import pandas as pd
 from benchmarks.machine import cpu_model
 from popinv import workers
 from popinv.config.loading import as_mapping, load, load_file
-from popinv.inference.build import descent_problem
-from popinv.inference.division import added, systems_of_rank
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.likelihood.marginal_estimate import point_of
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.division import added, systems_of_rank
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.marginal_estimate import point_of
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.population.model import Model
 from popinv.store import storage
 from popinv.surrogate.artefact import surrogate_of

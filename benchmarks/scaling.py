@@ -51,14 +51,14 @@ import xarray as xr
 from benchmarks.machine import cpu_model
 from popinv.baselines.two_stage import two_stage
 from popinv.config.loading import load_file
-from popinv.inference.covariance_step import curvature_factor
-from popinv.inference.descent import step
-from popinv.inference.fitted_samples import FittedModel
-from popinv.inference.heldout_test import heldout_test
-from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.checks.fitted_samples import FittedModel
+from popinv.inference.checks.heldout_test import heldout_test
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.covariance_step import curvature_factor
+from popinv.inference.estimators.descent import step
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate import marginal, pseudo
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.kernel import KernelNoise

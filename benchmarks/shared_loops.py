@@ -25,9 +25,9 @@ import numpy as np
 
 from benchmarks.machine import cpu_model, load_average
 from benchmarks.marginal_likelihood import START, TRUTH, estimate, problem
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.threads import fixed_threads
 from popinv.workers import processes

@@ -36,14 +36,14 @@ from scipy.stats import norm
 
 import popinv
 from benchmarks.measured_rows import write_rows
-from popinv.inference.build import descent_problem, start
-from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.scores import marginal_scores, pseudo_scores
-from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty.scores import marginal_scores, pseudo_scores
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves, corrected
 
 Z95 = float(norm.ppf(0.975))
 _SETTINGS = MarginalSettings(draws=64)

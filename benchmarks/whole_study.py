@@ -21,11 +21,11 @@ from benchmarks.peers.porous_flow import firedrake_built_once
 from benchmarks.peers.study import plain_study
 from benchmarks.rows import Contest, Row
 from popinv.config.study import Study
-from popinv.inference.build import descent_problem, start
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.result import noise_covariance
+from popinv.inference.answer.result import noise_covariance
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.population.synthetic import parameters
 from popinv.surrogate.build import training_settings
 from popinv.surrogate.design import recency_weights

@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, style
 from popinv.config.loading import load_file
-from popinv.inference.descent import step
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.estimators.descent import step
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.inference.stages.descend_with_policy import descend_with_policy
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.model import Model

@@ -15,9 +15,9 @@ def few_draws() -> Iterator[None]:
     where there are many systems.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("popinv.inference.likelihood.model_moments.FEWEST_DRAWS", 4000)
-        patch.setattr("popinv.inference.likelihood.fit_marginal._FEW_DRAWS", 20_000)
-        patch.setattr("popinv.inference.likelihood.marginal._TAIL_DRAWS", (512, 2048))
+        patch.setattr("popinv.inference.integrate.model_moments.FEWEST_DRAWS", 4000)
+        patch.setattr("popinv.inference.estimators.fit_marginal._FEW_DRAWS", 20_000)
+        patch.setattr("popinv.inference.integrate.marginal._TAIL_DRAWS", (512, 2048))
         yield
 
 
@@ -25,8 +25,8 @@ def few_draws() -> Iterator[None]:
 def short_searches() -> Iterator[None]:
     """Lower numbers that few tests look at: of starts, and of draws for errors of the distance."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("popinv.inference.likelihood.fit_pseudo._CANDIDATES", 4)
+        patch.setattr("popinv.inference.estimators.fit_pseudo._CANDIDATES", 4)
         patch.setattr("popinv.inference.stages.update_population._FURTHER_STARTS", 1)
-        patch.setattr("popinv.inference.distance_influence._DRAWS", 2000)
-        patch.setattr("popinv.inference.distance_influence._DIRECTIONS", 100)
+        patch.setattr("popinv.inference.uncertainty.distance_influence._DRAWS", 2000)
+        patch.setattr("popinv.inference.uncertainty.distance_influence._DIRECTIONS", 100)
         yield

@@ -8,8 +8,8 @@ from contextlib import nullcontext
 import numpy as np
 import torch
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.inference import distance_influence
-from popinv.inference.problem import Problem
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.uncertainty import distance_influence
 from popinv.methods.restarts.descents import descend
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise

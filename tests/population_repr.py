@@ -20,14 +20,14 @@ import xarray as xr
 
 from popinv.config.loading import load_file
 from popinv.config.study import Study
-from popinv.inference.answer import population_dataset
-from popinv.inference.build import descent_problem
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.polish import likelihood_dataset, polish, pseudo_likelihood_dataset
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
-from popinv.inference.settings import PolishSettings
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.dataset import population_dataset
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.polish import likelihood_dataset, polish, pseudo_likelihood_dataset
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.population.laws.section import law_values
 from popinv.population.model import Model
 from popinv.population.observe import observations_dataset

@@ -17,8 +17,8 @@ def estimates() -> np.ndarray:
     # Imported here: the loops alone do without torch.
     from linear_population import TRUTH, linear_problem
 
-    from popinv.inference.likelihood import marginal, model_moments
-    from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+    from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+    from popinv.inference.integrate import marginal, model_moments
     from popinv.threads import fixed_threads
 
     problem = linear_problem(60)

@@ -20,8 +20,8 @@ from fitted import kept
 from scipy import stats
 from scipy.special import logsumexp, ndtr
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem, replicated_simulator
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
 from popinv.population.limits import Limits

@@ -35,7 +35,12 @@ def test_the_page_shows_the_arrows_there_are():
 def test_the_page_says_what_each_folder_holds():
     told = PAGE.read_text().split("\n## Folders\n")[1].split("\n## ")[0]
     folders = {part for part in arrows() if (SOURCE / part).is_dir()}
-    named = [*(f"popinv/{part}" for part in folders), *HOUSES]
+    within = {file.parent.name for file in (SOURCE / "inference").glob("*/*.py")} - {"stages"}
+    named = [
+        *(f"popinv/{part}" for part in folders),
+        *(f"popinv/inference/{folder}" for folder in within),
+        *HOUSES,
+    ]
     assert not [name for name in named if f"src/{name}`" not in told]
 
 

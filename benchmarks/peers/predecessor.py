@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.peers.sliced_wasserstein import by_sorting
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 
 __all__ = ["Predecessor"]
 

@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.peers.predecessor import Predecessor
 from benchmarks.peers.training import batches_of, data_loader, fit
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.population.synthetic import parameters
 from popinv.surrogate.trained_network import Surrogate
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare

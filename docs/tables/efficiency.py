@@ -20,7 +20,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from popinv.evidence.efficiency import efficiency_table
-from popinv.inference.choice import ESTIMATORS
+from popinv.inference.estimators.choice import ESTIMATORS
 from popinv.store import storage
 from popinv.workflow.records import read_record
 from tables.cells import span, table

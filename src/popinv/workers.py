@@ -13,7 +13,7 @@ The jobs of a run on one machine lend each other the cores on which no job runs 
 
 The processes of several machines are the ranks of an MPI communicator (:func:`ranks`). All of them
 run the same program. Each takes its turns of a loop, and gets the results of all. Where each has
-systems of its own (:mod:`popinv.inference.division`), it runs the loops over these alone
+systems of its own (:mod:`popinv.inference.density.division`), it runs the loops over these alone
 (:func:`agreeing`).
 """
 

@@ -19,8 +19,8 @@ import boys
 
 import popinv
 from popinv.errors import DataError
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import PolishSettings
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.estimators.settings import PolishSettings
 from popinv.inference.stages.maximise_likelihoods import maximise_likelihoods
 
 TIMES = np.linspace(-1.0, 1.0, 9)

@@ -14,9 +14,10 @@ from study_sections import moments
 
 import popinv
 from popinv.api import fit as fits
-from popinv.inference import distance_influence
-from popinv.inference.likelihood import fit_marginal, fit_pseudo, model_moments
+from popinv.inference.estimators import fit_marginal, fit_pseudo
+from popinv.inference.integrate import model_moments
 from popinv.inference.stages import update_population
+from popinv.inference.uncertainty import distance_influence
 
 FILE = Path(__file__).parents[2] / "config/examples/real_data/Oxboys.csv"
 LAW: dict[str, Any] = {

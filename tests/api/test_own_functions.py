@@ -15,8 +15,8 @@ from popinv.forward.datasets import proposals, reasons_of
 from popinv.forward.inputs.section import Inputs
 from popinv.forward.section import forward_section
 from popinv.forward.stages.solve_chunk import solve_chunk
-from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.inference.density.problem import Problem
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves, corrected
 from popinv.population.datatree import observed_data
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

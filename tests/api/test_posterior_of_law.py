@@ -10,7 +10,7 @@ import pytest
 
 from popinv.api.law_posterior import law_posterior_of
 from popinv.errors import ConfigError
-from popinv.inference.law_posterior import ChainSettings
+from popinv.inference.uncertainty.law_posterior import ChainSettings
 
 # Looked for and not imported: JAX takes a second, also where its tests are not run.
 pytestmark = pytest.mark.skipif(find_spec("numpyro") is None, reason="numpyro is not installed")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(find_spec("numpyro") is None, reason="numpyro is
 
 def test_the_posterior_of_a_fit_has_the_groups_of_arviz(arviz, monkeypatch):
     # Trajectories of at most two steps, for boys with the same ages.
-    monkeypatch.setattr("popinv.inference.law_posterior._TREE_DEPTH", 1)
+    monkeypatch.setattr("popinv.inference.uncertainty.law_posterior._TREE_DEPTH", 1)
     alike, table = boys.wide().dropna(axis=1, thresh=16).dropna().index[:10], boys.table()
     result = boys.fit(table[table["Subject"].isin(alike)], tests=False)
     with pytest.warns(UserWarning, match="effective sample size"):

@@ -9,9 +9,9 @@ import torch
 import popinv
 from popinv.errors import ConfigError, DataError, SolverError
 from popinv.evidence.stages.replicate_study import replicate_study
-from popinv.inference.likelihood.densities import density_of
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import DescentSettings, PolishSettings
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.densities import density_of
+from popinv.inference.estimators.settings import DescentSettings, PolishSettings
 from popinv.surrogate.mean_and_factor import MeanAndFactor
 
 TIMES = np.array([0.0, 0.5, 1.0])

@@ -73,7 +73,7 @@ def test_orthodont_is_that_of_nlme(by_sex, monkeypatch):
         "start": moments(intercept=(17.0, 2.0), slope=(0.7, 0.3)),
     }
     # The profiles of these likelihoods take long, and no interval is compared.
-    monkeypatch.setattr("popinv.inference.likelihood.profile.ILL_DETERMINED", np.inf)
+    monkeypatch.setattr("popinv.inference.uncertainty.profile.ILL_DETERMINED", np.inf)
     if by_sex:
         law["covariates"] = {"intercept": ["girl"], "slope": ["girl"]}
     result = popinv.fit(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.answer_solves import WAYS, Rounds, errors_of, table
-from popinv.inference.likelihood import fit_pseudo, model_moments
+from popinv.inference.estimators import fit_pseudo
+from popinv.inference.integrate import model_moments
 from popinv.threads import fixed_threads
 from popinv_papers.influence import worth
 

@@ -19,8 +19,8 @@ from benchmarks.peers.sliced_wasserstein import by_pot, by_sorting, with_gradien
 from benchmarks.peers.study import plain_study
 from benchmarks.peers.training import data_loader, indexed
 from benchmarks.sliced_wasserstein import difference
-from popinv.inference.problem import Problem
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.population.synthetic import broad_parameters
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings

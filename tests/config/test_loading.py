@@ -12,7 +12,7 @@ import yaml
 from popinv.config.loading import as_mapping, json_schema, load, load_file
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
-from popinv.inference.settings import DescentSettings
+from popinv.inference.estimators.settings import DescentSettings
 
 ROOT = Path(__file__).parents[2]
 MINIMAL = """

@@ -20,7 +20,7 @@ from popinv.config.loading import as_mapping, load, load_file
 from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.yaml_files import read_yaml
 from popinv.errors import ConfigError
-from popinv.inference.settings import DescentSettings
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.surrogate.section import SurrogateSettings
 
 SECTIONS = {

@@ -12,10 +12,10 @@ from problems import curve_problem
 from tiers import parameters
 
 from popinv.evidence.calibration import calibration, calibration_metrics, replication
-from popinv.inference.estimation import NamedEstimate, estimate_population
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.settings import DescentSettings, PolishSettings
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.estimators.estimation import NamedEstimate, estimate_population
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings, PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 
 
 @cache

@@ -10,8 +10,8 @@ from problems import curve_problem
 
 from popinv.errors import DataError, DivergenceError
 from popinv.evidence.convergence import error_metrics, errors_of_repeats, fit_slope
-from popinv.inference.estimation import NamedEstimate
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.estimation import NamedEstimate
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.store.variables import variable
 
 

@@ -12,10 +12,10 @@ import xarray as xr
 
 from popinv.config.loading import load
 from popinv.evidence.stages import measure_error as stage
-from popinv.inference.conditions import Conditions
-from popinv.inference.estimation import NamedEstimate
-from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import FreshSolves, ScoreDifference
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimation import NamedEstimate
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves, ScoreDifference
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.model import Model

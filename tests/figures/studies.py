@@ -21,12 +21,12 @@ from popinv.figures.predictive_check import PredictiveCheck
 from popinv.figures.study import chart_of, draw
 from popinv.forward.base import Observations, Solutions
 from popinv.forward.datasets import solves
-from popinv.inference.answer import population_dataset
-from popinv.inference.conditions import fitted_observations
-from popinv.inference.estimate import Estimate
-from popinv.inference.fitted_samples import sample_model
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset, parameters_of
+from popinv.inference.answer.dataset import population_dataset
+from popinv.inference.answer.result import estimate_dataset, parameters_of
+from popinv.inference.checks.fitted_samples import sample_model
+from popinv.inference.density.conditions import fitted_observations
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
 from popinv.population.laws.base import Law
 from popinv.population.laws.composed import ProductLaw
 from popinv.population.laws.fields import LevelSetLaw, MaternLaw

@@ -11,9 +11,9 @@ from studies import line_study
 
 from popinv.figures import calibration as module
 from popinv.figures.calibration import GRID, Calibration, Uniformity, calibration, counted
-from popinv.inference.conditions import Conditions
-from popinv.inference.fitted_samples import FittedModel, sample_model
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.checks.fitted_samples import FittedModel, sample_model
+from popinv.inference.density.conditions import Conditions
 
 SYSTEMS = 60
 PLAIN = Conditions.stated((SYSTEMS, 6))

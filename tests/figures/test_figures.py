@@ -38,7 +38,7 @@ from popinv.figures.simulated import LEVELS
 from popinv.figures.solver import Plane, draw_solver_calls
 from popinv.figures.study import draw_all
 from popinv.figures.surrogate import draw_surrogate_error
-from popinv.inference.surrogate_intervals import HeldOutSolves
+from popinv.inference.checks.surrogate_intervals import HeldOutSolves
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
 

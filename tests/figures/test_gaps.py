@@ -10,7 +10,7 @@ from studies import Study, line_study, square_study
 from tiers import parameters
 
 from popinv.figures.names import FIGURES
-from popinv.inference.conditions import fitted_observations
+from popinv.inference.density.conditions import fitted_observations
 
 
 def gapped(study: Study) -> Study:

@@ -26,8 +26,8 @@ from popinv.figures.goodness_of_fit import Goodness, draw_individual_fits
 from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.predictive_check import Correction, PredictiveCheck, bins_of
 from popinv.figures.simulated import DataSets
-from popinv.inference.problem import replicated_simulator
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.density.problem import replicated_simulator
 from popinv.population.noise.terms import replicated_noise
 
 

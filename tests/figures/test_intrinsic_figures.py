@@ -13,9 +13,9 @@ from answers import ANSWER, told
 from popinv.charts.description import Cloud, Points
 from popinv.figures.draws import noise_free_covariance
 from popinv.figures.intrinsic import variance_panels, variance_parts
-from popinv.inference.intrinsic_share import intrinsic_variation, lost_information
-from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.checks.intrinsic_share import intrinsic_variation, lost_information
+from popinv.inference.density.problem import Problem
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.judgement.judgements import judgements
 from popinv.judgement.measures import IntrinsicVariation
 from popinv.population.laws.gaussian import normal_law

@@ -21,7 +21,7 @@ from popinv.forward.base import ClaimedDerivatives, DifferentiableModel, Solutio
 from popinv.forward.external.taylor import derivative_fault
 from popinv.forward.python.autograd import from_torch
 from popinv.forward.python.derivatives import NotNumbers
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.density.solver import SolverSimulator
 
 # y = (a b, a^2, sin b). b chooses what happens to a row: 7 raises, 8 has no end.
 MODULE = """

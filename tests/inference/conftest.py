@@ -12,5 +12,5 @@ __all__ = ["few_directions", "few_draws"]
 def few_directions() -> Iterator[None]:
     """Lower the number of directions of the influence, which is most of a short descent."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("popinv.inference.distance_influence._DIRECTIONS", 100)
+        patch.setattr("popinv.inference.uncertainty.distance_influence._DIRECTIONS", 100)
         yield

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.model_moments import moments_of_systems
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate import pseudo
+from popinv.inference.integrate.model_moments import moments_of_systems
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.terms import composed

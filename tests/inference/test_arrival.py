@@ -12,11 +12,11 @@ from problems import curve_problem
 from tiers import parameters
 
 from popinv.errors import DivergenceError
-from popinv.inference.descent import run
-from popinv.inference.distance_influence import distance_influence
-from popinv.inference.fit_distance import fit_distance, judge_arrival, starts_near
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import run
+from popinv.inference.estimators.fit_distance import fit_distance, judge_arrival, starts_near
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.uncertainty.distance_influence import distance_influence
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.store.checkpoints import Checkpoint

@@ -13,12 +13,12 @@ import torch
 from problems import curve_problem
 from tiers import parameters
 
-from popinv.inference.assessment import answer_tests, assess
-from popinv.inference.fitted_samples import FittedModel, sample_model
-from popinv.inference.heldout_test import HeldOutTest, heldout_test
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.result import law_errors, ratio, relative_frobenius_error
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.assessment import answer_tests, assess
+from popinv.inference.answer.result import law_errors, ratio, relative_frobenius_error
+from popinv.inference.checks.fitted_samples import FittedModel, sample_model
+from popinv.inference.checks.heldout_test import HeldOutTest, heldout_test
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
 from popinv.judgement.measures import FeatureTest, PartTest
 from popinv.store.checkpoints import Checkpoint
@@ -55,8 +55,8 @@ def test_the_size_of_the_heldout_test_is_right_though_the_model_was_estimated(
     sets, most, monkeypatch
 ):
     # Data and null meet the same reference, so that a smaller one changes no size.
-    monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 1000)
-    monkeypatch.setattr("popinv.inference.heldout_test._DIRECTIONS", 50)
+    monkeypatch.setattr("popinv.inference.checks.heldout_test._REFERENCE_SAMPLES", 1000)
+    monkeypatch.setattr("popinv.inference.checks.heldout_test._DIRECTIONS", 50)
     p_values = []
     for seed in range(sets):
         problem = curve_problem(count=150, seed=seed)[0]
@@ -84,8 +84,8 @@ def test_p_values_count_the_observed_statistic() -> None:
 
 
 def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
-    monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 500)
-    monkeypatch.setattr("popinv.inference.heldout_test._DIRECTIONS", 20)
+    monkeypatch.setattr("popinv.inference.checks.heldout_test._REFERENCE_SAMPLES", 500)
+    monkeypatch.setattr("popinv.inference.checks.heldout_test._DIRECTIONS", 20)
     study, thresholds = line_study(), Thresholds(error=0.1, push=0.25)
     numbers, fewer = (
         assess(study.problem, study.loaded, 9, thresholds, tests).metrics()
@@ -101,10 +101,10 @@ def test_the_tests_are_among_the_metrics_unless_they_are_left_out(monkeypatch):
 
 @pytest.mark.parametrize("reason", ["", "nothing is to be tested"])
 def test_held_out_systems_are_tested_if_a_part_of_the_model_is_not_judged(reason, monkeypatch):
-    monkeypatch.setattr("popinv.inference.heldout_test._REFERENCE_SAMPLES", 500)
+    monkeypatch.setattr("popinv.inference.checks.heldout_test._REFERENCE_SAMPLES", 500)
     study, noise = line_study(), PartTest("noise", "", "", 0.7, 1)
     found = (PartTest("law", reason), noise), (FeatureTest("curved", 0.1, 0.2, 0.5, 0.7),)
-    monkeypatch.setattr("popinv.inference.assessment.specification_tests", lambda *_: found)
+    monkeypatch.setattr("popinv.inference.answer.assessment.specification_tests", lambda *_: found)
     results = answer_tests(study.problem, study.loaded, 9)
     assert (results.tests, results.features) == found
     assert (results.heldout is None) == (not reason)

@@ -17,10 +17,10 @@ from popinv.baselines.comparison import comparison, seconds_of, write_table
 from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import first_design_prior, fit_systems, two_stage
 from popinv.errors import DataError
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.densities import log_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.result import answer_dataset
+from popinv.inference.answer.result import answer_dataset
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.densities import log_likelihood
+from popinv.inference.density.problem import Problem
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

@@ -15,12 +15,12 @@ from popinv.baselines.hierarchical import (
     sample_posterior,
 )
 from popinv.errors import ConfigError
-from popinv.inference.identifiability import identifiability
+from popinv.inference.uncertainty.identifiability import identifiability
 
 
 def test_without_numpyro_the_message_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "numpyro", None)
-    monkeypatch.delitem(sys.modules, "popinv.inference.numpyro_sampler", raising=False)
+    monkeypatch.delitem(sys.modules, "popinv.inference.uncertainty.numpyro_sampler", raising=False)
     problem, alpha, gamma = curve_problem(count=3)
     with pytest.raises(ConfigError, match=r"needs numpyro .*bayes.*leave 'nuts' out"):
         sample_posterior(problem, (alpha, gamma))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from popinv.inference.choice import choose
+from popinv.inference.estimators.choice import choose
 
 
 def estimate(passes: bool, reason: str = "", answer: bool = True) -> xr.Dataset:

@@ -12,19 +12,19 @@ from problems import curve, curve_problem
 from tiers import parameters
 
 from popinv.errors import DataError
-from popinv.inference.conditions import (
+from popinv.inference.checks.fitted_samples import FittedModel, sample_model
+from popinv.inference.checks.heldout_test import heldout_test
+from popinv.inference.density.conditions import (
     Conditions,
     deviations,
     fitted_observations,
     heldout_observations,
 )
-from popinv.inference.descent import run, step
-from popinv.inference.fitted_samples import FittedModel, sample_model
-from popinv.inference.heldout_test import heldout_test
-from popinv.inference.identifiability import identifiability
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import run, step
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.inference.stages.consult_oracle import oracle
+from popinv.inference.uncertainty.identifiability import identifiability
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

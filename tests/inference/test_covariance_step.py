@@ -12,11 +12,11 @@ from scipy.linalg import eigvalsh
 from tiers import parameters
 
 from popinv.errors import ConfigError
-from popinv.inference import covariance_step as module
-from popinv.inference.descent import run
-from popinv.inference.problem import Problem, begin
-from popinv.inference.result import noise_covariance, relative_frobenius_error
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import noise_covariance, relative_frobenius_error
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators import covariance_step as module
+from popinv.inference.estimators.descent import run
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise

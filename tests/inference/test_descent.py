@@ -13,11 +13,11 @@ from slopes import slopes
 from tiers import parameters
 
 from popinv.errors import DataError, DivergenceError
-from popinv.inference import descent as module
-from popinv.inference.descent import estimate, learning_rate, run, step
-from popinv.inference.problem import DescentState, Problem, begin
-from popinv.inference.settings import DescentSettings
-from popinv.inference.trust_region import location_sizes, longest_steps
+from popinv.inference.density.problem import DescentState, Problem, begin
+from popinv.inference.estimators import descent as module
+from popinv.inference.estimators.descent import estimate, learning_rate, run, step
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.estimators.trust_region import location_sizes, longest_steps
 from popinv.population.constraints import REAL
 from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise

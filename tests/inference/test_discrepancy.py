@@ -16,22 +16,22 @@ from scipy import stats
 from slopes import slopes
 from tiers import parameters
 
-from popinv.inference.build import at_own_places
-from popinv.inference.conditions import Conditions
-from popinv.inference.discrepancy_size import settled, size_evidence, with_uncertain_size
-from popinv.inference.likelihood.closed_form import ClosedForm
-from popinv.inference.likelihood.densities import density_of, log_likelihood
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal import evaluate
-from popinv.inference.likelihood.marginal_estimate import estimate_at, point_of, squares_of
-from popinv.inference.likelihood.model_moments import matched_draws
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scoring import begin
-from popinv.inference.model_comparison import counted_parameters
-from popinv.inference.noise_share import _beside_own
-from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.checks.model_comparison import counted_parameters
+from popinv.inference.checks.noise_share import _beside_own
+from popinv.inference.density.build import at_own_places
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.densities import density_of, log_likelihood
+from popinv.inference.density.problem import Problem, replicated_simulator
+from popinv.inference.estimators.closed_form import ClosedForm
+from popinv.inference.estimators.discrepancy_size import settled, size_evidence, with_uncertain_size
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import evaluator, fit_pseudo_likelihood
+from popinv.inference.estimators.marginal_estimate import estimate_at, point_of, squares_of
+from popinv.inference.estimators.scoring import begin
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal import evaluate
+from popinv.inference.integrate.model_moments import matched_draws
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.kernel import KernelNoise

@@ -11,16 +11,16 @@ from linear_population import normal_log_density
 from scipy.interpolate import CubicSpline
 from slopes import slopes
 
-from popinv.inference.build import at_own_places
-from popinv.inference.conditions import Conditions
-from popinv.inference.discrepancy_size import settled, size_evidence, with_uncertain_size
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import evaluator, fit_pseudo_likelihood
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal import evaluate
-from popinv.inference.likelihood.model_moments import matched_draws
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.density.build import at_own_places
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem, replicated_simulator
+from popinv.inference.estimators.discrepancy_size import settled, size_evidence, with_uncertain_size
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import evaluator, fit_pseudo_likelihood
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal import evaluate
+from popinv.inference.integrate.model_moments import matched_draws
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.discrepancy import SharedDiscrepancy

@@ -10,12 +10,12 @@ import pytest
 import torch
 from problems import curve_problem, silent
 
-from popinv.inference.descent import run
-from popinv.inference.distance_influence import distance_influence
-from popinv.inference.likelihood.scores import distance_scores
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
-from popinv.inference.short_descents import ShortDescents
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import run
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.estimators.short_descents import ShortDescents
+from popinv.inference.uncertainty.distance_influence import distance_influence
+from popinv.inference.uncertainty.scores import distance_scores
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
 from popinv.seeds import generators
@@ -56,7 +56,7 @@ def test_it_has_mean_zero_under_the_model_and_the_scatter_of_resampled_descents(
 
 def test_directions_that_hardly_move_the_quantiles_are_not_hidden_by_noise():
     # The same function with four times the draws: errors differ by sampling alone.
-    import popinv.inference.distance_influence as module
+    import popinv.inference.uncertainty.distance_influence as module
 
     problem, alpha, gamma = curve_problem(count=300)
     p = np.concatenate([alpha, gamma])

@@ -12,12 +12,12 @@ import xarray as xr
 from scipy.stats import kstest
 from tiers import parameters
 
-from popinv.inference import specification as module
-from popinv.inference.features import Feature
-from popinv.inference.field_features import FieldCosines, of_field
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.specification import ScoreTest, specification
+from popinv.inference.checks import specification as module
+from popinv.inference.checks.features import Feature
+from popinv.inference.checks.field_features import FieldCosines, of_field
+from popinv.inference.checks.specification import ScoreTest, specification
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
 from popinv.population.constraints import REAL
 from popinv.population.laws.composed import ProductLaw, ShiftedLaw
 from popinv.population.laws.fields import LevelSetLaw, MaternLaw

@@ -15,12 +15,12 @@ from tiers import parameters
 
 from popinv.errors import DataError
 from popinv.evidence.stages.replicate_study import _Truth
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.closed_form import ClosedForm, is_linear
-from popinv.inference.likelihood.fixed_draws import adapted_draws
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
-from popinv.inference.likelihood.nested import NestedIntegrals
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import ClosedForm, is_linear
+from popinv.inference.integrate.fixed_draws import adapted_draws
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate, integrals_at
+from popinv.inference.integrate.nested import NestedIntegrals
 from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known

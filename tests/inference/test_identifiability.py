@@ -11,10 +11,10 @@ from linear_rank import linear_gaussian_rank
 from problems import curve_problem
 from slopes import slopes
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.identifiability import Identifiability, _oriented, identifiability
-from popinv.inference.moments import matched_normals, reference_moments
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.moments import matched_normals, reference_moments
+from popinv.inference.uncertainty.identifiability import Identifiability, _oriented, identifiability
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise, IsotropicNoise

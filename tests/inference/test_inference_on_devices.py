@@ -20,17 +20,17 @@ from tiers import parameters
 
 from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import two_stage
-from popinv.inference.conditions import Conditions
-from popinv.inference.descent import run
-from popinv.inference.fitted_samples import FittedModel
-from popinv.inference.heldout_test import heldout_test
-from popinv.inference.identifiability import identifiability
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.problem import DescentState, Problem, begin
-from popinv.inference.settings import CurvatureSettings, DescentSettings
-from popinv.inference.short_descents import ShortDescents
+from popinv.inference.checks.fitted_samples import FittedModel
+from popinv.inference.checks.heldout_test import heldout_test
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import DescentState, Problem, begin
+from popinv.inference.estimators.descent import run
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import CurvatureSettings, DescentSettings
+from popinv.inference.estimators.short_descents import ShortDescents
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.inference.stages.consult_oracle import oracle
+from popinv.inference.uncertainty.identifiability import identifiability
 from popinv.population.noise.unstructured import FullNoise
 from popinv.store.checkpoints import state_to_arrays
 from popinv.surrogate.trained_network import Surrogate

@@ -15,15 +15,15 @@ from tiers import parameters
 
 from benchmarks.few_systems import Grid, LayoutLikelihood, layout
 from popinv.errors import ConfigError
-from popinv.inference.law_posterior import (
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty.law_posterior import (
     ChainSettings,
     LawPosterior,
     PosteriorDensity,
     _corrected,
     sample_law,
 )
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.problem import Problem
 from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.unstructured import IsotropicNoise
@@ -128,7 +128,7 @@ def test_a_stated_prior_counts_once_and_alone_for_its_parameter():
 
 @pytest.mark.full
 def test_a_normal_density_is_sampled():
-    from popinv.inference.numpyro_sampler import sample
+    from popinv.inference.uncertainty.numpyro_sampler import sample
 
     deviation = np.array([1.0, 0.1, 5.0])
 
@@ -239,7 +239,7 @@ def test_weights_correct_another_density_to_the_exact_one_with_few_draws():
 
 
 def test_r_hat_and_effective_sizes_are_those_of_arviz(arviz):
-    from popinv.inference.numpyro_sampler import convergence
+    from popinv.inference.uncertainty.numpyro_sampler import convergence
 
     rng = np.random.default_rng(4)
     noise = rng.standard_normal((4, 200, 2))
@@ -274,7 +274,7 @@ def test_poor_draws_are_told():
 
 
 def test_without_numpyro_the_message_says_how_to_install_it(monkeypatch):
-    monkeypatch.setitem(sys.modules, "popinv.inference.numpyro_sampler", None)
+    monkeypatch.setitem(sys.modules, "popinv.inference.uncertainty.numpyro_sampler", None)
     problem = layout(levels(3.0))
     with pytest.raises(ConfigError, match="the posterior of the law needs numpyro"):
         sample_law(problem, START, default_prior(problem, START))

@@ -10,10 +10,10 @@ import torch
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from popinv.inference import law_posterior
-from popinv.inference.law_posterior import PosteriorDensity
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty import law_posterior
+from popinv.inference.uncertainty.law_posterior import PosteriorDensity
 from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.levels import LevelLaw

@@ -11,9 +11,9 @@ import xarray as xr
 from answers import ANSWER, estimate
 
 from popinv.forward.datasets import law_and_noise_coordinates
-from popinv.inference.problem import Problem
-from popinv.inference.result import parameter_names
-from popinv.inference.stated_values import as_read, read_names, read_slopes, read_values
+from popinv.inference.answer.result import parameter_names
+from popinv.inference.answer.stated_values import as_read, read_names, read_slopes, read_values
+from popinv.inference.density.problem import Problem
 from popinv.judgement.answer import ParameterEstimate, RecoveredParameter
 from popinv.population.constraints import POSITIVE, REAL, Interval
 from popinv.population.laws.composed import ProductLaw, ShiftedLaw

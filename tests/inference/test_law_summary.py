@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from popinv.inference.law_summary import law_summary, summary_names
+from popinv.inference.answer.law_summary import law_summary, summary_names
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.free_form import FreeFormLaw
 

@@ -14,16 +14,16 @@ from problems import silent
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from popinv.inference.folds import first_order, folds_of
-from popinv.inference.leave_out import refit_dataset, refits
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.predictive import predictive
-from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.result import estimate_dataset
-from popinv.inference.settings import DescentSettings
-from popinv.inference.short_descents import ShortDescents
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.checks.folds import first_order, folds_of
+from popinv.inference.checks.predictive import predictive
+from popinv.inference.density.problem import Problem, replicated_simulator
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.estimators.short_descents import ShortDescents
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty.leave_out import refit_dataset, refits
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import FullNoise

@@ -11,13 +11,13 @@ from linear_population import TRUTH, linear_problem
 from problems import curve_problem
 from tiers import parameters
 
-from popinv.inference import settings as inference_settings
-from popinv.inference.conditions import fitted_observations, heldout_observations
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood import marginal
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings, evaluate
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.conditions import fitted_observations, heldout_observations
+from popinv.inference.estimators import settings as inference_settings
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate import marginal
+from popinv.inference.integrate.marginal import Evaluation, MarginalSettings, evaluate
 from popinv.store import rows as stored_rows
 from popinv.store import storage
 from popinv.store.rows import StoredRows

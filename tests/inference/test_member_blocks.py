@@ -9,16 +9,16 @@ import pytest
 import torch
 from scipy.special import stdtrit
 
-from popinv.inference import member_blocks
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import profile
-from popinv.inference.likelihood.closed_form import is_linear
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.pseudo import evaluate
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.member_blocks import first_blocks, in_blocks, of_groups
-from popinv.inference.problem import Problem
+from popinv.inference.density import member_blocks
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.member_blocks import first_blocks, in_blocks, of_groups
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import is_linear
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood, profiled
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.integrate.pseudo import evaluate
+from popinv.inference.uncertainty import profile
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.observation_files.trees import MemberTree
 from popinv.population.constraints import REAL
 from popinv.population.known import Known

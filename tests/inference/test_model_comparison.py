@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from popinv.errors import DataError
-from popinv.inference.model_comparison import (
+from popinv.inference.checks.model_comparison import (
     check_same_observations,
     compare,
     information_criteria,

@@ -11,8 +11,10 @@ from problems import curve_problem
 from scipy import stats
 from slopes import slopes
 
-from popinv.inference.estimate import Ends
-from popinv.inference.intervals import (
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.estimators.estimate import Ends
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.uncertainty.intervals import (
     boundaries,
     containment,
     deviation_interval,
@@ -21,8 +23,6 @@ from popinv.inference.intervals import (
     noise_interval,
     normal_interval,
 )
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.result import estimate_dataset
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import FullNoise

@@ -7,9 +7,9 @@ import torch
 from problems import silent
 from tiers import parameters, thinned
 
-from popinv.inference.descent import run
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import run
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.time_series import AutoregressiveNoise, BlockNoise

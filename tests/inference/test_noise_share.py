@@ -10,9 +10,9 @@ import xarray as xr
 from linear_population import linear_problem
 
 from popinv.forward.base import Observations
-from popinv.inference.conditions import Conditions
-from popinv.inference.noise_share import least_noise, noise_shares
-from popinv.inference.problem import Problem
+from popinv.inference.checks.noise_share import least_noise, noise_shares
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import DiagonalNoise
 from popinv.population.observe import observations_dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from popinv.inference.distance_influence import summed_over_directions
+from popinv.inference.uncertainty.distance_influence import summed_over_directions
 
 
 def test_they_are_interpolated_between_the_edges_and_go_on_beyond_them():

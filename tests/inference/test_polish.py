@@ -11,11 +11,12 @@ from problems import PLACES, TRUE_ALPHA, curve, curve_problem
 from tiers import parameters
 
 from popinv.forward.base import Observations, Parameter, Solutions
-from popinv.inference.choice import choose
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.polish import (
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.choice import choose
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.polish import (
     Polished,
     likelihood_dataset,
     likelihood_solves,
@@ -24,11 +25,10 @@ from popinv.inference.polish import (
     pseudo_likelihood_dataset,
     pseudo_likelihood_solves,
 )
-from popinv.inference.problem import Problem
-from popinv.inference.settings import PolishSettings
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.inference.stages.consult_oracle import oracle
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.store.checkpoints import Checkpoint
 
 COUNT = 300

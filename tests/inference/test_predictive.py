@@ -9,7 +9,7 @@ import pytest
 import torch
 from linear_population import TRUTH, exact_log_likelihood, linear_problem
 
-from popinv.inference.predictive import predictive
+from popinv.inference.checks.predictive import predictive
 
 DRAWS = 400
 

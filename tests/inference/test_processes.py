@@ -12,15 +12,15 @@ from tiers import parameters, thinned
 from popinv import workers
 from popinv.baselines import two_stage as two_stage_module
 from popinv.baselines.two_stage import two_stage
-from popinv.inference import distance_influence
-from popinv.inference.fitted_samples import FittedModel
-from popinv.inference.heldout_test import heldout_test
-from popinv.inference.likelihood import marginal, model_moments
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.problem import Problem
-from popinv.inference.settings import DescentSettings
+from popinv.inference.checks.fitted_samples import FittedModel
+from popinv.inference.checks.heldout_test import heldout_test
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate import marginal, model_moments
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
+from popinv.inference.uncertainty import distance_influence
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.methods.posterior import references
 from popinv.methods.posterior.sampling import sample_posteriors
 from popinv.methods.restarts.descents import descend

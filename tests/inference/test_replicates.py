@@ -12,13 +12,13 @@ from scipy.stats import multivariate_normal
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import observation_names, replicates_of
-from popinv.inference.conditions import fitted_observations
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.conditions import fitted_observations
+from popinv.inference.density.problem import Problem, replicated_simulator
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.terms import replicated_noise

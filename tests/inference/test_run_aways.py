@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from benchmarks import default_study, marginal_likelihood
-from popinv.inference.build import start
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import Problem
+from popinv.inference.density.build import start
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.population.laws.section import law_values
 from popinv.population.synthetic import noise_rows, parameters
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from popinv.errors import SolverError
-from popinv.inference.sampling_error import (
+from popinv.inference.uncertainty.sampling_error import (
     sampling_error_dataset,
     sampling_error_share,
     within_system_covariance,

@@ -11,10 +11,10 @@ import popinv
 from popinv.errors import DataError
 from popinv.forward.base import Solutions
 from popinv.forward.datasets import solves
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.scores import pseudo_scores, surrogate_push
-from popinv.inference.result import estimate_of
-from popinv.inference.surrogate_bias import (
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.uncertainty.scores import pseudo_scores, surrogate_push
+from popinv.inference.uncertainty.surrogate_bias import (
     FreshSolves,
     ScoreDifference,
     corrected,

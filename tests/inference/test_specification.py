@@ -13,14 +13,14 @@ from problems import COUNTED, counted
 from scipy.stats import kstest
 from tiers import parameters
 
-from popinv.inference import faults
-from popinv.inference import specification as module
-from popinv.inference.conditions import Conditions
-from popinv.inference.features import Feature, features_of
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.pairs import SystemPairs
-from popinv.inference.problem import Problem
-from popinv.inference.specification import ScoreTest, part_tests, specification
+from popinv.inference.checks import faults
+from popinv.inference.checks import specification as module
+from popinv.inference.checks.features import Feature, features_of
+from popinv.inference.checks.pairs import SystemPairs
+from popinv.inference.checks.specification import ScoreTest, part_tests, specification
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
 from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law

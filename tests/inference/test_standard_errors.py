@@ -10,10 +10,10 @@ import torch
 from linear_population import PLACES, TRUTH, linear_problem
 from problems import curve_problem
 
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import FEW_SYSTEMS, simulated, with_model_errors
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.uncertainty.scores import pseudo_scores
+from popinv.inference.uncertainty.standard_errors import FEW_SYSTEMS, simulated, with_model_errors
 
 NO_PENALTY = np.zeros((6, 6))
 

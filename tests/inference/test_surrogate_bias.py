@@ -11,20 +11,20 @@ import xarray as xr
 from problems import COUNTED, TRUE_ALPHA, counted, curve, curve_problem
 from tiers import parameters
 
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.scores import (
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty.scores import (
     distance_scores,
     marginal_scores,
     pseudo_scores,
     surrogate_push,
 )
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
-from popinv.inference.settings import DescentSettings
-from popinv.inference.surrogate_bias import (
+from popinv.inference.uncertainty.surrogate_bias import (
     FreshSolves,
     _held,
     corrected,
@@ -104,7 +104,7 @@ def test_of_many_fresh_solves_some_tell_the_push(monkeypatch):
     solves = xr.Dataset({"z": (("sample", "input"), many.z), "y": (("sample", "output"), many.y)})
     whole, part = push(solves), push(solves.isel(sample=slice(400)))
     assert 1.5 < whole != part
-    monkeypatch.setattr("popinv.inference.likelihood.scores._MOST_SOLVES", 400)
+    monkeypatch.setattr("popinv.inference.uncertainty.scores._MOST_SOLVES", 400)
     assert push(solves) == part == pytest.approx(whole, rel=0.2)
 
 

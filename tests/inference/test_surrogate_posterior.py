@@ -11,11 +11,11 @@ import xarray as xr
 from problems import TRUE_ALPHA, curve, curve_problem
 
 from popinv.forward.datasets import reason_codes
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.polish import _shift
-from popinv.inference.surrogate_bias import FreshSolves, corrected, inflation_of
-from popinv.inference.surrogate_intervals import held_out_solves
+from popinv.inference.checks.surrogate_intervals import held_out_solves
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.polish import _shift
+from popinv.inference.uncertainty.scores import pseudo_scores
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves, corrected, inflation_of
 from popinv.surrogate.gaussian_process.emulator import train_emulator
 from popinv.surrogate.simulator import UncertainSurrogate
 

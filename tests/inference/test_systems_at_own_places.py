@@ -10,16 +10,20 @@ import torch
 from tiers import parameters, thinned
 
 from popinv.forward.tangents import linearised
-from popinv.inference.build import at_own_places
-from popinv.inference.conditions import Conditions
-from popinv.inference.faults import noise_deviations
-from popinv.inference.fitted_samples import sample_model
-from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.densities import DensitiesAt, density_of
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.problem import Problem, replicated_simulator
-from popinv.inference.surrogate_bias import FreshSolves, PosteriorSolves, ScoreDifference
+from popinv.inference.checks.faults import noise_deviations
+from popinv.inference.checks.fitted_samples import sample_model
+from popinv.inference.density.build import at_own_places
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.densities import DensitiesAt, density_of
+from popinv.inference.density.problem import Problem, replicated_simulator
+from popinv.inference.integrate import marginal, pseudo
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.uncertainty.surrogate_bias import (
+    FreshSolves,
+    PosteriorSolves,
+    ScoreDifference,
+)
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits

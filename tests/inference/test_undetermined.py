@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import t as student
 
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.identifiability import identifiability
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.undetermined import Undetermined
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.uncertainty.identifiability import identifiability
+from popinv.inference.uncertainty.undetermined import Undetermined
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

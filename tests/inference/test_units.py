@@ -9,12 +9,12 @@ import torch
 from tiers import parameters
 
 from popinv.config.loading import load
-from popinv.inference.build import descent_problem
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.observation_files.known_columns import KnownColumns
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.model import Model

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from answers import ANSWER
 
-from popinv.inference.surrogate_bias import AnswerShift
+from popinv.inference.uncertainty.surrogate_bias import AnswerShift
 from popinv.judgement.judgements import judgements
 from popinv.judgement.measures import surrogate_statement
 from popinv.report.trust_charts import estimator_chart

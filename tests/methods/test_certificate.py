@@ -13,8 +13,8 @@ from scipy.stats import norm
 
 from popinv.charts.saving import save
 from popinv.errors import DataError
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.methods.certificate import descent
 from popinv.methods.certificate.answer import (
     contributions_of,

@@ -9,7 +9,7 @@ import pytest
 from linear_population import TRUTH, linear_problem
 from tiers import parameters
 
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.own_laws import OwnLawServer
 from popinv.methods.federated.reference import fitted, jointly

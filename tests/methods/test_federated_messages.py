@@ -13,7 +13,7 @@ from scipy.stats import kstest
 from test_federated import pooled_problem, thirds
 
 from popinv.errors import DivergenceError
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.methods import privacy
 from popinv.methods.federated.attack import Told, reconstruction_error
 from popinv.methods.federated.channel import (

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem, replicated_simulator
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem, replicated_simulator
 from popinv.methods.federated import use
 from popinv.methods.sites import site_laws
 from popinv.population.known import Known

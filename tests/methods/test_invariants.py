@@ -15,7 +15,7 @@ import test_withdrawal
 from linear_systems import linear_problem, with_gaps
 
 from popinv.errors import InvariantError, PopinvError
-from popinv.inference.conditions import Conditions
+from popinv.inference.density.conditions import Conditions
 from popinv.methods.certificate import answer as certified_answer
 from popinv.methods.certificate import descent as certified_descent
 from popinv.methods.federated import channel, reference, site

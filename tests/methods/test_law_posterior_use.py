@@ -13,10 +13,10 @@ import xarray as xr
 import popinv
 from benchmarks.few_systems import Grid
 from popinv.charts.csv_writer import numbers_of_sheet
-from popinv.inference.build import descent_problem
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.result import estimate_dataset, estimate_of
+from popinv.inference.answer.result import estimate_dataset, estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.methods.law_posterior.draws import SurrogateStep, surrogate_step
 from popinv.methods.law_posterior.method import PosteriorOfLaw
 from popinv.methods.law_posterior.use import use

@@ -12,8 +12,8 @@ from scipy.stats import chi2, kstest
 from tiers import parameters
 
 from popinv.charts.matplotlib_writer import drawn
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.methods.outcome import write_table
 from popinv.methods.posterior import study
 from popinv.methods.posterior.chains import (

@@ -7,9 +7,9 @@ import pytest
 import torch
 from tiers import parameters
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.closed_form import ClosedForm
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import ClosedForm
 from popinv.methods.posterior import sampling
 from popinv.methods.posterior.group_draws import SET_DRAWS, best_modes, least_of
 from popinv.methods.posterior.references import references

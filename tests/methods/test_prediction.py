@@ -10,7 +10,7 @@ import torch
 from linear_systems import MATRIX, Solver, closed_form, linear_problem
 from scipy.stats import kstest
 
-from popinv.inference.conditions import Conditions
+from popinv.inference.density.conditions import Conditions
 from popinv.methods.posterior.prediction import _Draws, _SeenEntries, belonging
 from popinv.methods.posterior.sampling import sample_posteriors
 

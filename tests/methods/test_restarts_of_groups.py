@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from linear_groups import fit, maximum, table
 
-from popinv.inference.fit_distance import starts_near
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.estimators.fit_distance import starts_near
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.methods.restarts.descents import descend, descents_from
 
 quick = mirrored_population.quick

@@ -35,16 +35,16 @@ from popinv.baselines.hierarchical import Energy
 from popinv.baselines.two_stage import first_design_prior, fit_systems
 from popinv.config.loading import load
 from popinv.evidence.stages.replicate_study import _Truth
-from popinv.inference.law_posterior import PosteriorDensity
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.fit_pseudo import normal_log_densities as logs_of_draws
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import matched_draws
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.predictive import predictive
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset, noise_covariance
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_dataset, noise_covariance
+from popinv.inference.checks.predictive import predictive
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.fit_pseudo import normal_log_densities as logs_of_draws
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.model_moments import matched_draws
+from popinv.inference.integrate.penalty import penalty_at
+from popinv.inference.uncertainty.law_posterior import PosteriorDensity
 from popinv.methods.certificate.answer import contributions_of
 from popinv.methods.federated.site import sites_of
 from popinv.methods.groups.group_tests import pooled_optima
@@ -227,7 +227,7 @@ def certificate(cell: Cell) -> None:
     reference, records = (problem.of_systems(np.arange(*ends)) for ends in ((0, 30), (30, 40)))
     with pytest.MonkeyPatch.context() as patch:
         # With many draws, the moments of groups with limits are nearly exact.
-        patch.setattr("popinv.inference.likelihood.model_moments._FEWEST_PAIRS", (100, 3000))
+        patch.setattr("popinv.inference.integrate.model_moments._FEWEST_PAIRS", (100, 3000))
         found = contributions_of(p, replace(reference, stage="reference"), records, "distance", 32)
     public = penalty_at(records, found.reference).gradient / 10
     expected = (exact_scores(cell, records, found.reference, finest=True) - public) @ found.root

@@ -13,12 +13,12 @@ from scipy.stats import multivariate_normal, spearmanr
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.result import estimate_dataset, parameter_names
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_dataset, parameter_names
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.methods.withdrawal.influence import answers_table, influence_of, influence_table
 from popinv.methods.withdrawal.refit import Refitter, check_systems, evenly_ranked
 from popinv.methods.withdrawal.use import draw_answers, draw_influence

@@ -8,8 +8,8 @@ import pytest
 from linear_groups import NAMES, maximum, table
 
 import popinv
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.methods.withdrawal.influence import influence_of
 from popinv.methods.withdrawal.refit import Refitter
 

@@ -8,7 +8,7 @@ import torch
 from forward_models import elastodynamics, porous_flow
 
 from popinv.forward.base import DifferentiableModel
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.density.solver import SolverSimulator
 
 pytestmark = pytest.mark.firedrake
 

@@ -380,7 +380,7 @@ def is_missed(record: dict) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
-    parser.add_argument("--module", default="*", help="such as 'popinv/inference/likelihood/*'")
+    parser.add_argument("--module", default="*", help="such as 'popinv/inference/integrate/*'")
     parser.add_argument("--number", type=int, default=200, help="mutants of all parts")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after this time")

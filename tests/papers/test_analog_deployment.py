@@ -11,11 +11,11 @@ import torch
 from popinv.charts.matplotlib_writer import drawn
 from popinv.charts.saving import save
 from popinv.errors import ConfigError
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.methods.metrics import flat
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -10,8 +10,8 @@ from torch import nn
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.result import estimate_dataset
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.methods.metrics import flat
 from popinv.seeds import generator
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train

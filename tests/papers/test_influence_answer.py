@@ -13,12 +13,12 @@ import torch
 from linear_population import PLACES, TRUTH, line, linear_problem
 from tiers import parameters
 
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.penalty import noise_penalty
-from popinv.inference.likelihood.scores import pseudo_scores
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate import pseudo
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.integrate.penalty import noise_penalty
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.population.noise.terms import replicated_noise
 from popinv.surrogate.training import TrainingData, TrainingSettings, train
 from popinv_papers.influence.worth import (

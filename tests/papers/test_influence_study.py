@@ -13,8 +13,8 @@ from torch.nn.utils import vector_to_parameters
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError, InvariantError
-from popinv.inference.likelihood import model_moments
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate import model_moments
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.surrogate.training import TrainingData, TrainingSettings, prepare, train

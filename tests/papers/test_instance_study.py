@@ -11,7 +11,7 @@ from torch.func import functional_call, jacrev
 
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import DataError
-from popinv.inference.settings import DescentSettings
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.surrogate.training import TrainingData, TrainingSettings, initial_state, prepare
 from popinv.surrogate.training_problem import row_losses
 from popinv_papers.instance_unlearning import withdrawal

@@ -11,7 +11,7 @@ from mirrored_population import DESCENT, ERRORS, descended, losses_of
 from test_sgd_dynamics import sample_of
 
 from popinv.charts.matplotlib_writer import drawn
-from popinv.inference.settings import DescentSettings
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.methods.restarts.outlook import outlook
 from popinv_papers.sgd_dynamics import figures, finite_rates, slices, use
 from popinv_papers.sgd_dynamics.method import SgdDynamics

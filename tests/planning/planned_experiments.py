@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from linear_population import TRUTH
 
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.planning.experiment import Arm, Experiment
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import lognormal_law, normal_law

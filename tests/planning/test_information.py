@@ -17,8 +17,8 @@ from planned_experiments import (
     warfarin,
 )
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.planning.check import simulated_information
 from popinv.planning.information import (
     is_normal_law,

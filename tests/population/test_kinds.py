@@ -15,7 +15,7 @@ import xarray as xr
 
 import popinv.population
 from popinv.forward.section import forward_section
-from popinv.inference.intervals import intervals
+from popinv.inference.uncertainty.intervals import intervals
 from popinv.population.constraints import entrywise
 from popinv.population.contract import check_law, check_noise
 from popinv.population.kinds import Law, Noise, law_section, noise_section

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from popinv.config.loading import load
-from popinv.inference.law_summary import summary_names
+from popinv.inference.answer.law_summary import summary_names
 from popinv.population.model import Model
 from popinv.population.noise.unstructured_section import IsotropicSection
 from popinv.population.units import covariate_centres, law_parameters, noise_parameters

@@ -12,8 +12,8 @@ from scipy.integrate import quad
 from slopes import slopes
 from tiers import parameters
 
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.population.constraints import CORRELATION, POSITIVE, REAL, SHARE, Above
 from popinv.population.correlation_matrix import (
     CorrelationMatrix,

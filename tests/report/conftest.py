@@ -12,7 +12,7 @@ import small_results
 from answers import write
 from browsing import Visit, visit, with_few_charts
 
-from popinv.inference.assessment import answer_tests, assess
+from popinv.inference.answer.assessment import answer_tests, assess
 from popinv.methods.metrics import write_metrics
 from popinv.report.folder import ASSETS, library, library_name
 from popinv.report.gathering import gather_listed, gather_method, gather_study

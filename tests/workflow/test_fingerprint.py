@@ -127,7 +127,7 @@ def test_a_study_depends_on_the_code_of_its_own_kind_of_surrogate_alone(rule, us
 
 
 def test_a_job_that_judges_no_surrogate_does_not_depend_on_the_code_that_judges():
-    judging = "popinv.inference.likelihood.scores"
+    judging = "popinv.inference.uncertainty.scores"
     assert judging in code_of("collect_solves", STUDY, "law", "noise")
     assert judging not in code_of("collect_solves", STUDY, late=False)
 

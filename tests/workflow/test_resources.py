@@ -302,8 +302,8 @@ def test_the_cost_of_a_group_is_linear_in_its_members():
 
 
 def test_groups_are_planned_with_the_draws_and_blocks_that_are_computed():
-    from popinv.inference import member_blocks
-    from popinv.inference.likelihood.nested import inner_draws
+    from popinv.inference.density import member_blocks
+    from popinv.inference.integrate.nested import inner_draws
     from popinv.workflow import sizes
 
     assert inner_draws(2) == (sizes._OF_A_MEMBER,)

@@ -13,12 +13,12 @@ from popinv.additions.batch_test import PARTS, BatchTest, batch_test, simulated_
 from popinv.additions.estimates import Continued
 from popinv.errors import DivergenceError
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.estimate import Estimate, restricted_inverse
-from popinv.inference.likelihood.fit_marginal import maximum_with_information
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of
+from popinv.inference.answer.result import correction_of, estimate_of
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate, restricted_inverse
+from popinv.inference.estimators.fit_marginal import maximum_with_information
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.store.variables import variable
 
 # P-value below which the batch is said to differ.

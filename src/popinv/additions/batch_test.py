@@ -30,11 +30,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.inference.estimate import sizes
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import simulated
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import sizes
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.uncertainty.standard_errors import simulated
 from popinv.seeds import generator
 
 PARTS = ("law and noise", "law", "noise")

@@ -27,20 +27,20 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.estimate import Estimate, restricted_inverse
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_estimate import estimate_at, point_of
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.newton import MOST_STEPS, informed, point_at
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scoring import ascend, begin
-from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of
-from popinv.inference.settings import PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.standard_errors import by_information
+from popinv.inference.answer.result import correction_of, estimate_of
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.estimate import Estimate, restricted_inverse
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.marginal_estimate import estimate_at, point_of
+from popinv.inference.estimators.newton import MOST_STEPS, informed, point_at
+from popinv.inference.estimators.scoring import ascend, begin
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.integrate.penalty import penalty_at
+from popinv.inference.uncertainty.standard_errors import by_information
 from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.population.members import members_apart

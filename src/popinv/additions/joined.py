@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.inference.choice import words
+from popinv.inference.estimators.choice import words
 from popinv.observation_files.added_tables import Table, with_added
 from popinv.observation_files.fit import IN_MEMORY, InMemory
 from popinv.observation_files.section import FileObservations

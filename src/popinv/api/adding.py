@@ -20,7 +20,7 @@ from popinv.additions.stages.add_systems import add_systems
 from popinv.api.data import given_data
 from popinv.api.functions import OwnFunction
 from popinv.errors import DataError
-from popinv.inference.settings import DescentSettings, PolishSettings
+from popinv.inference.estimators.settings import DescentSettings, PolishSettings
 from popinv.inference.stages.assess_population import assess_population
 from popinv.inference.stages.gather_answer import gather_answer
 from popinv.observation_files.added_tables import with_added

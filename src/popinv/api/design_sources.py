@@ -19,9 +19,9 @@ from popinv.config.study import Study
 from popinv.errors import ConfigError, require_known
 from popinv.forward.external.section import ExternalSection, LocalSimulator
 from popinv.forward.section import ForwardSection
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.inference.stages.run_rounds import solve_round
 from popinv.late import torch
 from popinv.observation_files.limit_keys import states_limits

@@ -21,7 +21,7 @@ from popinv.api.result import Result
 from popinv.api.stages import run_stages, steps
 from popinv.api.study import Wanted, known_names, reading_keys, study_of
 from popinv.errors import ConfigError, require_known
-from popinv.inference.settings import Estimator
+from popinv.inference.estimators.settings import Estimator
 from popinv.regular_files import absolute
 from popinv.threads import fixed_threads
 from popinv.workers import processes

@@ -14,9 +14,9 @@ from popinv.charts.description import Grid, Sheet
 from popinv.charts.matplotlib_writer import drawn
 from popinv.errors import ConfigError, DivergenceError
 from popinv.figures.goodness_of_fit import SHOWN, fits_grid, goodness_of_fit
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
 from popinv.methods.posterior.method import Posterior
 from popinv.methods.posterior.study import reported_truth, sampled, told_order, told_quantities
 from popinv.methods.posterior.use import draw_systems, drawn_population

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from popinv.errors import ConfigError
-from popinv.inference.fitted_samples import CHEAP
-from popinv.inference.law_posterior import ChainSettings, LogPrior
+from popinv.inference.checks.fitted_samples import CHEAP
+from popinv.inference.uncertainty.law_posterior import ChainSettings, LogPrior
 from popinv.methods.law_posterior.draws import law_draws
 from popinv.methods.law_posterior.method import FEWEST
 

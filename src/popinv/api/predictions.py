@@ -20,7 +20,7 @@ from popinv.forward.datasets import names_in_file
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.density.solver import SolverSimulator
 from popinv.methods.posterior.prediction import Recovered, predict
 from popinv.observation_files.column_units import units_in_names
 from popinv.observation_files.fit import InMemory

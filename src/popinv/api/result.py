@@ -17,8 +17,8 @@ from popinv.api.functions import KIND, OwnFunction
 from popinv.api.tables import checks, summary
 from popinv.errors import ConfigError, DataError
 from popinv.forward.section import ForwardSection, forward_section
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.judgement.files import ANSWER_FILE, METRICS_FILE
 from popinv.judgement.judgements import judgements
@@ -33,7 +33,7 @@ from popinv.workflow.places import at_places_of
 
 if TYPE_CHECKING:
     from popinv.api.figures import Plots
-    from popinv.inference.law_posterior import LogPrior
+    from popinv.inference.uncertainty.law_posterior import LogPrior
     from popinv.surrogate.simulator import TrainedSurrogate
 
 
@@ -360,7 +360,7 @@ class Result:
         It describes what few systems determine without a normal law of the error, also where a
         standard deviation may be zero. A study with the use ``law_posterior`` has stored it.
         Otherwise, and with other settings, it is sampled now. It needs numpyro, the extra
-        ``bayes``, and a marginal likelihood; see :mod:`popinv.inference.law_posterior`.
+        ``bayes``, and a marginal likelihood; see :mod:`popinv.inference.uncertainty.law_posterior`.
 
         Parameters
         ----------
@@ -396,7 +396,7 @@ class Result:
             If the chains have not converged, or their effective sample size is small.
         """
         from popinv.api.law_posterior import law_posterior_of
-        from popinv.inference.law_posterior import ChainSettings
+        from popinv.inference.uncertainty.law_posterior import ChainSettings
 
         settings = ChainSettings(chains, draws, warmup)
         return law_posterior_of(self, prior, settings, predictive)
@@ -419,7 +419,7 @@ class Result:
             ``posterior_predictive`` and ``observed_data`` hold the observations by system, place
             and time; ``constant_data`` holds the known quantities of the systems.
         """
-        from popinv.inference.stated_values import read_draws
+        from popinv.inference.answer.stated_values import read_draws
         from popinv.population import datatree
 
         forward, observations, population = self.model.forward, self.observations, self.population
@@ -443,7 +443,7 @@ class Result:
         wanted : bool, optional
             By default they are drawn if it is cheap, and if the result has its simulator.
         """
-        from popinv.inference.fitted_samples import CHEAP, predicted_draws
+        from popinv.inference.checks.fitted_samples import CHEAP, predicted_draws
 
         drawn = [self.population[f"{part}_draws"].values for part in ("alpha", "gamma")]
         p = np.concatenate(drawn, axis=1)
@@ -456,7 +456,7 @@ class Result:
             if wanted:
                 raise
             return None
-        from popinv.inference.surrogate_bias import solver_residuals
+        from popinv.inference.uncertainty.surrogate_bias import solver_residuals
         from popinv.population.datatree import predictive_data
 
         residuals = solver_residuals(problem, self.artefacts["check"])

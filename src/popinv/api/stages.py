@@ -14,8 +14,8 @@ import xarray as xr
 
 from popinv.api.functions import OwnFunction
 from popinv.config.study import Study
-from popinv.inference.build import descent_problem
-from popinv.inference.result import no_estimate
+from popinv.inference.answer.result import no_estimate
+from popinv.inference.density.build import descent_problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
 from popinv.sections.base import plain

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from popinv.inference.intervals import boundaries
-from popinv.inference.stated_values import (
+from popinv.inference.answer.stated_values import (
     as_read,
     named_apart,
     read_names,
     read_slopes,
     stated_entries,
 )
+from popinv.inference.uncertainty.intervals import boundaries
 from popinv.population.laws.base import Law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.observe import system_names

@@ -14,7 +14,7 @@ from typing import Any
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.inference.result import law_errors, relative_frobenius_error, root_mean_square
+from popinv.inference.answer.result import law_errors, relative_frobenius_error, root_mean_square
 from popinv.store.whole_files import written_whole
 
 LAW_ERROR = "alpha_relative_error_rms"

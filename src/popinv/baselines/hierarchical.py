@@ -24,9 +24,9 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import ConfigError, DivergenceError
-from popinv.inference.likelihood.densities import log_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.result import answer_dataset
+from popinv.inference.answer.result import answer_dataset
+from popinv.inference.density.densities import log_likelihood
+from popinv.inference.density.problem import Problem
 from popinv.late import torch
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -124,7 +124,7 @@ def sample_posterior(
         If numpyro is not installed.
     """
     try:
-        from popinv.inference.numpyro_sampler import sample
+        from popinv.inference.uncertainty.numpyro_sampler import sample
     except ImportError as error:
         raise ConfigError(
             f"assessment.baselines requests 'nuts', which needs numpyro ({error}). Install it "

@@ -34,9 +34,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.densities import density_of, log_likelihood
-from popinv.inference.likelihood.density import AtSignal
-from popinv.inference.problem import Problem
+from popinv.inference.density.densities import density_of, log_likelihood
+from popinv.inference.density.density import AtSignal
+from popinv.inference.density.problem import Problem
 from popinv.late import torch
 from popinv.optimisation.minimisation import minimise
 from popinv.population.synthetic import broad_parameters

@@ -30,7 +30,7 @@ from popinv.config.numerics import Assessment
 from popinv.errors import ConfigError
 from popinv.forward.examples import example, example_kinds
 from popinv.forward.section import forward_section
-from popinv.inference.settings import FEWEST_GROUPS
+from popinv.inference.estimators.settings import FEWEST_GROUPS
 from popinv.judgement.estimator_judgements import POSTERIOR_BELOW
 from popinv.location import project_folder
 from popinv.observation_files.columns import Asked, Given, refuse_to_ask

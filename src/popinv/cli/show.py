@@ -41,7 +41,7 @@ def comparison_lines(name: str, comparison: Mapping[str, Any]) -> list[str]:
     Parameters
     ----------
     comparison : mapping
-        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+        ``comparison.json``; see :func:`popinv.inference.checks.model_comparison.compare`.
     """
     count, systems = len(comparison["models"]), comparison["systems"]
     heading = f"{name}: {count} models of the same {systems} systems"

@@ -27,8 +27,8 @@ from popinv.config.study import Config, Study
 from popinv.forward.base import ClaimedDerivatives, ForwardModel, Solutions, session
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import MayBeRandom
-from popinv.inference.polish import pseudo_likelihood_solves
-from popinv.inference.settings import PolishSettings
+from popinv.inference.estimators.polish import pseudo_likelihood_solves
+from popinv.inference.estimators.settings import PolishSettings
 from popinv.observation_files.heldout import learned_and_tested
 from popinv.observation_files.table import ObservationTable, described
 from popinv.population.known import Known

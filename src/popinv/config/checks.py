@@ -30,7 +30,7 @@ from popinv.errors import ConfigError
 from popinv.forward.external.section import ExternalSection
 from popinv.forward.outside import check_forward
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import FEWEST_GROUPS, DescentSettings
+from popinv.inference.estimators.settings import FEWEST_GROUPS, DescentSettings
 from popinv.methods.section import ObservedSystems, StudySections
 from popinv.methods.sections import StudyDownstream
 from popinv.population.kinds import Law, sections_by_kind

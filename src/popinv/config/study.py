@@ -15,7 +15,7 @@ from popinv.config.numerics import ActiveLearning, Assessment
 from popinv.config.observations import Observations, SyntheticObservations
 from popinv.forward.external.files import simulator_hash
 from popinv.forward.kinds import Forward
-from popinv.inference.settings import (
+from popinv.inference.estimators.settings import (
     DescentSettings,
     Estimator,
     PolishSettings,

@@ -15,7 +15,7 @@ from popinv.config.observations import FileObservations, Observations, Synthetic
 from popinv.config.study import default_section
 from popinv.forward.kinds import Forward
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.estimators.settings import DescentSettings, Estimator, PolishSettings
 from popinv.methods.sections import StudyDownstream
 from popinv.population.kinds import Law, Noise
 from popinv.population.laws.section import LawSection

@@ -23,7 +23,7 @@ from popinv.errors import ConfigError
 from popinv.forward.executable.section import Executable
 from popinv.forward.python.section import PythonFunction
 from popinv.forward.section import ForwardSection
-from popinv.inference.settings import PolishSettings, wants_likelihood
+from popinv.inference.estimators.settings import PolishSettings, wants_likelihood
 from popinv.methods.registry import METHODS
 from popinv.observation_files.limit_keys import states_limits
 from popinv.population.noise.discrepancy_section import SharedProcess

@@ -22,16 +22,16 @@ import xarray as xr
 from scipy.stats import binomtest, kstest, norm
 
 from popinv.forward.datasets import law_and_noise_coordinates, parameter_coordinate
-from popinv.inference.choice import ESTIMATORS
-from popinv.inference.estimation import NamedEstimate
-from popinv.inference.intervals import intervals
-from popinv.inference.problem import Problem
-from popinv.inference.result import (
+from popinv.inference.answer.result import (
     estimate_dataset,
     estimated_coordinate,
     noise_covariance,
     relative_frobenius_error,
 )
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.choice import ESTIMATORS
+from popinv.inference.estimators.estimation import NamedEstimate
+from popinv.inference.uncertainty.intervals import intervals
 from popinv.store.variables import variable
 
 _ENDS = ("lower", "upper")

@@ -18,14 +18,14 @@ import xarray as xr
 from scipy.stats import linregress
 
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.estimation import NamedEstimate
-from popinv.inference.problem import Problem
-from popinv.inference.result import (
+from popinv.inference.answer.result import (
     law_errors,
     noise_covariance,
     relative_frobenius_error,
     root_mean_square,
 )
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimation import NamedEstimate
 from popinv.store.variables import variable
 
 _NAMES = ("law_error", "noise_error")

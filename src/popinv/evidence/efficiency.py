@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from popinv.inference.choice import ESTIMATORS
+from popinv.inference.estimators.choice import ESTIMATORS
 
 _TITLE = """\
 # Efficiency

@@ -23,10 +23,10 @@ import numpy as np
 import xarray as xr
 
 from popinv.figures.envelopes import Envelope, envelope
-from popinv.inference.conditions import Conditions
-from popinv.inference.fitted_samples import FittedModel
-from popinv.inference.heldout_test import tested_systems
-from popinv.inference.problem import Problem
+from popinv.inference.checks.fitted_samples import FittedModel
+from popinv.inference.checks.heldout_test import tested_systems
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.seeds import generator
 
 GRID = np.arange(1, 50) / 50

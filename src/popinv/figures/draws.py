@@ -18,9 +18,9 @@ from popinv.figures.solver import Plane
 from popinv.forward.base import Parameter
 from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection, forward_section
-from popinv.inference.moments import matched_normals
-from popinv.inference.problem import Problem
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.moments import matched_normals
 from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.seeds import generator

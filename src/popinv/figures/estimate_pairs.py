@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from popinv.inference.problem import Problem
-from popinv.inference.result import parameter_names
-from popinv.inference.stated_values import read_names, read_values, stated_entries
+from popinv.inference.answer.result import parameter_names
+from popinv.inference.answer.stated_values import read_names, read_values, stated_entries
+from popinv.inference.density.problem import Problem
 
 # Largest number of readable panels.
 _MOST = 6

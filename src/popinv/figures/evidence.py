@@ -221,7 +221,7 @@ def scores_panel(comparison: Mapping[str, Any]) -> Panel:
     Parameters
     ----------
     comparison : mapping
-        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+        ``comparison.json``; see :func:`popinv.inference.checks.model_comparison.compare`.
     """
     models = comparison["models"]
     places = np.arange(len(models))

@@ -35,7 +35,7 @@ from popinv.figures.arrangement import (
 )
 from popinv.figures.individuals import Individuals, individuals
 from popinv.figures.observations import spread_of
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.seeds import generator
 
 # Curves of one system that are drawn together, each with a mark of its own.

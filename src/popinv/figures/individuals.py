@@ -22,10 +22,10 @@ from popinv.errors import DivergenceError
 from popinv.figures.draws import described_parameters, field_of, matched_omega
 from popinv.forward.datasets import replicates_of
 from popinv.forward.inputs.shape import PRESENT, InputsShape, is_of_inputs
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal import integrals_at
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of, parameters_of
+from popinv.inference.answer.result import estimate_of, parameters_of
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal import integrals_at
 from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.observe import labels_in, member_labels, numbers_in, unused_columns_of

@@ -10,8 +10,8 @@ import xarray as xr
 from popinv.charts.description import Axis, Cloud, Legend, Line, Marker, Panel, Points
 from popinv.charts.style import CHECK, DATA, LIGHT, MODEL, axis_label
 from popinv.figures.draws import noise_free_covariance
-from popinv.inference.intrinsic_share import learned_covariances
-from popinv.inference.problem import Problem
+from popinv.inference.checks.intrinsic_share import learned_covariances
+from popinv.inference.density.problem import Problem
 
 
 @dataclass(frozen=True)

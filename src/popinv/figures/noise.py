@@ -33,7 +33,7 @@ from popinv.figures.noise_statistics import (
     autocorrelation,
     deviations,
 )
-from popinv.inference.result import relative_frobenius_error
+from popinv.inference.answer.result import relative_frobenius_error
 
 
 def growth_panel(growth: NoiseGrowth, units: str, title: str = "") -> Panel:

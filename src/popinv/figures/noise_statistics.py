@@ -16,7 +16,7 @@ import xarray as xr
 
 from popinv.figures.arrangement import Arrangement
 from popinv.figures.simulated import range_of
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.late import torch
 
 # Lags or distances that differ by less than this share of the longest count as equal. If more than

@@ -34,7 +34,7 @@ from popinv.figures.simulated import (
     quantiles,
     range_of,
 )
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.workers import parallel
 
 # A bin has at least this number of values, or half the number of the fullest observation.

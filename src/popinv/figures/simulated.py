@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.inference.fitted_samples import sample_model
-from popinv.inference.problem import Problem
-from popinv.inference.result import parameters_of
-from popinv.inference.surrogate_bias import solver_residuals
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.checks.fitted_samples import sample_model
+from popinv.inference.density.problem import Problem
+from popinv.inference.uncertainty.surrogate_bias import solver_residuals
 from popinv.seeds import generator
 
 LEVELS = (0.05, 0.5, 0.95)

@@ -30,10 +30,10 @@ from popinv.figures.simulated import covariance, some_systems
 from popinv.figures.solver import draw_solver_calls
 from popinv.figures.surrogate import draw_surrogate_error
 from popinv.forward.datasets import observation_names, places
-from popinv.inference.problem import Problem
-from popinv.inference.result import noise_covariance
-from popinv.inference.stated_values import as_read
-from popinv.inference.surrogate_intervals import held_out_solves
+from popinv.inference.answer.result import noise_covariance
+from popinv.inference.answer.stated_values import as_read
+from popinv.inference.checks.surrogate_intervals import held_out_solves
+from popinv.inference.density.problem import Problem
 
 
 def draw_all(problem: Problem, loaded: Mapping[str, xr.Dataset], folder: str | Path) -> None:

@@ -18,7 +18,7 @@ from popinv.charts.description import (
     Sheet,
 )
 from popinv.charts.style import CHECK, LIGHT, MODEL, TRUTH
-from popinv.inference.surrogate_intervals import QUANTILE, HeldOutSolves
+from popinv.inference.checks.surrogate_intervals import QUANTILE, HeldOutSolves
 
 _FEW_ROUNDS = 6
 

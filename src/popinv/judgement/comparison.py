@@ -46,7 +46,7 @@ def rows_of(comparison: Mapping[str, Any]) -> list[tuple[str, ...]]:
     Parameters
     ----------
     comparison : mapping
-        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+        ``comparison.json``; see :func:`popinv.inference.checks.model_comparison.compare`.
     """
     rows: list[tuple[str, ...]] = [_HEADINGS]
     for name, model in comparison["models"].items():

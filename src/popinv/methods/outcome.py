@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from popinv.forward.section import ForwardSection
-    from popinv.inference.settings import DescentSettings, PolishSettings
+    from popinv.inference.estimators.settings import DescentSettings, PolishSettings
     from popinv.observation_files.section import FileObservations
     from popinv.population.laws.section import LawSection
     from popinv.population.model import Model

@@ -1,9 +1,9 @@
 """Which systems are learned from, and which the answer is tested on.
 
 All systems of a file are learned from. The tests compare some of them with the answer refitted
-without them (:mod:`popinv.inference.leave_out`): of many systems a random share, held out at once,
-and of few systems every fold in turn, which is a cross-validation. Crossed levels may join all
-members into so few groups that none can be left out.
+without them (:mod:`popinv.inference.uncertainty.leave_out`): of many systems a random share, held
+out at once, and of few systems every fold in turn, which is a cross-validation. Crossed levels may
+join all members into so few groups that none can be left out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 r"""The information of a design from the scores of the marginal likelihood.
 
 Systems are simulated at the chosen places from the model itself, and the likelihood integrates over
-the parameters of each (:mod:`popinv.inference.likelihood.marginal`). With the scores s_n of M
+the parameters of each (:mod:`popinv.inference.integrate.marginal`). With the scores s_n of M
 systems,
 
 .. math:: I \approx \frac1M \sum_n s_n s_n^T,
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import simulated
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.uncertainty.standard_errors import simulated
 from popinv.late import torch
 from popinv.planning.experiment import Experiment
 from popinv.planning.search import Group

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popinv.errors import ConfigError, require_known
-from popinv.inference.conditions import Conditions
-from popinv.inference.problem import Problem
-from popinv.inference.stated_values import named_apart, read_names, read_values
+from popinv.inference.answer.stated_values import named_apart, read_names, read_values
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
 from popinv.late import torch
 from popinv.planning.criteria import NAMES, Criterion, CriterionName
 from popinv.planning.information import (

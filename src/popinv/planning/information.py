@@ -28,7 +28,7 @@ typical system alone, omega = 0, it is the first-order information with a block 
 block for the variances (Retout, Duffull and Mentre, Comput. Methods Programs Biomed. 65, 2001).
 
 Laws that are not normal in x, such as mixtures, take mean and covariance of the whole population
-(:mod:`popinv.inference.likelihood.model_moments`) in place of those about single systems.
+(:mod:`popinv.inference.integrate.model_moments`) in place of those about single systems.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ import numpy as np
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import each_tangent
-from popinv.inference.likelihood.draws import quasi_random
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.draws import quasi_random
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
 from popinv.late import torch
 from popinv.population.known import Known
 from popinv.population.laws.base import Law

@@ -101,7 +101,7 @@ def comparison_chart(comparison: Mapping[str, Any]) -> Chart:
     Parameters
     ----------
     comparison : mapping
-        ``comparison.json``; see :func:`popinv.inference.model_comparison.compare`.
+        ``comparison.json``; see :func:`popinv.inference.checks.model_comparison.compare`.
     """
     models = comparison["models"]
     names = [readable(name) for name in models]

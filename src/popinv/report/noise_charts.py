@@ -26,7 +26,7 @@ from popinv.figures.noise_statistics import (
     autocorrelation,
     deviations,
 )
-from popinv.inference.result import relative_frobenius_error
+from popinv.inference.answer.result import relative_frobenius_error
 from popinv.report.formats import rounded
 
 

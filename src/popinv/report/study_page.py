@@ -22,12 +22,12 @@ from popinv.figures.predictive_check import predictive_check
 from popinv.figures.simulated import some_systems
 from popinv.figures.study import noise_comparison, sensor_distances
 from popinv.forward.datasets import observation_names
-from popinv.inference.build import descent_problem
-from popinv.inference.choice import ESTIMATORS, words
-from popinv.inference.folds import folds_of
-from popinv.inference.problem import Problem
-from popinv.inference.result import parameters_of
-from popinv.inference.surrogate_intervals import held_out_solves
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.checks.folds import folds_of
+from popinv.inference.checks.surrogate_intervals import held_out_solves
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.choice import ESTIMATORS, words
 from popinv.judgement.judgements import DISCREPANCY
 from popinv.late import torch
 from popinv.methods.withdrawal.influence import influence_of

@@ -13,8 +13,8 @@ from popinv.charts.style import DATA, LIGHT, MODEL, ORACLE, readable
 from popinv.figures.calibration import GRID, Calibration, Uniformity
 from popinv.figures.solver import Plane, round_panels
 from popinv.figures.surrogate import predictions_panel
-from popinv.inference.surrogate_bias import AnswerShift
-from popinv.inference.surrogate_intervals import HeldOutSolves
+from popinv.inference.checks.surrogate_intervals import HeldOutSolves
+from popinv.inference.uncertainty.surrogate_bias import AnswerShift
 from popinv.judgement.measures import surrogate_statement
 from popinv.report.formats import rounded
 

@@ -16,8 +16,8 @@ sphere E|<theta, v>| = c_d |v| with
 so slicing changes the energy distance by a constant only, unlike Wasserstein distances. The
 sliced distance over `slicing_constant` is an unbiased estimate of D, exact in one dimension.
 
-The distance scores held-out observations (`popinv.inference.assessment`). The deconvolution papers,
-whose loss `popinv.transport.sliced` implements, use a Wasserstein distance.
+The distance scores held-out observations (`popinv.inference.answer.assessment`). The deconvolution
+papers, whose loss `popinv.transport.sliced` implements, use a Wasserstein distance.
 
 Source: Szekely and Rizzo, "Energy statistics: a class of statistics based on distances",
 Journal of Statistical Planning and Inference 143 (2013).

@@ -2,8 +2,8 @@
 
 The job of a rule whose resource ``tasks`` is larger than 1 starts its own script once more for each
 rank. All ranks run the stage, and share its loops (:func:`popinv.workers.ranks`) or divide its
-systems (:mod:`popinv.inference.division`). The first one writes the outputs. What the others write
-goes to folders of their own, and is removed.
+systems (:mod:`popinv.inference.density.division`). The first one writes the outputs. What the
+others write goes to folders of their own, and is removed.
 """
 
 from __future__ import annotations

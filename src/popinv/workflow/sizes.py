@@ -25,11 +25,11 @@ _COMPONENTS, _COVARIANCE, _SEARCHED = 10, 2e-8, 120
 # take about as long as one evaluation with many more.
 _DRAWS_PER_SYSTEM, _FEWEST_DRAWS, _MOST_DRAWS, _DRAWS_OF_FIRST_STEPS = 16, 16_000, 400_000, 40_000
 # From this many observations on, the likelihood simulates a share of them, less than this
-# (popinv.inference.likelihood.reduced): 90 of 200, 194 of 500, 318 of 1000.
+# (popinv.inference.density.reduced): 90 of 200, 194 of 500, 318 of 1000.
 _SPANNED_FROM, _SHARE_OF_SPANNED = 200, 0.45
 # Groups. For each draw of the effects that members share, the likelihood draws so many of a
-# member's own, and so many of a level between (popinv.inference.likelihood.nested). The moments
-# take groups with more observations in blocks (popinv.inference.member_blocks).
+# member's own, and so many of a level between (popinv.inference.integrate.nested). The moments
+# take groups with more observations in blocks (popinv.inference.density.member_blocks).
 _OF_A_MEMBER, _BETWEEN, _LARGE_GROUP = 8, 4, 200
 
 

@@ -519,7 +519,7 @@ STAGES: Mapping[str, Stage] = {
         joined=True,
         sections=_MODEL,
         step="Baselines",
-        also=("popinv.inference.numpyro_sampler",),
+        also=("popinv.inference.uncertainty.numpyro_sampler",),
         uses=_LAW_AND_NOISE,
     ),
     "compare_baselines": Stage(step="Baselines"),

@@ -26,15 +26,15 @@ from tqdm import tqdm
 
 from popinv.errors import DivergenceError
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.intervals import boundaries
-from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, draws_of_answer, estimate_of
+from popinv.inference.answer.result import correction_of, draws_of_answer, estimate_of
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.integrate import pseudo
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.integrate.penalty import penalty_at
+from popinv.inference.uncertainty.intervals import boundaries
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
@@ -80,7 +80,7 @@ class SimulatorRefitter:
     surrogate : TangentSimulator
         The exact one, which answers one replicate.
     answer : Dataset
-        See :func:`popinv.inference.answer.population_dataset`.
+        See :func:`popinv.inference.answer.dataset.population_dataset`.
     draws : int
         Draws for each system's integral in the likelihood.
     """

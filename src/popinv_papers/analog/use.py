@@ -13,9 +13,9 @@ import torch
 import xarray as xr
 
 from popinv.errors import DivergenceError
-from popinv.inference.build import descent_problem
-from popinv.inference.result import parameter_names
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.result import parameter_names
+from popinv.inference.density.build import descent_problem
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.store.variables import variable

@@ -28,7 +28,7 @@ from torch import nn
 from tqdm import tqdm
 
 from popinv.errors import SolverError
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.methods.sites import site_laws

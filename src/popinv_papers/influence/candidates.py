@@ -20,9 +20,9 @@ import xarray as xr
 from tqdm import tqdm
 
 from popinv.evidence.designs import Calls, calls_to_reach
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.surrogate.design import recency_weights

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.intervals import boundaries
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.uncertainty.intervals import boundaries
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.build import training_settings

@@ -8,8 +8,8 @@ N systems and B the inverse of their information,
 .. math:: \Delta p = -N B \, \mathrm{E}_z[W(z)\, e(z)], \qquad
     W(z) = \mathrm{E}_\xi \, \partial_y s(p;\, S(z) + \xi) .
 
-This is the bias of :mod:`popinv.inference.surrogate_bias`, linear in the error. It is exact to
-first order if mean and covariance of the observations agree with the model at p.
+This is the bias of :mod:`popinv.inference.uncertainty.surrogate_bias`, linear in the error. It is
+exact to first order if mean and covariance of the observations agree with the model at p.
 
 Scores of the pseudo-likelihood are quadratic in y. Their derivative is linear: its mean over the
 noise is its value at xi = 0, and central differences of any step are exact.
@@ -37,9 +37,9 @@ import numpy as np
 import torch
 from scipy.linalg import cho_factor, solve_triangular
 
-from popinv.inference.estimate import Estimate, restricted_inverse
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate, restricted_inverse
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.population.known import inputs
 from popinv.seeds import generator
 from popinv.surrogate.trained_network import Surrogate

@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
-from popinv.inference.result import parameters_of
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.methods.invariants import Invariant
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.store.variables import variable

@@ -38,9 +38,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from popinv.inference.descent import Descent, run, step
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import CurvatureSettings, DescentSettings
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import Descent, run, step
+from popinv.inference.estimators.settings import CurvatureSettings, DescentSettings
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv_papers.instance_unlearning.renyi import gaussian_step

@@ -30,8 +30,8 @@ import xarray as xr
 
 from popinv.errors import ConfigError
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.likelihood.densities import log_likelihood
-from popinv.inference.problem import Problem
+from popinv.inference.density.densities import log_likelihood
+from popinv.inference.density.problem import Problem
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator
 from popinv.store.variables import variable

@@ -24,9 +24,9 @@ import numpy as np
 from scipy.integrate import cumulative_trapezoid, trapezoid
 
 from popinv.errors import ConfigError
-from popinv.inference.descent import step
-from popinv.inference.problem import Problem, begin
-from popinv.inference.settings import DescentSettings
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import step
+from popinv.inference.estimators.settings import DescentSettings
 
 # g_k(t): the stochastic slope at t with the draws k.
 StochasticSlope = Callable[[float, int], float]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.descent import learning_rate
-from popinv.inference.fit_distance import starts_near
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of, parameter_names
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_of, parameter_names
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.descent import learning_rate
+from popinv.inference.estimators.fit_distance import starts_near
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.methods.restarts.descents import (
     Descents,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

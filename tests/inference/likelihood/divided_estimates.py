@@ -29,27 +29,19 @@ from problems import curve_problem
 from test_fixed_draws import problem_of_squares
 
 from popinv.errors import DivergenceError
-from popinv.inference import division, standard_errors, surrogate_bias
-from popinv.inference.conditions import Conditions
-from popinv.inference.division import collected
-from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood import (
-    fit_marginal,
-    fit_pseudo,
-    marginal,
-    marginal_estimate,
-    marginal_near,
-    model_moments,
-    newton,
-    profile,
-    scoring,
-)
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
-from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings, evaluate
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.scoring import state_arrays, state_of
-from popinv.inference.problem import Problem
+from popinv.inference.density import division
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.division import collected
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators import fit_marginal, fit_pseudo, marginal_estimate, newton, scoring
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood, profiled
+from popinv.inference.estimators.scoring import state_arrays, state_of
+from popinv.inference.integrate import marginal, marginal_near, model_moments
+from popinv.inference.integrate.marginal import Evaluation, MarginalSettings, evaluate
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.uncertainty import profile, standard_errors, surrogate_bias
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.unstructured import FullNoise
 from popinv.threads import fixed_threads

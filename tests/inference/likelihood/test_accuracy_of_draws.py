@@ -12,12 +12,12 @@ from slopes import slopes
 from tiers import parameters
 
 from benchmarks.ridges import RIDGES
-from popinv.inference.likelihood import fit_marginal
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators import fit_marginal
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

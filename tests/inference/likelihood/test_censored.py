@@ -12,13 +12,13 @@ from scipy import integrate, optimize, stats
 from slopes import slopes
 from tiers import parameters, thinned
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate import marginal, pseudo
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits
 from popinv.population.noise.base import NoiseModel

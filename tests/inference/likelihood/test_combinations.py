@@ -20,8 +20,8 @@ from stated_systems import (
 from tables.combinations import Cell
 from tiers import parameters
 
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.methods.posterior.density import Densities
 
 COUNT, DRAWS = 5, 1024

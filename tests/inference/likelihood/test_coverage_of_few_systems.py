@@ -8,11 +8,11 @@ import torch
 from scipy.stats import t as student
 from tiers import parameters
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.intervals import intervals, law_interval
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.uncertainty.intervals import intervals, law_interval
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

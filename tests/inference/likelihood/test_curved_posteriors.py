@@ -15,15 +15,15 @@ import torch
 from scipy.optimize import approx_fprime, minimize
 from tiers import parameters
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood import marginal
-from popinv.inference.likelihood.draws import draws_of_law
-from popinv.inference.likelihood.fit_marginal import _Ascent, fit_marginal_likelihood
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal import evaluate, integrals_at
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import _Ascent, fit_marginal_likelihood
+from popinv.inference.integrate import marginal
+from popinv.inference.integrate.draws import draws_of_law
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal import evaluate, integrals_at
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -7,11 +7,11 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.densities import density_of, log_likelihood
-from popinv.inference.likelihood.density import NormalDensity, StackedDensity
-from popinv.inference.likelihood.varying_density import varying_density
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.densities import density_of, log_likelihood
+from popinv.inference.density.density import NormalDensity, StackedDensity
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.varying_density import varying_density
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.terms import Noise, Size

@@ -28,9 +28,9 @@ from linear_population import linear_problem
 from problems import curve_problem
 from tiers import parameters, patient
 
-from popinv.inference import division
-from popinv.inference.conditions import fitted_observations
-from popinv.inference.division import Part, added, mapped, systems_of_rank, total
+from popinv.inference.density import division
+from popinv.inference.density.conditions import fitted_observations
+from popinv.inference.density.division import Part, added, mapped, systems_of_rank, total
 from popinv.store import rows as stored_rows
 from popinv.threads import fixed_threads
 from popinv.workers import ranks

@@ -10,12 +10,12 @@ from scipy.stats import norm
 from slopes import slopes
 from tiers import parameters
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fixed_draws import adapted_draws
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.likelihood.marginal_near import can_adapt, likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.fixed_draws import adapted_draws
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
+from popinv.inference.integrate.marginal_near import can_adapt, likelihood_near
 from popinv.optimisation.adapted_mixtures import Mixtures, fitted, inverse_factor
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known

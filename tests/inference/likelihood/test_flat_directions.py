@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.likelihood.marginal_estimate import point_of
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.marginal_estimate import point_of
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from popinv.inference.likelihood import integrals
-from popinv.inference.likelihood.integrals import Integrals
+from popinv.inference.integrate import integrals
+from popinv.inference.integrate.integrals import Integrals
 
 SYSTEMS, SIZE = 4, 20
 

@@ -8,12 +8,12 @@ import torch
 from bent_population import by_sum
 from scipy import optimize
 
-from popinv.inference.likelihood import marginal
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate import marginal
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.population.constraints import REAL
 from popinv.population.laws.free_form import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw

@@ -10,16 +10,16 @@ import torch
 from problems import pseudo_likelihood
 from slopes import slopes
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import pseudo
-from popinv.inference.likelihood.densities import density_of, log_likelihood
-from popinv.inference.likelihood.density import StackedDensity
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.intrinsic_density import intrinsic_density
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.modes import find_modes
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.densities import density_of, log_likelihood
+from popinv.inference.density.density import StackedDensity
+from popinv.inference.density.intrinsic_density import intrinsic_density
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate import pseudo
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.integrate.modes import find_modes
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.terms import Noise, composed, replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise, IsotropicNoise

@@ -9,15 +9,15 @@ from linear_population import normal_log_density
 from scipy import optimize
 from slopes import slopes
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import marginal, pseudo
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate import marginal, pseudo
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.integrate.push_forward import PushForward
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.unstructured import IsotropicNoise

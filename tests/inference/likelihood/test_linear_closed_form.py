@@ -11,10 +11,10 @@ from linear_population import TRUTH, exact_log_likelihood, exact_scores, linear_
 from scipy.optimize import minimize
 from slopes import curvature
 
-from popinv.inference.likelihood.closed_form import is_linear
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.problem import Problem
-from popinv.inference.standard_errors import FEW_SYSTEMS
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import is_linear
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.uncertainty.standard_errors import FEW_SYSTEMS
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import GaussianLaw, lognormal_law, normal_law
 from popinv.population.laws.mixture import MixtureLaw
@@ -105,7 +105,7 @@ def test_growing_trees_have_the_errors_that_are_exact(monkeypatch):
 
 def with_differences(monkeypatch, problem: Problem, start: np.ndarray) -> np.ndarray:
     """Return degrees of freedom and widening by differences of scores, whatever the model is."""
-    name = "popinv.inference.likelihood.closed_form._linear_in_means"
+    name = "popinv.inference.estimators.closed_form._linear_in_means"
     monkeypatch.setattr(name, lambda *_: False)
     return fit_marginal_likelihood(problem, start).small_sample
 

@@ -21,12 +21,13 @@ from slopes import slopes
 from tiers import parameters
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood import marginal, marginal_estimate, marginal_near
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, further_modes
-from popinv.inference.likelihood.scoring import Point, begin, state_arrays, state_of
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators import marginal_estimate
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.scoring import Point, begin, state_arrays, state_of
+from popinv.inference.integrate import marginal, marginal_near
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate, further_modes
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

@@ -10,11 +10,11 @@ import torch
 from bent_population import by_sum
 from slopes import slopes
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.known import Known
 from popinv.population.laws.mixture import MixtureLaw

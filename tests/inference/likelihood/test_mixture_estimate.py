@@ -12,15 +12,15 @@ from scipy.optimize import minimize
 from slopes import curvature, slopes
 from tiers import parameters
 
-from popinv.inference.estimate import Estimate
-from popinv.inference.likelihood.components import Split
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.polish import polish
-from popinv.inference.problem import Problem
-from popinv.inference.settings import PolishSettings
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.polish import polish
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.integrate.components import Split
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.mixture import MixtureLaw
 from popinv.population.noise.unstructured import IsotropicNoise

@@ -10,19 +10,19 @@ import torch
 from linear_population import TRUTH, linear_problem
 from scipy.special import expit
 
-from popinv.inference.likelihood.closed_form import ClosedForm
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import Evaluation
-from popinv.inference.likelihood.marginal_estimate import (
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import ClosedForm
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.marginal_estimate import (
     curvature_at,
     estimate_at,
     point_of,
     squares_of,
     steadied,
 )
-from popinv.inference.likelihood.scoring import begin
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.estimators.scoring import begin
+from popinv.inference.integrate.marginal import Evaluation
 from popinv.population.laws.gaussian import lognormal_law
 from popinv.population.noise.time_series import AutoregressiveNoise
 

@@ -11,10 +11,10 @@ from linear_population import TRUTH, linear_problem
 from slopes import slopes
 from tiers import parameters
 
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.free_form import FreeFormLaw
 from popinv.population.noise.terms import Noise, Size, replicated_noise

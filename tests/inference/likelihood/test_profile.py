@@ -13,9 +13,9 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from tiers import parameters
 
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood, profiled
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import IsotropicNoise

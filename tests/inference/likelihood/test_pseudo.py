@@ -21,16 +21,17 @@ from tiers import parameters
 
 from popinv.errors import DivergenceError
 from popinv.forward.tangents import linearised
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import fit_pseudo, pseudo
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import (
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators import fit_pseudo
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate import pseudo
+from popinv.inference.integrate.model_moments import (
     draws_for,
     matched_draws,
     moments_of_systems,
 )
-from popinv.inference.likelihood.pseudo import evaluate
-from popinv.inference.problem import Problem
+from popinv.inference.integrate.pseudo import evaluate
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.limits import Limits

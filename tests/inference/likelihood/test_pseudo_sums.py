@@ -11,11 +11,12 @@ import xarray as xr
 from linear_population import TRUTH, linear_problem
 from problems import curve_problem
 
-from popinv.inference.likelihood import eigenbasis, fit_pseudo, pseudo
-from popinv.inference.likelihood.eigenbasis import Square
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.model_moments import matched_draws, moments_of_systems
-from popinv.inference.likelihood.pseudo import evaluate, sufficient
+from popinv.inference.estimators import fit_pseudo
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate import eigenbasis, pseudo
+from popinv.inference.integrate.eigenbasis import Square
+from popinv.inference.integrate.model_moments import matched_draws, moments_of_systems
+from popinv.inference.integrate.pseudo import evaluate, sufficient
 from popinv.store import rows as stored_rows
 from popinv.store import storage
 from popinv.store.rows import StoredRows, rows_of

@@ -11,10 +11,10 @@ import yaml
 from study_sections import EXAMPLES, example_models
 
 from popinv.config.loading import load
-from popinv.inference.build import descent_problem, start
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.problem import Problem
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.population.model import Model
 from popinv.population.stages.import_observations import import_observations
 

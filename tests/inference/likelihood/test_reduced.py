@@ -12,10 +12,11 @@ from linear_population import normal_log_density
 from slopes import slopes
 from tiers import parameters
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import marginal, reduced
-from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings, evaluate
-from popinv.inference.problem import Problem
+from popinv.inference.density import reduced
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate import marginal
+from popinv.inference.integrate.marginal import Evaluation, MarginalSettings, evaluate
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise

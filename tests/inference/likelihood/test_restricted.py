@@ -12,10 +12,10 @@ from scipy.optimize import minimize, minimize_scalar
 from test_real_data import problem_of
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.closed_form import ClosedForm
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.restricted import Restriction
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.closed_form import ClosedForm
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.restricted import Restriction
 from popinv.population.constraints import REAL
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.laws.mixture import MixtureLaw

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin, step
+from popinv.inference.estimators.scoring import Point, ScoringState, ascend, begin, step
 
 HESSIAN = np.array([[3.0, 1.0], [1.0, 2.0]])
 TOP = np.array([1.0, -2.0])

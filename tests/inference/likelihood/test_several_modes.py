@@ -9,12 +9,12 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from tiers import parameters, thinned
 
-from popinv.inference.likelihood.draws import best_draws
-from popinv.inference.likelihood.fit_marginal import _Ascent, fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings, evaluate, integrals_at
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import _Ascent, fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.draws import best_draws
+from popinv.inference.integrate.marginal import MarginalSettings, evaluate, integrals_at
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise

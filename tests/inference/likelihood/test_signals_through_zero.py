@@ -12,9 +12,9 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 from tiers import parameters
 
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.terms import Noise, Size
 from popinv.population.noise.unstructured import IsotropicNoise

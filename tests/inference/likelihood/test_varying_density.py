@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.varying_density import varying_density
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.varying_density import varying_density
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.kernel import KernelNoise
 from popinv.population.noise.terms import Noise, Size

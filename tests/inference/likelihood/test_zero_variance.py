@@ -10,16 +10,16 @@ import torch
 from scipy.optimize import brentq, minimize
 from scipy.stats import t as student
 
-from popinv.inference.estimate import Estimate
-from popinv.inference.intervals import boundaries, intervals, settled
-from popinv.inference.likelihood.fit_marginal import _Cycle, fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, profiled
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_estimate import point_of
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.scoring import begin
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_dataset
+from popinv.inference.answer.result import estimate_dataset
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_marginal import _Cycle, fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood, profiled
+from popinv.inference.estimators.marginal_estimate import point_of
+from popinv.inference.estimators.scoring import begin
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.uncertainty.intervals import boundaries, intervals, settled
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.unstructured import IsotropicNoise
 

@@ -13,12 +13,12 @@ from popinv.additions.estimates import Continued, errors_at_modes, surrogate_err
 from popinv.additions.further_places import at_further_places
 from popinv.additions.joined import joined, not_by_likelihood, read_additions
 from popinv.errors import DataError
-from popinv.inference.build import descent_problem
-from popinv.inference.choice import choose
-from popinv.inference.result import estimate_dataset, no_estimate
-from popinv.inference.settings import PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.result import estimate_dataset, no_estimate
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.choice import choose
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.late import torch
 from popinv.observation_files.added_tables import Table
 from popinv.observation_files.fit import InMemory

@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from popinv.baselines.two_stage import two_stage
-from popinv.inference.build import descent_problem
-from popinv.inference.result import answer_dataset, parameters_of
-from popinv.inference.stated_values import in_words
+from popinv.inference.answer.result import answer_dataset, parameters_of
+from popinv.inference.answer.stated_values import in_words
+from popinv.inference.density.build import descent_problem
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import xarray as xr
 
 from popinv.baselines.hierarchical import posterior_dataset, sample_posterior
-from popinv.inference.build import descent_problem
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.density.build import descent_problem
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from popinv.inference.model_comparison import check_same_observations, compare
+from popinv.inference.checks.model_comparison import check_same_observations, compare
 
 
 def compare_models(

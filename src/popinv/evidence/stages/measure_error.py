@@ -7,12 +7,12 @@ from dataclasses import replace
 import xarray as xr
 
 from popinv.evidence.convergence import errors_of_repeats
-from popinv.inference.build import descent_problem
-from popinv.inference.estimation import NamedEstimate, estimate_population
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimation import NamedEstimate, estimate_population
+from popinv.inference.estimators.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.population.known import Known
 from popinv.population.model import Model
 from popinv.population.sections import SyntheticObservations

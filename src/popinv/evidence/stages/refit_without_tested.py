@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.folds import folds_of
-from popinv.inference.leave_out import refit_dataset, refits
-from popinv.inference.result import draws_of_answer
-from popinv.inference.settings import DescentSettings, PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.stated_values import in_words
+from popinv.inference.answer.result import draws_of_answer
+from popinv.inference.answer.stated_values import in_words
+from popinv.inference.checks.folds import folds_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.settings import DescentSettings, PolishSettings
+from popinv.inference.uncertainty.leave_out import refit_dataset, refits
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 from popinv.surrogate.simulator import is_exact

@@ -9,13 +9,13 @@ import numpy as np
 import xarray as xr
 
 from popinv.evidence.calibration import replication
-from popinv.inference.build import descent_problem, start
-from popinv.inference.estimation import estimate_population
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of, noise_covariance
-from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.result import estimate_of, noise_covariance
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.estimation import estimate_population
+from popinv.inference.estimators.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.late import torch
 from popinv.population.model import Model
 from popinv.population.noise.terms import composed

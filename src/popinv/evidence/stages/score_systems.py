@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.conditions import heldout_observations
-from popinv.inference.model_comparison import counted_parameters
-from popinv.inference.polish import likelihood_solves
-from popinv.inference.predictive import predictive
-from popinv.inference.result import draws_of_answer, estimate_of
-from popinv.inference.settings import PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.surrogate_bias import AnswerShift
+from popinv.inference.answer.result import draws_of_answer, estimate_of
+from popinv.inference.checks.model_comparison import counted_parameters
+from popinv.inference.checks.predictive import predictive
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.conditions import heldout_observations
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.polish import likelihood_solves
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import AnswerShift
 from popinv.population.model import Model
 from popinv.store.variables import variable
 from popinv.surrogate.artefact import surrogate_of
@@ -58,9 +58,9 @@ def score_systems(
     -------
     Dataset
         ``log_score``, ``log_score_error`` and ``normal_score`` (heldout_system,), see
-        :class:`~popinv.inference.predictive.PredictiveDensities`. Attributes: ``reason`` if there
-        is no log score; ``parameters``, their number; ``log_likelihood`` of all systems at the
-        maximum, NaN without one, and its error due to the draws; ``systems``, ``folds``,
+        :class:`~popinv.inference.checks.predictive.PredictiveDensities`. Attributes: ``reason`` if
+        there is no log score; ``parameters``, their number; ``log_likelihood`` of all systems at
+        the maximum, NaN without one, and its error due to the draws; ``systems``, ``folds``,
         ``refitted``.
     """
     through = surrogate_of(surrogate, device)

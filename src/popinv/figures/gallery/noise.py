@@ -25,7 +25,7 @@ from popinv.charts.style import INK, LIGHT, MODEL, TRUTH, axis_label, squared
 from popinv.figures.arrangement import NUMBER, Arrangement
 from popinv.figures.noise import lag_panel, map_scale, matrix_extent, observation_axis
 from popinv.figures.noise_statistics import correlation_by_lag
-from popinv.inference.result import relative_frobenius_error
+from popinv.inference.answer.result import relative_frobenius_error
 
 _BEFORE, _AFTER, _TRUE = "start", "recovered", "true"
 _COLOURS = {_BEFORE: LIGHT, _AFTER: MODEL, _TRUE: TRUTH}

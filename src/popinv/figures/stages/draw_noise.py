@@ -11,7 +11,7 @@ from popinv.charts.description import Sheet
 from popinv.figures.arrangement import arrangement, of_one_replicate
 from popinv.figures.gallery.noise import draw_before_and_after
 from popinv.forward.datasets import places
-from popinv.inference.conditions import fitted_observations
+from popinv.inference.density.conditions import fitted_observations
 from popinv.late import torch
 
 if TYPE_CHECKING:

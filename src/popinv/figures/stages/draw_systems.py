@@ -11,7 +11,7 @@ from popinv.figures.arrangement import of_one_replicate
 from popinv.figures.gallery.systems import draw_systems as draw_states
 from popinv.figures.observations import example_systems
 from popinv.forward.states import states
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
 from popinv.population.known import known_of
 from popinv.population.model import Model, covariate_names
 from popinv.population.synthetic import noise_rows, parameters

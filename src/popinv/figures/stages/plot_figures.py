@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from popinv.figures.study import draw_all
-from popinv.inference.build import descent_problem
+from popinv.inference.density.build import descent_problem
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from popinv.inference.assessment import answer_tests, assess
-from popinv.inference.build import descent_problem
+from popinv.inference.answer.assessment import answer_tests, assess
+from popinv.inference.density.build import descent_problem
 from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of

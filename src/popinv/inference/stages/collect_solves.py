@@ -113,8 +113,8 @@ def collect_solves(
     ):
         return fresh
     # These are imported here, as the first round needs no tensor library.
-    from popinv.inference.build import descent_problem
-    from popinv.inference.likelihood.scores import surrogate_push
+    from popinv.inference.density.build import descent_problem
+    from popinv.inference.uncertainty.scores import surrogate_push
     from popinv.surrogate.artefact import surrogate_of
 
     surrogate = surrogate_of(previous_surrogate)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.choice import choose_estimate
-from popinv.inference.result import estimate_dataset, estimate_of, parameters_of
-from popinv.inference.settings import DescentSettings, Estimator, PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.result import estimate_dataset, estimate_of, parameters_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.choice import choose_estimate
+from popinv.inference.estimators.settings import DescentSettings, Estimator, PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 from collections.abc import Callable
 from dataclasses import replace
 
-from popinv.inference.estimate import Estimate
-from popinv.inference.fit_distance import fit_distance
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.scores import distance_scores, marginal_scores, pseudo_scores
-from popinv.inference.problem import Problem
-from popinv.inference.surrogate_bias import corrected
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import Estimate
+from popinv.inference.estimators.fit_distance import fit_distance
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty.scores import distance_scores, marginal_scores, pseudo_scores
+from popinv.inference.uncertainty.surrogate_bias import corrected
 
 _FRESH = "oracle/fresh"
 

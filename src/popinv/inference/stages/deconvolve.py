@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import xarray as xr
 
 from popinv.errors import DivergenceError
-from popinv.inference.build import descent_problem
-from popinv.inference.fit_distance import fit_distance, starts_near
-from popinv.inference.likelihood.scores import distance_scores
-from popinv.inference.result import estimate_dataset, estimate_of, no_estimate
-from popinv.inference.settings import DescentSettings
-from popinv.inference.stated_values import in_words
-from popinv.inference.surrogate_bias import FreshSolves, corrected
+from popinv.inference.answer.result import estimate_dataset, estimate_of, no_estimate
+from popinv.inference.answer.stated_values import in_words
+from popinv.inference.density.build import descent_problem
+from popinv.inference.estimators.fit_distance import fit_distance, starts_near
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.uncertainty.scores import distance_scores
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves, corrected
 from popinv.population.model import Model
 from popinv.sections.systems import FEWEST_TESTED
 from popinv.store.checkpoints import Checkpoint

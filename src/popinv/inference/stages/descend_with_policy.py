@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.fit_distance import fit_distance, starts_near
-from popinv.inference.result import estimate_dataset, estimate_of
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_dataset, estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.estimators.fit_distance import fit_distance, starts_near
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import xarray as xr
 
-from popinv.inference.answer import population_dataset
-from popinv.inference.build import descent_problem
-from popinv.inference.settings import Estimator
+from popinv.inference.answer.dataset import population_dataset
+from popinv.inference.density.build import descent_problem
+from popinv.inference.estimators.settings import Estimator
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
 

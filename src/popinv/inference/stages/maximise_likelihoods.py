@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.inference.build import descent_problem, start
-from popinv.inference.polish import likelihood_dataset, may_solve, pseudo_likelihood_dataset
-from popinv.inference.polish import polish as both_likelihoods
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import PolishSettings
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.surrogate_bias import FreshSolves
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.estimators.polish import (
+    likelihood_dataset,
+    may_solve,
+    pseudo_likelihood_dataset,
+)
+from popinv.inference.estimators.polish import polish as both_likelihoods
+from popinv.inference.estimators.settings import PolishSettings
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.population.model import Model
 from popinv.store.checkpoints import Checkpoint
 from popinv.surrogate.artefact import surrogate_of

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from popinv.inference.result import parameters_of
-from popinv.inference.sampling_error import sampling_error_dataset
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.uncertainty.sampling_error import sampling_error_dataset
 from popinv.population.members import known_of_members
 from popinv.population.synthetic import parameters
 

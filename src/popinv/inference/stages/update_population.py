@@ -43,11 +43,11 @@ def update_population(
         print("the last estimate is kept")
         return previous_estimate.assign_attrs(converged=1)
     # These are imported here, as passing on needs no tensor library.
-    from popinv.inference.build import descent_problem, start
-    from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood, promising_starts
-    from popinv.inference.likelihood.model_moments import FEWEST_DRAWS, draws_for
-    from popinv.inference.result import estimate_dataset, estimate_of
-    from popinv.inference.stated_values import in_words
+    from popinv.inference.answer.result import estimate_dataset, estimate_of
+    from popinv.inference.answer.stated_values import in_words
+    from popinv.inference.density.build import descent_problem, start
+    from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood, promising_starts
+    from popinv.inference.integrate.model_moments import FEWEST_DRAWS, draws_for
     from popinv.surrogate.artefact import surrogate_of
     from popinv.surrogate.simulator import is_exact
 

@@ -48,15 +48,15 @@ from scipy.stats import beta
 from tqdm import tqdm
 
 from popinv.errors import DataError, DivergenceError
-from popinv.inference.conditions import heldout_observations
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import heldout_observations
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.integrate.penalty import penalty_at
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.methods.certificate.accountant import Setting
 from popinv.methods.certificate.descent import (
     EpochNoise,

@@ -34,9 +34,14 @@ from popinv.charts.style import (
 )
 from popinv.errors import DataError
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.build import descent_problem, start
-from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, draws_of_answer, estimate_of, parameter_names
+from popinv.inference.answer.result import (
+    correction_of,
+    draws_of_answer,
+    estimate_of,
+    parameter_names,
+)
+from popinv.inference.density.build import descent_problem, start
+from popinv.inference.density.problem import Problem
 from popinv.methods.certificate.answer import (
     EPSILONS,
     Learned,

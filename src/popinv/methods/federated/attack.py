@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.methods.federated.site import MomentsSoFar
 from popinv.seeds import generator
 

@@ -27,7 +27,7 @@ from popinv.charts.description import (
 )
 from popinv.charts.style import CHECK, LIGHT, MODEL, ORACLE
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.noisy import Guarantee
 from popinv.methods.federated.server import FederatedAnswer

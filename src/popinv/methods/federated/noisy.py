@@ -33,10 +33,10 @@ from functools import partial
 import numpy as np
 import scipy.linalg
 
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scoring import Point, limited_step
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.scoring import Point, limited_step
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.late import torch
 from popinv.methods import privacy
 from popinv.methods.federated.channel import Channel, Message

@@ -31,12 +31,12 @@ from functools import cached_property, partial
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.marginal_estimate import squares_of
-from popinv.inference.likelihood.newton import observed_information
-from popinv.inference.likelihood.penalty import law_penalty, noise_penalty
-from popinv.inference.likelihood.scoring import Point, ScoringState, ascend, begin
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.marginal_estimate import squares_of
+from popinv.inference.estimators.newton import observed_information
+from popinv.inference.estimators.scoring import Point, ScoringState, ascend, begin
+from popinv.inference.integrate.penalty import law_penalty, noise_penalty
 from popinv.late import torch
 from popinv.methods.federated.channel import Channel, Message, packed
 from popinv.methods.federated.server import MOST_ASCENTS, MOST_STEPS, FederatedAnswer, has_settled

@@ -9,14 +9,14 @@ from typing import cast
 
 import numpy as np
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.fit_pseudo import fit_pseudo_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.penalty import noise_penalty
-from popinv.inference.likelihood.scoring import Point, ascend, begin
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.scoring import Point, ascend, begin
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.penalty import noise_penalty
 from popinv.late import torch
 from popinv.methods.federated.channel import Channel
 from popinv.methods.federated.own_laws import ProfilingSite

@@ -18,12 +18,12 @@ from functools import partial
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.likelihood.marginal_estimate import without_errors
-from popinv.inference.likelihood.newton import informed
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scoring import Evaluate, Point, ScoringState, ascend, begin
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.estimate import restricted_inverse
+from popinv.inference.estimators.marginal_estimate import without_errors
+from popinv.inference.estimators.newton import informed
+from popinv.inference.estimators.scoring import Evaluate, Point, ScoringState, ascend, begin
+from popinv.inference.integrate.penalty import penalty_at
 from popinv.methods.federated.channel import Channel, Message
 from popinv.methods.federated.site import FIRST_DRAWS, Estimator, Site, units_of
 

@@ -13,18 +13,18 @@ from typing import Literal
 
 import numpy as np
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood import model_moments
-from popinv.inference.likelihood.marginal import Evaluation, MarginalSettings
-from popinv.inference.likelihood.marginal_near import Near, can_adapt, likelihood_near
-from popinv.inference.likelihood.model_moments import (
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate import model_moments
+from popinv.inference.integrate.marginal import Evaluation, MarginalSettings
+from popinv.inference.integrate.marginal_near import Near, can_adapt, likelihood_near
+from popinv.inference.integrate.model_moments import (
     draws_for,
     matched_draws,
     moments_of_systems,
 )
-from popinv.inference.likelihood.pseudo import PseudoEvaluation
-from popinv.inference.likelihood.pseudo import evaluate as evaluate_pseudo
-from popinv.inference.problem import Problem
+from popinv.inference.integrate.pseudo import PseudoEvaluation
+from popinv.inference.integrate.pseudo import evaluate as evaluate_pseudo
 from popinv.late import torch
 from popinv.methods.federated.channel import Message
 

@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DataError, DivergenceError, SolverError
-from popinv.inference.build import descent_problem
-from popinv.inference.build import start as start_of
-from popinv.inference.problem import Problem
-from popinv.inference.result import draws_of_answer, parameter_names, parameters_of
+from popinv.inference.answer.result import draws_of_answer, parameter_names, parameters_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.build import start as start_of
+from popinv.inference.density.problem import Problem
 from popinv.late import torch
 from popinv.methods.federated.attack import Told, can_attack, reconstruction_error
 from popinv.methods.federated.channel import Channel

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.methods.groups.group_tests import Estimate, GroupAnswer, error_rates, examine
 from popinv.methods.invariants import Invariant, held
 from popinv.store.variables import variable

@@ -36,11 +36,11 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from popinv.errors import DivergenceError
-from popinv.inference.likelihood.densities import density_of
-from popinv.inference.likelihood.density import StackedDensity
-from popinv.inference.likelihood.modes import find_modes
-from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.problem import Problem
+from popinv.inference.density.densities import density_of
+from popinv.inference.density.density import StackedDensity
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.modes import find_modes
+from popinv.inference.integrate.push_forward import PushForward
 from popinv.late import torch
 from popinv.seeds import generator
 

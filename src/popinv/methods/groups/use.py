@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from popinv.inference.build import descent_problem
-from popinv.inference.result import parameters_of
+from popinv.inference.answer.result import parameters_of
+from popinv.inference.density.build import descent_problem
 from popinv.methods.groups.comparison import any_order, compare_group
 from popinv.methods.groups.figures import draw_tests
 from popinv.methods.outcome import Outcome, StudyInput

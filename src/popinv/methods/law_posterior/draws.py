@@ -2,7 +2,7 @@ r"""Draws of the posterior of law and noise, corrected for the surrogate's error
 
 Through a surrogate, the chains sample :math:`\pi_S(p)`, the posterior with the surrogate S in place
 of the forward model. Its error moves the maximum of the likelihood by a step that the study's
-estimate knows (:mod:`popinv.inference.surrogate_bias`),
+estimate knows (:mod:`popinv.inference.uncertainty.surrogate_bias`),
 
 .. math:: \delta = \hat p - \hat p_S, \qquad \operatorname{cov} \delta = C,
 
@@ -21,21 +21,21 @@ from functools import cached_property
 import numpy as np
 import xarray as xr
 
-from popinv.inference.build import descent_problem
-from popinv.inference.fitted_samples import predicted_draws
-from popinv.inference.intervals import boundaries
-from popinv.inference.law_posterior import (
+from popinv.inference.answer.result import draws_of_answer, estimate_of, parameter_names
+from popinv.inference.answer.stated_values import named_apart, read_draws
+from popinv.inference.checks.fitted_samples import predicted_draws
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.uncertainty.intervals import boundaries
+from popinv.inference.uncertainty.law_posterior import (
     ChainSettings,
     LawPosterior,
     LogPrior,
     sample_law,
 )
-from popinv.inference.likelihood.fit_marginal import fit_marginal_likelihood
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.problem import Problem
-from popinv.inference.result import draws_of_answer, estimate_of, parameter_names
-from popinv.inference.stated_values import named_apart, read_draws
-from popinv.inference.surrogate_bias import solver_residuals
+from popinv.inference.uncertainty.surrogate_bias import solver_residuals
 from popinv.population import datatree
 from popinv.population.model import Model
 from popinv.population.priors.prior import square_root

@@ -12,8 +12,8 @@ import xarray as xr
 
 from popinv.charts.description import Axis, Bars, Grid, Line, Mark, Panel, Reference, Sheet
 from popinv.charts.style import DATA, LIGHT, MODEL, TRUTH, readable
-from popinv.inference.law_posterior import ChainSettings
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.uncertainty.law_posterior import ChainSettings
 from popinv.methods.invariants import held
 from popinv.methods.law_posterior.draws import LawDraws, law_draws
 from popinv.methods.outcome import Outcome, StudyInput, write_table

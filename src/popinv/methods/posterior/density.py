@@ -5,7 +5,7 @@ In the standard normal numbers omega of the law, z = T(alpha, omega), the densit
 .. math:: \log p_n(\omega) = \log p\bigl(y^{(n)} \mid G(T(\alpha, \omega)), \gamma\bigr)
     - \tfrac12 |\omega|^2 + \mathrm{const},
 
-with the density of its observation (:mod:`popinv.inference.likelihood.density`).
+with the density of its observation (:mod:`popinv.inference.density.density`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.inference.conditions import Conditions
-from popinv.inference.likelihood.densities import density_of
-from popinv.inference.likelihood.density import Density
-from popinv.inference.likelihood.push_forward import PushForward
-from popinv.inference.problem import Problem
+from popinv.inference.density.conditions import Conditions
+from popinv.inference.density.densities import density_of
+from popinv.inference.density.density import Density
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.push_forward import PushForward
 from popinv.late import torch
 from popinv.methods.invariants import Invariant, held
 from popinv.seeds import generator

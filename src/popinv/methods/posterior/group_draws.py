@@ -1,7 +1,7 @@
 r"""Draws of the posterior of groups with many members, by the integrals over their effects.
 
 Chains over all parameters of a group at once slow down as members are added. Given the effects that
-they share, members are independent (:mod:`popinv.inference.likelihood.nested`). A set of draws has
+they share, members are independent (:mod:`popinv.inference.integrate.nested`). A set of draws has
 S draws of the outermost effects, each with draws of the members below it, one of which is chosen by
 its weight. The weight of a draw is
 
@@ -22,10 +22,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from popinv.inference.likelihood.group_modes import GroupModes
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.nested import NestedIntegrals
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.group_modes import GroupModes
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.nested import NestedIntegrals
 from popinv.late import torch
 from popinv.methods.posterior.chains import LARGEST_R_HAT, effective_sample_size, split_r_hat
 from popinv.population.known import inputs

@@ -42,11 +42,11 @@ from popinv.errors import ConfigError, DataError
 from popinv.figures.individuals import modes
 from popinv.forward.datasets import replicates_of
 from popinv.forward.section import ForwardSection
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
-from popinv.inference.solver import SolverSimulator
-from popinv.inference.surrogate_bias import solver_residuals
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
+from popinv.inference.uncertainty.surrogate_bias import solver_residuals
 from popinv.late import torch
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import without_error

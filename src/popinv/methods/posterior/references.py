@@ -35,11 +35,11 @@ from functools import cached_property
 import numpy as np
 from scipy.stats import chi2
 
-from popinv.inference.likelihood.density import Density
-from popinv.inference.likelihood.integrals import MarginalSettings
-from popinv.inference.likelihood.marginal import integrals_at
-from popinv.inference.likelihood.modes import Modes, with_information
-from popinv.inference.problem import Problem
+from popinv.inference.density.density import Density
+from popinv.inference.density.problem import Problem
+from popinv.inference.integrate.integrals import MarginalSettings
+from popinv.inference.integrate.marginal import integrals_at
+from popinv.inference.integrate.modes import Modes, with_information
 from popinv.late import torch
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.group_draws import (

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from popinv.inference.problem import Problem
+from popinv.inference.density.problem import Problem
 from popinv.late import torch
 from popinv.methods.posterior.chains import (
     LARGEST_R_HAT,

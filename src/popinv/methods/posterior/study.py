@@ -22,8 +22,8 @@ from popinv.forward.base import Parameter
 from popinv.forward.datasets import parameter_coordinate
 from popinv.forward.fields import Field
 from popinv.forward.section import ForwardSection
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.problem import Problem
 from popinv.methods.posterior.chains import LARGEST_R_HAT, effective_sample_size, split_r_hat
 from popinv.methods.posterior.references import surprise_p_values
 from popinv.methods.posterior.sampling import Posteriors, sample_posteriors

@@ -24,9 +24,9 @@ from popinv.charts.description import (
     Stretch,
 )
 from popinv.charts.style import DATA, LIGHT, MODEL, SYSTEMS, TRUTH, readable
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
-from popinv.inference.result import estimate_of
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.posterior.density import Densities
 from popinv.methods.posterior.study import (

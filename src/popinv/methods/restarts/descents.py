@@ -9,11 +9,11 @@ import numpy as np
 import xarray as xr
 
 from popinv.errors import DivergenceError
-from popinv.inference.descent import step
-from popinv.inference.fit_distance import fit_distance, starts_near
-from popinv.inference.problem import Problem, begin
-from popinv.inference.result import estimate_of
-from popinv.inference.settings import DescentSettings
+from popinv.inference.answer.result import estimate_of
+from popinv.inference.density.problem import Problem, begin
+from popinv.inference.estimators.descent import step
+from popinv.inference.estimators.fit_distance import fit_distance, starts_near
+from popinv.inference.estimators.settings import DescentSettings
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.restarts.outlook import Outlook, outlook
 from popinv.store.variables import variable

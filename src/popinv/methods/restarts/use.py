@@ -18,9 +18,9 @@ from popinv.charts.description import (
     Sheet,
 )
 from popinv.charts.style import LIGHT, MODEL, SYSTEMS
-from popinv.inference.build import descent_problem
-from popinv.inference.fit_distance import starts_near
-from popinv.inference.result import estimate_of, parameter_names
+from popinv.inference.answer.result import estimate_of, parameter_names
+from popinv.inference.density.build import descent_problem
+from popinv.inference.estimators.fit_distance import starts_near
 from popinv.methods.outcome import Outcome, StudyInput
 from popinv.methods.restarts.descents import Descents, descent_end, descents_from, same_descent
 from popinv.surrogate.artefact import surrogate_of

@@ -2,7 +2,7 @@ r"""The influence of every system on the answer, and the steps that forget it.
 
 The influence :math:`I_n` of system n on the answer p, which the study keeps, says how far the
 answer of N systems moves without a set S of them, to first order
-(:mod:`popinv.inference.folds`):
+(:mod:`popinv.inference.checks.folds`):
 
 .. math:: p_{-S} - p \approx -\frac{N}{N - |S|} \sum_{n \in S} I_n .
 
@@ -35,8 +35,8 @@ import pandas as pd
 import xarray as xr
 
 from popinv.errors import DataError
-from popinv.inference.estimate import restricted_inverse
-from popinv.inference.folds import first_order
+from popinv.inference.checks.folds import first_order
+from popinv.inference.estimators.estimate import restricted_inverse
 
 _LEAST_SHARE, _LARGEST_SHARE = 0.06, 0.9
 
@@ -95,7 +95,7 @@ class SystemInfluence:
 
 
 def influence_of(population: xr.Dataset) -> SystemInfluence:
-    """Return the influence stored in a :func:`popinv.inference.answer.population_dataset`.
+    """Return the influence stored in a :func:`popinv.inference.answer.dataset.population_dataset`.
 
     Raises
     ------

@@ -8,8 +8,9 @@ systems,
 
 end at the maximum without S. The integrals use the answer's draws, and the fit starts where the
 same steps with all systems end: the shift is due to the missing systems alone. The first step is
-the first-order answer of :mod:`popinv.inference.folds`. The minimum of the distance has no scores
-of single systems. It is found by the short descents of :mod:`popinv.inference.short_descents`.
+the first-order answer of :mod:`popinv.inference.checks.folds`. The minimum of the distance has no
+scores of single systems. It is found by the short descents of
+:mod:`popinv.inference.estimators.short_descents`.
 
 What the influence predicts is compared with fits without single systems.
 """
@@ -23,15 +24,15 @@ import numpy as np
 import xarray as xr
 from scipy.stats import spearmanr
 
-from popinv.inference.intervals import boundaries
-from popinv.inference.likelihood.marginal import MarginalSettings
-from popinv.inference.likelihood.marginal_near import likelihood_near
-from popinv.inference.likelihood.penalty import penalty_at
-from popinv.inference.likelihood.scores import pseudo_scores
-from popinv.inference.problem import Problem
-from popinv.inference.result import correction_of, estimate_of
-from popinv.inference.settings import DescentSettings
-from popinv.inference.short_descents import ShortDescents
+from popinv.inference.answer.result import correction_of, estimate_of
+from popinv.inference.density.problem import Problem
+from popinv.inference.estimators.settings import DescentSettings
+from popinv.inference.estimators.short_descents import ShortDescents
+from popinv.inference.integrate.marginal import MarginalSettings
+from popinv.inference.integrate.marginal_near import likelihood_near
+from popinv.inference.integrate.penalty import penalty_at
+from popinv.inference.uncertainty.intervals import boundaries
+from popinv.inference.uncertainty.scores import pseudo_scores
 from popinv.methods.invariants import Invariant, held
 from popinv.methods.withdrawal.influence import SystemInfluence
 from popinv.threads import fixed_threads
@@ -70,9 +71,9 @@ class Refitter:
     """Fits without some systems, all from the same start.
 
     The problem has the surrogate, and the stage and draws of the answer. The answer is a
-    :func:`popinv.inference.answer.population_dataset`, and the influence is its own. ``descent``
-    holds the settings of the distance, and ``draws`` is the number of draws for each system's
-    integral in the likelihood.
+    :func:`popinv.inference.answer.dataset.population_dataset`, and the influence is its own.
+    ``descent`` holds the settings of the distance, and ``draws`` is the number of draws for each
+    system's integral in the likelihood.
     """
 
     def __init__(

@@ -36,10 +36,10 @@ from popinv.charts.style import (
     readable,
 )
 from popinv.forward.datasets import parameter_coordinate
-from popinv.inference.build import descent_problem
-from popinv.inference.problem import Problem
-from popinv.inference.result import draws_of_answer, estimate_of, parameter_names
-from popinv.inference.solver import SolverSimulator
+from popinv.inference.answer.result import draws_of_answer, estimate_of, parameter_names
+from popinv.inference.density.build import descent_problem
+from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
 from popinv.methods.outcome import Outcome, StudyInput, write_table
 from popinv.methods.withdrawal.influence import (
     SystemInfluence,

@@ -19,7 +19,7 @@ process at knots, and its values at the sensors are interpolated
 :math:`\beta`, with :math:`b = A L \beta` and :math:`R = L L^T`. They are parameters of the noise
 with a standard normal prior. The amplitude A and the length :math:`\ell` are hyperparameters, which
 the estimates hold, and which the evidence of the observations chooses
-(:mod:`popinv.inference.discrepancy_size`).
+(:mod:`popinv.inference.estimators.discrepancy_size`).
 
 **Own.** :math:`b_n \sim N(0, K)` with :math:`K_{ij} = a^2 k(|x_i - x_j| / \lambda)`. The
 observations of a system with R replicates have the noise covariance

@@ -7,7 +7,7 @@ factor of the latter as unit rows in the direction of (a_{i1}, ..., a_{i,i-1}, 1
 
 which reaches every positive definite matrix once. For the descent these coordinates are only
 storage: its step is taken in whitened coordinates, ``L -> L (I + E)`` with E symmetric (see
-:mod:`popinv.inference.covariance_step`), in which no direction is longer than another.
+:mod:`popinv.inference.estimators.covariance_step`), in which no direction is longer than another.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Tests of a fitted model, and comparisons of models."""

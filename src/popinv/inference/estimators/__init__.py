@@ -1,0 +1,1 @@
+"""Estimators of law and noise: the distance, the pseudo-likelihood and the likelihood."""

@@ -1,0 +1,1 @@
+"""Errors of an estimate: of few systems, of the surrogate, and what the data do not determine."""
