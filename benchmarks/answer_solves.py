@@ -77,7 +77,7 @@ class Rounds:
         alpha = law_values(given.law, truth.law, given.forward)
         observed = given.forward.observed(self.seed)
         clean = self.solve(parameters(self.law, alpha, self.seed, "propose/truth", count))
-        noise = model.noise.noise(observed)
+        noise = model.noise.model(observed)
         gamma = noise.from_natural(truth.noise)
         y = clean + noise_rows(noise, gamma, self.seed, "truth", clean)
         return observations_dataset(y, observed, heldout=0)

@@ -77,7 +77,7 @@ def observe(model: ForwardModel, count: int) -> xr.Dataset:
     stated, observations = truth(given), given.forward.observed(SEED)
     alpha = law_values(given.law, stated.law, given.forward)
     z = parameters(given.law.law(given.forward), alpha, SEED, "propose/truth", count)
-    of_noise = given.noise.noise(observations)
+    of_noise = given.noise.model(observations)
     gamma = of_noise.from_natural(stated.noise)
     clean = model.solve(z).observations
     y = clean + noise_rows(of_noise, gamma, SEED, "truth", clean)

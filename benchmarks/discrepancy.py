@@ -54,10 +54,9 @@ from popinv.inference.uncertainty.intervals import intervals
 from popinv.judgement.files import read_metrics
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.model import Model
-from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.discrepancy import PREFIX, OwnDiscrepancy, SharedDiscrepancy
 from popinv.population.noise.kernel import KernelNoise
-from popinv.population.noise.terms import Noise, composed
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.stages.draw_population import draw_population
 from popinv.population.synthetic_observed import observed_systems
@@ -100,12 +99,12 @@ class Population:
         """Return the signals (n, d_y)."""
         return self.signal(z, torch.from_numpy(self.times))
 
-    def noise_of(self, model: str) -> NoiseModel:
+    def noise_of(self, model: str) -> Noise:
         """Return the noise of a model: without a discrepancy, or with one."""
         plain, kernel = IsotropicNoise(len(self.times)), MODELS[model]
         if kernel == "":
-            return plain
-        return composed(plain).with_terms(shared=SharedDiscrepancy(self.times[:, None], kernel))
+            return Noise(plain)
+        return Noise(plain, shared=SharedDiscrepancy(self.times[:, None], kernel))
 
     def systems(self, seed: int, bias: np.ndarray) -> np.ndarray:
         """Return observations of new systems with this error of the simulator."""
@@ -114,7 +113,7 @@ class Population:
         clean = self.simulate(torch.from_numpy(np.exp(z))).numpy()
         return np.asarray(clean + bias + self.noise * rng.standard_normal(clean.shape))
 
-    def problem_of(self, data: np.ndarray, noise: NoiseModel, seed: int) -> Problem:
+    def problem_of(self, data: np.ndarray, noise: Noise, seed: int) -> Problem:
         """Return the problem of these observations."""
         law = lognormal_law(list(self.names))
         first = len(law.names)
@@ -126,7 +125,7 @@ class Population:
             np.full(first + len(noise.names), 0.5),
             seed=seed,
             stage="discrepancy",
-            fixed=tuple(first + i for i in noise.hyperparameters),
+            fixed=tuple(first + i for i in noise.sizes_of_discrepancy),
         )
 
 
@@ -350,7 +349,6 @@ def own() -> list[dict[str, Any]]:
             problem = Problem(
                 *(data, replicated_simulator(line, replicates), law, noise, np.full(7, 0.5)),
                 seed=seed,
-                replicates=replicates,
             )
             start = np.concatenate([alpha, noise.from_natural({n: 0.3 for n in true})])
             best = fit_marginal_likelihood(problem, fit_pseudo_likelihood(problem, [start]).p)

@@ -39,6 +39,7 @@ from popinv.inference.uncertainty.intervals import intervals
 from popinv.inference.uncertainty.law_posterior import ChainSettings, sample_law
 from popinv.population.constraints import POSITIVE, REAL
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.priors.prior import (
     EntryPriors,
@@ -68,7 +69,7 @@ def layout(y: np.ndarray) -> Problem:
         y,
         lambda z: z.expand(-1, width),
         normal_law(["level"]),
-        IsotropicNoise(width),
+        Noise(IsotropicNoise(width)),
         np.array([max(float(y.std()), 1e-3), 0.5, 0.5]),
         seed=1,
     )
@@ -238,7 +239,7 @@ def proper_prior() -> Prior:
     positive = [half_student(4.0, 2.5 * start, POSITIVE.ends) for start in TRUTH[1:]]
     densities = (normal(TRUTH[0], 1.0, REAL.ends), *positive)
     stated = EntryPriors(np.arange(3), (REAL, POSITIVE, POSITIVE), densities)
-    return Prior.of(normal_law(["level"]), IsotropicNoise(WIDTH), StatedPrior((stated,)))
+    return Prior.of(normal_law(["level"]), Noise(IsotropicNoise(WIDTH)), StatedPrior((stated,)))
 
 
 class LayoutPrior:

@@ -38,6 +38,7 @@ from popinv.inference.density.problem import Problem
 from popinv.inference.uncertainty.law_posterior import ChainSettings, sample_law
 from popinv.population.constraints import POSITIVE
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.priors.prior import EntryPriors, Prior, StatedPrior, half_student
 from popinv.workflow.records import commit_of
@@ -92,7 +93,7 @@ def of_law(data: DataSet, seed: int = 1) -> np.ndarray:
         data.y,
         lambda z: data.signal(z, times, torch),
         normal_law(["z"]),
-        IsotropicNoise(width),
+        Noise(IsotropicNoise(width)),
         np.array([max(float(data.y.std()), 1e-3), 0.5, 0.5]),
         seed=seed,
     )

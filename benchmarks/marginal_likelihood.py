@@ -30,6 +30,7 @@ from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.integrate.marginal import MarginalSettings, evaluate
 from popinv.population.laws.gaussian import lognormal_law, normal_law
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.unstructured import IsotropicNoise
 
 __all__ = ["problem", "rows"]
@@ -75,7 +76,7 @@ def rows() -> list[Row]:
 def problem(count: int) -> Problem:
     """Return the template's problem for ``count`` systems."""
     rng = np.random.default_rng(1)
-    law, noise = lognormal_law(["size", "rate"]), IsotropicNoise(len(PLACES))
+    law, noise = lognormal_law(["size", "rate"]), Noise(IsotropicNoise(len(PLACES)))
     omega = torch.from_numpy(rng.standard_normal((count, 2)))
     data = decay(law.sample(torch.from_numpy(TRUTH[:4]), omega)).numpy()
     data = data + np.exp(TRUTH[4]) * rng.standard_normal(data.shape)
@@ -123,7 +124,7 @@ class _Curves:
 def _beside_whole_signals(count: int, observations: int) -> Contest:
     places = np.linspace(0.0, 1.0, observations)
     law = normal_law(["a", "b", "c", "d"])
-    noise = KernelNoise(places[:, None], "exponential", nugget=False)
+    noise = Noise(KernelNoise(places[:, None], "exponential", nugget=False))
     gamma = noise.from_natural({"amplitude": 0.1, "length": 0.2})
     p, rng = np.array([*[0.0] * 4, *[-1.0] * 4, *gamma]), np.random.default_rng(0)
     first, second = (torch.from_numpy(rng.standard_normal((k, 64)) / k**0.5) for k in (4, 64))

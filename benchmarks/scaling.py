@@ -62,6 +62,7 @@ from popinv.inference.integrate.model_moments import matched_draws, moments_of_s
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import composed
 from popinv.population.noise.unstructured import DiagonalNoise, FullNoise
 from popinv.store import storage
 from popinv.store.variables import variable
@@ -112,7 +113,7 @@ def problem_of(count: int, d_y: int = D_Y, noise: NoiseModel | None = None) -> P
     law = normal_law([f"z_{i}" for i in range(D_Z)])
     data = np.random.default_rng(0).standard_normal((count, d_y))
     scale = np.concatenate([np.full(2 * D_Z, 0.5), noise.scale])
-    return Problem(data, surrogate, law, noise, scale)
+    return Problem(data, surrogate, law, composed(noise), scale)
 
 
 def parameters_of(problem: Problem) -> tuple[np.ndarray, np.ndarray]:

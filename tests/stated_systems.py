@@ -175,7 +175,7 @@ def problem_of(
     some = Conditions.stated((count, width), scale=scale, known=known)
     blank = Problem(
         np.zeros((count, width)), simulator, law, noise, np.full(len(p), 0.5), seed=1,
-        conditions=some, replicates=replicates,
+        conditions=some,
     )  # fmt: skip
     y = blank.model(torch.from_numpy(p), omega, e, np.arange(count)).numpy()
     if limited:

@@ -49,7 +49,7 @@ def study(discrepancy: dict[str, Any], dimension: int = 1, true: Any = None) -> 
 def test_a_smooth_discrepancy_lives_on_knots(kernel):
     found = load(study({"shared": {"kernel": kernel}})).studies["samples"]
     noise = found.noise.model(found.forward.observed(0), ("porosity",))
-    assert noise.shifts
+    assert noise.shared is not None
     assert noise.d_y == 3
     assert noise.shared.coordinates.shape == (KNOTS, 1)
     # The places follow the covariates.

@@ -46,7 +46,7 @@ def changed(*changes: tuple[str, Any]) -> dict[str, Any]:
 def test_the_section_gives_the_noise_with_its_mean():
     study = load(changed()).studies["decay"]
     noise = study.noise.model(study.forward.observed(0))
-    assert noise.shifts
+    assert noise.shared is not None
     assert noise.shared.kernel is None
     assert noise.names[:2] == ("standard_deviation", "discrepancy_amplitude")
     gamma = noise.from_natural(study.noise.start_values())

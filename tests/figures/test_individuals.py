@@ -155,7 +155,7 @@ def test_replicates_of_a_system_share_its_predictions() -> None:
             "replicate": ("observation", np.repeat([1, 2], y.sizes["observation"])),
         },
     )
-    keys = {"noise": replicated_noise(problem.noise, 2), "replicates": 2, "conditions": None}
+    keys = {"noise": replicated_noise(problem.noise, 2), "conditions": None}
     simulate = replicated_simulator(problem.simulate, 2)
     both = replace(problem, data=twice, simulate=simulate, **keys)
     found = systems_of(Study(both, study.loaded | {"observations": observations}))

@@ -26,9 +26,7 @@ def problem_of(data, shrinkage: float, replicates: int = 1) -> Problem:
     one, law = FullNoise(data.shape[1] // replicates, shrinkage), normal_law(["a"])
     noise = replicated_noise(one, replicates)
     scale = np.concatenate([np.full(2, 0.5), noise.scale])
-    return Problem(
-        data, silent(data.shape[1]), law, noise, scale, free_law=False, replicates=replicates
-    )
+    return Problem(data, silent(data.shape[1]), law, noise, scale, free_law=False)
 
 
 def with_full_noise(problem: Problem, shrinkage: float) -> Problem:

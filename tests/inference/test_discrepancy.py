@@ -75,8 +75,7 @@ def biased_problem(
         noise,
         np.full(first + len(noise.names), 0.5),
         seed=seed,
-        replicates=replicates,
-        fixed=tuple(first + i for i in noise.hyperparameters),
+        fixed=tuple(first + i for i in noise.sizes_of_discrepancy),
     )
 
 
@@ -232,7 +231,7 @@ def test_a_fit_recovers_the_bias_and_keeps_the_law(kernel):
     start = at(problem, [0.2, 0.3][: 1 if kernel is None else 2], np.zeros(D), 0.4)
     first = fit_pseudo_likelihood(problem, [start], draws=64)
     estimate = settled(problem, first, lambda p: fit_pseudo_likelihood(problem, [p], draws=64))
-    places = 4 + np.array(problem.noise.hyperparameters)
+    places = 4 + np.array(problem.noise.sizes_of_discrepancy)
     mode = size_evidence(problem, estimate.p).mode
     np.testing.assert_allclose(estimate.p[places], mode, atol=0.02)
     best = fit_marginal_likelihood(problem, estimate.p)

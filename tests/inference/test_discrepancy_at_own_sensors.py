@@ -60,8 +60,7 @@ def problem_of(count: int = 30, replicates: int = 1, seed: int = 0) -> Problem:
         noise,
         np.full(4 + len(noise.names), 0.5),
         seed=seed,
-        replicates=replicates,
-        fixed=tuple(4 + i for i in noise.hyperparameters),
+        fixed=tuple(4 + i for i in noise.sizes_of_discrepancy),
         conditions=Conditions.stated(data.shape, known=Known.of_arrays(x, x)),
     )
 

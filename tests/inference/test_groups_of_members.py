@@ -70,13 +70,9 @@ def linear_groups(count: int = 7) -> tuple[Problem, np.ndarray]:
     )
     p = np.concatenate([law.from_natural(VALUES), np.log(DEVIATIONS)])
     simulate, scale = member_simulator(line, 5, 2), np.full(len(p), 0.5)
-    return of_groups(np.where(present, y, fill), simulate, law, noise, scale, conditions, 5), p
-
-
-def of_groups(data, simulate, law, noise, scale, conditions: Conditions, members: int) -> Problem:
-    """Return the problem of groups, whose members are replicates."""
-    both = {"replicates": members, "members": members}
-    return Problem(data, simulate, law, noise, scale, conditions=conditions, **both)
+    return Problem(
+        np.where(present, y, fill), simulate, law, noise, scale, conditions=conditions
+    ), p
 
 
 def dense_log_likelihoods(problem: Problem) -> np.ndarray:
@@ -225,7 +221,7 @@ def decays(noise=None) -> tuple[Problem, np.ndarray]:
     gamma = np.log([0.1] if noise is None else [0.1, 0.2])
     p = np.concatenate([alpha, gamma])
     scale = np.full(len(p), 0.5)
-    return of_groups(np.where(present, y, fill), simulate, law, many, scale, conditions, 3), p
+    return Problem(np.where(present, y, fill), simulate, law, many, scale, conditions=conditions), p
 
 
 def quadrature(problem: Problem, p: np.ndarray, combined: float = 0.0) -> np.ndarray:
@@ -316,7 +312,7 @@ def deep_decays() -> tuple[Problem, np.ndarray]:
     present[3, ::4] = False
     conditions = Conditions.stated(y.shape, present=present, fill=np.zeros(15))
     noise, scale = replicated_noise(IsotropicNoise(3), 5), np.full(5, 0.5)
-    problem = of_groups(np.where(present, y, 0.0), simulate, law, noise, scale, conditions, 5)
+    problem = Problem(np.where(present, y, 0.0), simulate, law, noise, scale, conditions=conditions)
     return problem, np.append(alpha, np.log(0.1))
 
 
@@ -356,8 +352,6 @@ def test_replicates_of_members_count_like_further_observations():
             noise,
             problem.scale,
             conditions=Conditions.stated(shape, present=present.reshape(shape), fill=np.zeros(18)),
-            replicates=replicates,
-            members=3,
         )
 
     settings = MarginalSettings(draws=64)
@@ -396,7 +390,7 @@ def many_decays(groups: int, members: int, simulator=decay) -> tuple[Problem, np
     y = y + 0.1 * rng.standard_normal(y.shape)
     noise = replicated_noise(IsotropicNoise(3), members)
     scale = np.full(4, 0.5)
-    return Problem(y, simulate, law, noise, scale, replicates=members, members=members), p
+    return Problem(y, simulate, law, noise, scale), p
 
 
 def test_groups_of_many_members_have_their_likelihood():

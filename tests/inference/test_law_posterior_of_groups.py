@@ -43,7 +43,7 @@ def problem_of(tree: MemberTree, groups: int) -> tuple[Problem, Prior]:
     y = simulate(law.sample(torch.from_numpy(VALUES[:3]), omega)).numpy()
     y = y + 0.4 * rng.standard_normal(y.shape)
     noise = replicated_noise(IsotropicNoise(2), members)
-    problem = Problem(y, simulate, law, noise, np.full(4, 0.5), replicates=members, members=members)
+    problem = Problem(y, simulate, law, noise, np.full(4, 0.5))
     each = tuple(half_student(4.0, scale, POSITIVE.ends) for scale in SCALES.tolist())
     priors = EntryPriors(np.array([1, 2, 3]), (POSITIVE,) * 3, each)
     return problem, Prior.of(law, noise, StatedPrior((priors,)))

@@ -209,7 +209,6 @@ def test_a_refit_through_the_solver_answers_all_replicates():
         data=data,
         noise=replicated_noise(one.noise, 2),
         simulate=replicated_simulator(line, 2),
-        replicates=2,
         stage="polish",
     )
     estimate = fit_marginal_likelihood(problem, TRUTH, MarginalSettings(draws=DRAWS))

@@ -59,8 +59,6 @@ def groups(members: int, deep: bool = False, plain: bool = False) -> tuple[Probl
         replicated_noise(IsotropicNoise(2), members),
         np.full(len(p), 0.5),
         conditions=Conditions.stated(shape, scale, present, np.zeros(shape[1]), known),
-        replicates=members,
-        members=members,
     )
     omega, e = (torch.from_numpy(rng.standard_normal((count, d))) for d in (law.d_omega, shape[1]))
     y = problem.model(torch.from_numpy(p), omega, e, np.arange(count)).numpy()

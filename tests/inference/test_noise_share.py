@@ -14,6 +14,7 @@ from popinv.inference.checks.noise_share import least_noise, noise_shares
 from popinv.inference.density.conditions import Conditions
 from popinv.inference.density.problem import Problem
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import DiagonalNoise
 from popinv.population.observe import observations_dataset
 from popinv.store import rows as stored_rows
@@ -58,10 +59,9 @@ def test_replicates_count_together() -> None:
         np.where(present, y, 0.0),
         lambda z: z.repeat(1, 6),
         normal_law(["a"]),
-        DiagonalNoise(2),
+        replicated_noise(DiagonalNoise(2), 3),
         np.full(4, 0.5),
         conditions=conditions,
-        replicates=3,
     )
     both = np.concatenate([y[:, :2], y[10:, 2:4], y[10:, 4:]])
     covariance = np.diag([1e-8, 1.0])

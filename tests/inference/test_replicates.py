@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -71,7 +69,6 @@ def problem_of(y: np.ndarray) -> Problem:
         replicated_noise(IsotropicNoise(1), count),
         np.array([1.0, 0.5, 0.5]),
         conditions=conditions,
-        replicates=count,
     )
 
 
@@ -101,8 +98,6 @@ def test_the_distance_finds_the_law_and_the_noise() -> None:
 
 
 def test_one_replicate_changes_nothing() -> None:
-    noise = IsotropicNoise(3)
-    assert replicated_noise(noise, 1) is noise
     assert replicated_simulator(torch.sin, 1) is torch.sin
 
 
@@ -150,7 +145,6 @@ def test_a_problem_through_another_simulator_answers_all_replicates() -> None:
     z = torch.tensor([[2.0]], dtype=torch.float64)
     assert problem.through(lambda z: 10 * z).simulate(z).tolist() == [[20.0] * 4]
     assert problem.replicated(np.array([[7.0]])).tolist() == [[7.0] * 4]
-    assert replace(problem, replicates=1).replicated(np.array([[7.0]])).tolist() == [[7.0]]
 
 
 def test_observations_are_named_with_their_replicate() -> None:

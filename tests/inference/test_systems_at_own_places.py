@@ -102,7 +102,6 @@ def union_of(name: str, replicates: int = 1) -> Problem:
         scale=np.full(4 + len(noise.names), 0.5),
         seed=1,
         conditions=conditions,
-        replicates=replicates,
     )
 
 

@@ -60,7 +60,6 @@ def test_systems_that_are_simulated_anew_keep_what_is_known_of_them(monkeypatch,
         noise,
         np.full(4, 0.5),
         conditions=Conditions.stated((7, width), scale=scale, known=known, limits=limits),
-        replicates=replicates,
     )
     solver = SimpleNamespace(
         solve=lambda z, stage: SimpleNamespace(observations=np.repeat(z[:, :1] * z[:, 1:], 2, 1))

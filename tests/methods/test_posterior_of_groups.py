@@ -49,8 +49,8 @@ def groups(count: int, tree: MemberTree, linear: bool) -> tuple[Problem, np.ndar
     present[1, -6:] = False
     conditions = Conditions.stated(y.shape, present=present, fill=np.zeros(y.shape[1]))
     noise, scale = replicated_noise(IsotropicNoise(3), members), np.full(len(p), 0.5)
-    keys = {"conditions": conditions, "replicates": members, "members": members}
-    return Problem(np.where(present, y, 0.0), simulate, law, noise, scale, **keys), p
+    y = np.where(present, y, 0.0)
+    return Problem(y, simulate, law, noise, scale, conditions=conditions), p
 
 
 def pairs(members: int) -> MemberTree:

@@ -122,9 +122,9 @@ def test_draws_take_noise_scales_and_gaps_of_the_systems(conditions):
 
 def test_replicates_share_the_error():
     one = linear_problem(count=300)
-    twice = replace(
-        one, data=np.tile(one.data, 2), noise=replicated_noise(one.noise, 2), replicates=2
-    ).through(line)
+    twice = replace(one, data=np.tile(one.data, 2), noise=replicated_noise(one.noise, 2)).through(
+        line
+    )
     bread = restricted_inverse(information_at(twice, TRUTH), twice.free)
     z, systems = draws_of_law(twice, TRUTH, 2000, "draws")
     assert systems is None

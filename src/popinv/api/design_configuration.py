@@ -14,7 +14,7 @@ from popinv.forward.external.section import ExternalSection
 from popinv.forward.section import ForwardSection
 from popinv.planning.design import BestDesigns
 from popinv.population.model import Model
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.sections.base import Section, plain
 
 # Systems that are held out, unless the study states how many.
@@ -170,7 +170,7 @@ def _nested(
 
 
 def _of_noise(
-    start: Mapping[str, Any], noise: NoiseModel, gamma: np.ndarray, places: Sequence[int]
+    start: Mapping[str, Any], noise: Noise, gamma: np.ndarray, places: Sequence[int]
 ) -> dict[str, Any]:
     """Return the noise in the form of ``noise.start``, at the chosen places."""
     natural = dict(zip(noise.names, noise.to_natural(gamma), strict=True))
@@ -189,7 +189,7 @@ def _of_noise(
     return found
 
 
-def _of_places(section: dict[str, Any], noise: NoiseModel, places: Sequence[int]) -> dict[str, Any]:
+def _of_places(section: dict[str, Any], noise: Noise, places: Sequence[int]) -> dict[str, Any]:
     """Return the section of the noise with the chosen entries of each list of all places."""
     start = section.get("start")
     if isinstance(start, dict):

@@ -30,7 +30,7 @@ from popinv.planning.experiment import Arm, Experiment
 from popinv.population.known import Known, known_of
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.model import Model, covariate_names
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.population.noise.time_series import AutoregressiveNoise, BlockNoise
 from popinv.population.priors.prior import Prior, nonnegative
 from popinv.population.priors.stated import stated_prior
@@ -206,13 +206,13 @@ def information_of(covariance: np.ndarray) -> np.ndarray:
 
 
 def refuse_other_spacing(
-    noise: NoiseModel, own: np.ndarray, chosen: np.ndarray, given: str, instead: str
+    noise: Noise, own: np.ndarray, chosen: np.ndarray, given: str, instead: str
 ) -> None:
     """Refuse other times for noise whose correlation is from each time to the next.
 
     Parameters
     ----------
-    noise : NoiseModel
+    noise : Noise
     own, chosen : ndarray
         The times of the study, and the others.
     given, instead : str
@@ -275,7 +275,6 @@ def _problem(
         scale,
         stage="design",
         conditions=own,
-        members=members,
     )
 
 

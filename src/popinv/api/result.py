@@ -26,7 +26,7 @@ from popinv.judgement.verdict import Judgement
 from popinv.population.kinds import law_section, noise_section
 from popinv.population.laws.base import Law
 from popinv.population.model import Model
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.store.whole_files import discard
 from popinv.surrogate.artefact import surrogate_of
 from popinv.workflow.places import at_places_of
@@ -107,7 +107,7 @@ class Result:
         return law
 
     @cached_property
-    def noise(self) -> NoiseModel:
+    def noise(self) -> Noise:
         """The family of noises of one replicate, which does the same."""
         covariates = self.observations.get("covariate_name")
         names = () if covariates is None else tuple(map(str, covariates.values))

@@ -18,7 +18,7 @@ from popinv.inference.answer.stated_values import (
 )
 from popinv.inference.uncertainty.intervals import boundaries
 from popinv.population.laws.base import Law
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.population.observe import system_names
 from popinv.population.units import (
     Described,
@@ -122,7 +122,7 @@ def _table(
     )
 
 
-def _standard_errors(result: Result, kind: str, family: Law | NoiseModel) -> list[np.ndarray]:
+def _standard_errors(result: Result, kind: str, family: Law | Noise) -> list[np.ndarray]:
     """Return standard errors of natural values, by the delta method; NaN where there are none.
 
     The three arrays are the errors of the answer, the model-based errors, and the robust errors.

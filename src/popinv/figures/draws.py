@@ -263,7 +263,7 @@ def noise_free_covariance(problem: Problem, population: xr.Dataset) -> np.ndarra
     with torch.no_grad():
         signal = problem.signal(torch.from_numpy(alpha), torch.from_numpy(omega))
         y = problem.noise.mean(signal).numpy()
-        if problem.noise.random_signal:
+        if problem.noise.intrinsic:
             gamma = torch.from_numpy(parameters_of(population)[1])
             whole = problem.noise.mean_covariance(gamma, signal)
             intrinsic = (whole - problem.noise.covariance(gamma)).numpy()

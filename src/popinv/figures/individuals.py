@@ -166,7 +166,7 @@ def individuals(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> Individua
     count, width = len(of_group), y.shape[2]
     signal, within = (each.reshape(count, -1)[:, :width] for each in (signal, within))
     # A discrepancy of the simulator is a part of what is measured.
-    signal = signal + union.noise.of_one.shift(gamma, union.known.covariates)
+    signal = union.noise.of_one.shifted(gamma, signal, union.known.covariates)
     mean, variance = (each.reshape(count, -1)[:, :width] for each in (mean, variance))
     union = union.of_systems(of_group) if members > 1 else union
     about = noise_deviations(union, gamma, torch.from_numpy(mean))
@@ -240,11 +240,7 @@ def noise_deviations(problem: Problem, gamma: torch.Tensor, signal: torch.Tensor
     """Return the standard deviation (n, d) of each system's noise at signals of one replicate."""
     noise = problem.noise.of_one.measured
     with torch.no_grad():
-        if noise.varies:
-            covariates = problem.known.covariates
-            each = noise.deviations(gamma, signal, covariates)  # type: ignore[attr-defined]
-        else:
-            each = torch.sqrt(torch.diagonal(noise.covariance(gamma))).expand(signal.shape)
+        each = noise.deviations(gamma, signal, problem.known.covariates)
     return np.asarray(problem.conditions.scale[:, None] * each.numpy())
 
 

@@ -125,7 +125,7 @@ def noise_growth(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseGro
     Covariates are at their mean.
     """
     noise = problem.noise
-    if getattr(noise, "grows", "constant") == "constant":
+    if noise.grows == "constant":
         return None
     data = np.asarray(problem.data)
     low, high = float(data.min()), float(data.max())
@@ -135,7 +135,7 @@ def noise_growth(problem: Problem, loaded: Mapping[str, xr.Dataset]) -> NoiseGro
 
     def curve(gamma: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            d = noise.deviations(torch.from_numpy(gamma), rows, centre)  # type: ignore[attr-defined]
+            d = noise.deviations(torch.from_numpy(gamma), rows, centre)
         return np.sqrt((d.numpy() ** 2).mean(axis=1))
 
     population, truth = loaded["population"], loaded.get("truth")

@@ -29,7 +29,7 @@ from popinv.late import torch
 from popinv.planning.experiment import Experiment
 from popinv.planning.search import Group
 from popinv.population.noise.composed import NoiseAtSome
-from popinv.population.noise.terms import composed, replicated_noise
+from popinv.population.noise.terms import replicated_noise
 
 # Share of the simulated systems whose scores must be finite.
 _FINITE = 0.98
@@ -65,14 +65,13 @@ class _SomeOutputs:
 def observed_problem(experiment: Experiment, group: Group, replicates: int) -> Problem:
     """Return the problem of a group's systems at its places, without data."""
     one, places = experiment.of_arm(group.arm), list(group.places)
-    some = composed(one.noise).with_terms(family=NoiseAtSome(one.noise.family, places))
+    some = one.noise.with_terms(family=NoiseAtSome(one.noise.family, places))
     shape = (len(one.data), len(places) * replicates)
     return replace(
         one,
         data=np.zeros(shape),
         noise=replicated_noise(some, replicates),
         conditions=Conditions.stated(shape, known=one.conditions.known),
-        replicates=replicates,
     ).through(_SomeOutputs(one.simulate, places))
 
 

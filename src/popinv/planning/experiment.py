@@ -91,7 +91,7 @@ class Experiment:
         stated = {
             "levels": problem.members > 1,
             "unrestricted noise": noise.unrestricted,
-            "fitted discrepancy": noise.discrepant,
+            "fitted discrepancy": noise.own is not None or noise.shared is not None,
             "free form": problem.law.summarised,
             "limits": problem.conditions.limited,
             "noise scales": problem.conditions.scaled,

@@ -11,7 +11,7 @@ import numpy as np
 from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.seeds import standard_normal_rows
 
 
@@ -56,7 +56,7 @@ def broad_parameters(
 
 
 def noise_rows(
-    noise: NoiseModel,
+    noise: Noise,
     gamma: np.ndarray,
     seed: int,
     stage: str,

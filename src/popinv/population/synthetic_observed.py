@@ -28,13 +28,13 @@ from popinv.store.variables import variable
 
 if TYPE_CHECKING:
     from popinv.population.laws.base import Law
-    from popinv.population.noise.base import NoiseModel
+    from popinv.population.noise.terms import Noise
     from popinv.population.sections import SyntheticObservations
 
 
 def true_noise(
     model: Model, observations: SyntheticObservations, seed: int
-) -> tuple[NoiseModel, np.ndarray]:
+) -> tuple[Noise, np.ndarray]:
     """Return the true noise of one replicate, which may be of another family, and its gamma."""
     family = observations.truth.noise_model or model.noise
     noise = family.model(model.forward.observed(seed), _covariates(model, observations))
@@ -89,13 +89,12 @@ def observed_systems(
     each, of_systems = replicated_noise(noise, replicates), None
     if known is not None:
         of_systems = known.covariates
-    repeated = of_replicates(clean, replicates, members)
-    if each.shifts:
-        places = None
-        if known is not None and description.own_sensors:
-            names = model.forward.design_names()
-            places = torch.from_numpy(with_sensors(known.covariates, known.design, names))
-        repeated = repeated + each.shift(torch.from_numpy(gamma), places).numpy()
+    places = None
+    if known is not None and description.own_sensors:
+        names = model.forward.design_names()
+        places = torch.from_numpy(with_sensors(known.covariates, known.design, names))
+    signal = torch.from_numpy(of_replicates(clean, replicates, members))
+    repeated = each.shifted(torch.from_numpy(gamma), signal, places).numpy()
     scales, limits = observations.noise_scale, None
     if states_limits(observations):
         ends = stated_limits(observations, description, len(clean), replicates)
@@ -120,7 +119,7 @@ def observed_systems(
 def truth_dataset(
     law: Law,
     alpha: np.ndarray,
-    noise: NoiseModel,
+    noise: Noise,
     gamma: np.ndarray,
     solves: xr.Dataset,
     covariates: np.ndarray | None = None,
@@ -131,7 +130,7 @@ def truth_dataset(
 
     Parameters
     ----------
-    law, noise : Law, NoiseModel
+    law, noise : Law, Noise
     alpha, gamma : ndarray of shape (d_alpha,), (n_gamma,)
     solves : Dataset
         Solves of the n systems that could be solved. Of groups, ``z`` and ``y`` have a dimension

@@ -115,7 +115,7 @@ def test_replicates_are_runs_of_their_own():
     data, signal = drawn(COUNT, 2 * D).numpy(), drawn(COUNT, 2 * (D + NOISE.factor.size))
     noise = replicated_noise(NOISE, 2)
     problem = replace(
-        problem_of(), data=data, noise=noise, replicates=2, conditions=Conditions.stated(data.shape)
+        problem_of(), data=data, noise=noise, conditions=Conditions.stated(data.shape)
     )
     density = density_of(problem, GAMMA)
     assert isinstance(density, StackedDensity)

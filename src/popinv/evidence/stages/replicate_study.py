@@ -18,7 +18,6 @@ from popinv.inference.estimators.settings import DescentSettings, Estimator, Pol
 from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.late import torch
 from popinv.population.model import Model
-from popinv.population.noise.terms import composed
 from popinv.population.synthetic import parameters
 from popinv.seeds import standard_normal_rows
 from popinv.surrogate.artefact import surrogate_of
@@ -108,7 +107,7 @@ def replicate_study(
 
 def _answers(problem: Problem, simulator: TrainedSurrogate, z: np.ndarray) -> np.ndarray:
     """Return what the surrogate answers at inputs z; of a random simulator, runs (n, d_y)."""
-    signal, noise = torch.from_numpy(simulator.predict(z)), composed(problem.noise.of_one)
+    signal, noise = torch.from_numpy(simulator.predict(z)), problem.noise.of_one
     answers = noise.mean(signal)
     if noise.intrinsic:
         loadings = noise.loadings(signal)

@@ -458,7 +458,7 @@ def _sampling_error(
     problem: Problem, loaded: Mapping[str, xr.Dataset]
 ) -> SamplingErrorShare | None:
     """Return the share of a sampling error that was counted as noise."""
-    if "sampling_error" not in loaded or problem.noise.random_signal:
+    if "sampling_error" not in loaded or problem.noise.intrinsic:
         return None
     population = loaded["population"]
     return sampling_error_share(

@@ -281,7 +281,7 @@ def _agreement(
     """Return Hausman's test of the distance against the chosen estimate, or of two likelihoods."""
     other = "distance" if chosen != "distance" else "pseudo_likelihood"
     one, two = estimates[chosen], estimates[other]
-    if problem.noise.shifts:
+    if problem.noise.shared is not None:
         return {"agreement": "not judged: the distance has another size of the discrepancy"}
     if len(problem.data) < FEW_SYSTEMS:
         few = f"with fewer than {FEW_SYSTEMS} systems the estimates have biases of their own"

@@ -24,7 +24,6 @@ from popinv.inference.answer.result import estimate_of
 from popinv.inference.density.problem import Problem
 from popinv.inference.estimators.discrepancy_size import WIDENS
 from popinv.late import torch
-from popinv.population.noise.terms import Noise
 from popinv.population.priors.prior import square_root
 from popinv.seeds import generator
 from popinv.store.variables import variable
@@ -37,7 +36,7 @@ _LEVEL = 0.95
 def size_ends(problem: Problem, estimate: xr.Dataset) -> dict[int, tuple[float, float]]:
     """Return the ends of the intervals of the sizes of a discrepancy, by their place in gamma."""
     noise, found = problem.noise, {}
-    for i in noise.hyperparameters:
+    for i in noise.sizes_of_discrepancy:
         low, high = (f"{noise.names[i]}_{end}" for end in ("lower", "upper"))
         # The distance has no interval of a size.
         if low in estimate.attrs:
@@ -67,7 +66,7 @@ def discrepancy_dataset(problem: Problem, answer: xr.Dataset) -> xr.Dataset:
         ``discrepancy_length_limit`` is 1 at the largest length, -1 at the smallest, and else 0.
     """
     noise = problem.noise
-    if not isinstance(noise, Noise) or (shared := noise.shared) is None:
+    if (shared := noise.shared) is None:
         return xr.Dataset()
     d, p = len(shared.coordinates), estimate_of(answer)
     beta = problem.d_alpha + np.flatnonzero(noise.of_shape)

@@ -41,15 +41,12 @@ def mean_noise_covariance(problem: Problem, p: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         signal = problem.signal(alpha, omega)
         covariates = problem.known_in_turns(len(signal)).covariates
-        if problem.noise.shifts:
-            signal = signal + problem.noise.shift(gamma, covariates)
+        signal = problem.noise.shifted(gamma, signal, covariates)
         return problem.noise.mean_covariance(gamma, signal, covariates)
 
 
 def mean_noise_factor(problem: Problem, p: torch.Tensor) -> torch.Tensor:
     """Return the Cholesky factor of the noise's covariance, or of its mean over the law."""
-    if not problem.noise.varies:
-        return problem.noise.cholesky(p[problem.d_alpha :])
     return torch.linalg.cholesky(mean_noise_covariance(problem, p))
 
 
@@ -89,7 +86,7 @@ def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> 
 
     Of a random simulator, this is the measurement noise without the intrinsic variation.
     """
-    if problem.noise.random_signal:
+    if problem.noise.intrinsic:
         return problem.noise.of_one.covariance(torch.from_numpy(gamma)).numpy()
     p, problem = np.concatenate([alpha, gamma]).astype(float), problem.at_all_places
     size = problem.noise.of_one.d_y
@@ -98,7 +95,7 @@ def noise_covariance(problem: Problem, alpha: np.ndarray, gamma: np.ndarray) -> 
 
 def intrinsic_covariance(problem: Problem, p: np.ndarray) -> np.ndarray | None:
     """Return E C(z) over the law, (d_y, d_y) of one replicate, or None without random simulator."""
-    if not problem.noise.random_signal:
+    if not problem.noise.intrinsic:
         return None
     total = mean_noise_covariance(problem, torch.from_numpy(np.array(p, dtype=float))).numpy()
     own = noise_covariance(problem, *problem.split(np.array(p, dtype=float)))

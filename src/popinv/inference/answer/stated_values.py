@@ -18,7 +18,7 @@ from popinv.inference.density.problem import Problem
 from popinv.late import torch
 from popinv.population.laws.base import Law
 from popinv.population.model import Model
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.population.units import Described, law_parameters, noise_parameters
 
 # A system at more scaled median deviations than this is far from all others; and the number of
@@ -57,13 +57,13 @@ def named_apart(kind: str, name: str) -> str:
 
 
 def read_draws(
-    model: Model, law: Law, noise: NoiseModel, alpha: np.ndarray, gamma: np.ndarray
+    model: Model, law: Law, noise: Noise, alpha: np.ndarray, gamma: np.ndarray
 ) -> tuple[np.ndarray, dict[str, Described]]:
     """Return draws of all parameters (..., n) as users read them, and the parameters in order.
 
     Parameters
     ----------
-    law, noise : Law, NoiseModel
+    law, noise : Law, Noise
         The families; the noise of one replicate.
     alpha, gamma : ndarray of shape (..., d_alpha), (..., d_gamma)
         Unconstrained.

@@ -188,7 +188,7 @@ def roundings(problem: Problem, observations: xr.Dataset, p: np.ndarray) -> Iter
     Smaller steps add less than a tenth to the variance of the noise. Observations with the same
     label share their step. The answers of a random simulator may be whole numbers themselves.
     """
-    if problem.noise.random_signal:
+    if problem.noise.intrinsic:
         return
     present = problem.conditions.present
     y = np.where(present, np.asarray(problem.data), np.nan)

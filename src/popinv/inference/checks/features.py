@@ -223,7 +223,7 @@ def _of_correlations(problem: Problem, observations: xr.Dataset) -> Iterator[Fea
     one, d_y = problem.noise.of_one.d_y, problem.data.shape[1]
     series = time_series(observations)
     series = np.arange(one)[:, None] if series is None else series[series[:, 0] < one]
-    if problem.own_places:
+    if problem.noise.own_places:
         # Observations of a system that follow each other.
         series = np.arange(one)[None]
     for lag in range(1, min(_LAGS, series.shape[1] - 2) + 1):
@@ -265,7 +265,7 @@ def _of_entries(problem: Problem, observations: xr.Dataset) -> Iterator[Feature]
     """Yield deviations and offsets of the noise in groups of observations."""
     one, d_y = problem.noise.of_one.d_y, problem.data.shape[1]
     names = observation_names(observations)
-    if problem.own_places:
+    if problem.noise.own_places:
         names = [f"observation {number + 1} of a system" for number in range(one)]
     groups = np.array_split(np.arange(one), min(_GROUPS, one))
     for number, group in enumerate(groups, start=1):
@@ -525,7 +525,7 @@ def _known(problem: Problem, observations: xr.Dataset) -> pd.DataFrame:
     They are in units of their deviations; a missing number is the mean.
     """
     parts = problem.known.design, problem.known.covariates
-    both = torch.cat([x[:, : x.shape[1] - problem.own_places] for x in parts], dim=1).numpy()
+    both = torch.cat([x[:, : x.shape[1] - problem.noise.own_places] for x in parts], dim=1).numpy()
     if problem.members > 1:
         # That of the single members of a group is not of the group.
         both = both[:, :0]

@@ -83,8 +83,9 @@ def sample_model(
         chosen = torch.from_numpy(residuals[rng.integers(len(residuals), size=count)])
 
         def simulate(z: torch.Tensor) -> torch.Tensor:
-            own = z[:, z.shape[1] - problem.own_places :].long().repeat(1, problem.replicates)
-            return problem.simulate(z) + (chosen.gather(1, own) if problem.own_places else chosen)
+            places = problem.noise.own_places
+            own = z[:, z.shape[1] - places :].long().repeat(1, problem.replicates)
+            return problem.simulate(z) + (chosen.gather(1, own) if places else chosen)
 
     with torch.no_grad():
         return (

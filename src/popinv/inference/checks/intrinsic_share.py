@@ -33,7 +33,6 @@ from popinv.inference.density.problem import Problem
 from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.judgement.measures import IntrinsicVariation
 from popinv.late import torch
-from popinv.population.noise.terms import Noise
 from popinv.seeds import generator
 
 # A skewness within this many standard errors of zero counts as zero.
@@ -101,7 +100,6 @@ def learned_covariances(problem: Problem, z: np.ndarray) -> np.ndarray:
 def _learned(problem: Problem, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the learned m (n, d) and C (n, d, d) at inputs z (n, inputs)."""
     noise = problem.noise.of_one
-    assert isinstance(noise, Noise)
     with torch.no_grad():
         signal = problem.surrogate(torch.from_numpy(z))
         learned = noise.variation(signal)[:, 0].numpy()

@@ -44,7 +44,7 @@ def counted_parameters(problem: Problem, bread: np.ndarray) -> float:
         A^{-1} of the answer.
     """
     free = problem.free
-    held = len(problem.noise.hyperparameters)
+    held = len(problem.noise.sizes_of_discrepancy)
     own = problem.prior.own.entries & free
     count = int(free.sum()) + held
     if not own.any() or not np.isfinite(bread).all():

@@ -23,7 +23,6 @@ from popinv.inference.answer.result import estimate_of
 from popinv.inference.density.problem import Problem
 from popinv.judgement.measures import LeastNoise
 from popinv.late import torch
-from popinv.population.noise.terms import Noise
 from popinv.store.rows import row_blocks
 
 
@@ -93,7 +92,7 @@ def _beside_own(problem: Problem, population: xr.Dataset) -> float | None:
     None without such an error, and with replicates, which tell the two apart.
     """
     noise = problem.noise
-    if not isinstance(noise, Noise) or noise.own is None or noise.joins_replicates:
+    if noise.own is None or noise.replicates > 1:
         return None
     gamma = torch.from_numpy(estimate_of(population)[problem.d_alpha :])
     measured = noise.family.covariance(noise.within(gamma)).diagonal()

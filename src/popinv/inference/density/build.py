@@ -19,9 +19,8 @@ from popinv.inference.density.problem import Problem
 from popinv.population.laws.section import law_spread, law_values
 from popinv.population.members import known_of_members, law_and_members
 from popinv.population.model import Model
-from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.intervals import MOST_ENTRIES
-from popinv.population.noise.terms import composed, noise_at_places, replicated_noise
+from popinv.population.noise.terms import Noise, noise_at_places, replicated_noise
 from popinv.population.observe import system_names
 from popinv.population.places import own_places
 from popinv.population.priors.stated import ObservedScales, stated_prior
@@ -67,7 +66,7 @@ def descent_problem(
     observed = model.forward.observed(seed)
     one = model.noise.model(observed, names)
     if model.forward.is_random():
-        one = composed(one).with_terms(intrinsic=True)
+        one = one.with_terms(intrinsic=True)
     noise_model = replicated_noise(one, replicates)
     # A spread of zero fixes the first design, not the descent.
     spread = law_spread(model.law, model.forward)
@@ -76,14 +75,14 @@ def descent_problem(
     deviations = known_of_members(observations).covariates.numpy().std(axis=0)
     for entry, covariate in law.coefficients:
         scale[entry] = _LAW_SCALE / deviations[covariate]
-    if conditions.limited and one.random_signal:
+    if conditions.limited and one.intrinsic:
         raise DataError(
             f"some observations are censored, and {REFUSED['limits', 'random simulator']}"
         )
     if conditions.limited:
         _check_censored(noise_model, data, conditions, replicates, observations)
     scale_of_noise = noise_model.scale
-    for entry, column in getattr(noise_model, "coefficients", ()):
+    for entry, column in noise_model.coefficients:
         scale_of_noise[entry] /= float(conditions.known.covariates[:, column].std())
     seen = ObservedScales.of(observations["y"].values, observed)
     union = Problem(
@@ -95,10 +94,8 @@ def descent_problem(
         seed=seed,
         stage=stage,
         conditions=conditions,
-        replicates=replicates,
         stated_prior=stated_prior(model.law, model.noise, law, noise_model, seen),
-        members=members,
-        fixed=tuple(len(law.names) + i for i in noise_model.hyperparameters),
+        fixed=tuple(len(law.names) + i for i in noise_model.sizes_of_discrepancy),
     ).through(surrogate)
     return union if members > 1 else at_own_places(union, surrogate)
 
@@ -108,7 +105,7 @@ def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
     conditions, count, one = union.conditions, union.replicates, union.noise.of_one
     # A covariance of all places of the union has no meaning at other places, and nor has the factor
     # of a random simulator's covariance.
-    joint = one.unrestricted or one.random_signal or union.noise.joins_replicates
+    joint = one.unrestricted or one.intrinsic or (one.own is not None and count > 1)
     if not conditions.gaps or joint:
         return union
     places = own_places(conditions.present.reshape(len(conditions), count, -1))
@@ -127,7 +124,7 @@ def at_own_places(union: Problem, simulator: TrainedSurrogate) -> Problem:
 
 
 def _check_censored(
-    noise: NoiseModel, data: Rows, conditions: Conditions, replicates: int, observed: xr.Dataset
+    noise: Noise, data: Rows, conditions: Conditions, replicates: int, observed: xr.Dataset
 ) -> None:
     """Refuse systems with more censored observations than correlated noise allows.
 

@@ -14,7 +14,6 @@ from popinv.inference.density.shifted_density import ShiftedDensity
 from popinv.inference.density.varying_density import varying_density
 from popinv.inference.density.whitening import whitening
 from popinv.late import torch
-from popinv.population.noise.terms import Noise
 
 
 def _replicates_apart(problem: Problem) -> Problem:
@@ -36,7 +35,6 @@ def _replicates_apart(problem: Problem) -> Problem:
         data=data.reshape(len(data) * count, -1),
         noise=problem.noise.of_one,
         conditions=conditions,
-        replicates=1,
     )
 
 
@@ -57,16 +55,17 @@ class DensitiesAt:
         self._problem, conditions = problem, problem.conditions
         self._all: Density | None = None
         self._mean: tuple[DensitiesAt, torch.Tensor, torch.Tensor] | None = None
-        if problem.noise.shifts:
+        if problem.noise.shared is not None:
             self._mean = _about_mean(problem, gamma)
             return
-        if problem.replicates > 1 and not problem.noise.joins_replicates:
+        # The replicates of a system share its own discrepancy.
+        if problem.replicates > 1 and problem.noise.own is None:
             each = DensitiesAt(_replicates_apart(problem), gamma)
             rows = each.of(np.arange(len(problem.data) * problem.replicates))
             self._all = StackedDensity(rows, problem.replicates)
             return
         if not problem.is_normal:
-            of_all = intrinsic_density if problem.noise.random_signal else varying_density
+            of_all = intrinsic_density if problem.noise.intrinsic else varying_density
             self._all = of_all(problem, gamma)
             return
 
@@ -108,7 +107,6 @@ def _about_mean(
 ) -> tuple[DensitiesAt, torch.Tensor, torch.Tensor]:
     """Return the densities about the noise's mean, the mean, and its derivatives."""
     noise, covariates = problem.noise, problem.known.covariates
-    assert isinstance(noise, Noise)
     count = len(noise.centred.names)
     with torch.no_grad():
         mean = noise.shift(gamma, covariates)

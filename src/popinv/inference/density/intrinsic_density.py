@@ -233,7 +233,6 @@ def intrinsic_density(problem: Problem, gamma: torch.Tensor) -> IntrinsicDensity
     gamma : Tensor of shape (n_gamma,)
     """
     noise, conditions = problem.noise, problem.conditions
-    assert isinstance(noise, Noise)
     with torch.no_grad():
         covariance = noise.covariance(gamma)
         changes = torch.zeros((0, *covariance.shape), dtype=covariance.dtype)

@@ -77,8 +77,6 @@ def in_blocks(problem: Problem) -> tuple[Problem, int]:
             law=law.of_groups(tree),
             noise=replicated_noise(problem.noise.of_one, replicates),
             conditions=own,
-            replicates=replicates,
-            members=tree.members,
             simulate=member_simulator(simulate, tree.members, law.width),
         ),
         blocks,

@@ -21,7 +21,7 @@ from popinv.population.members import (
     of_one_member,
     of_replicates,
 )
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise, composed
 from popinv.population.places import simulator_at_places
 from popinv.population.priors.prior import Prior, StatedPrior
 from popinv.seeds import generator
@@ -84,7 +84,10 @@ class Problem:
         Observations, in memory or in their store.
     simulate : callable
         G or its surrogate: Tensor (M, d_z) to Tensor (M, d_y), differentiable.
-    law, noise : Law, NoiseModel
+    law, noise : Law, Noise
+        The noise has the replicates that an observation consists of, side by side, and a law with
+        levels the members of a group, if each system is one. ``d_y`` counts the entries of all of
+        them. A family of noise is taken for noise without terms.
     scale : ndarray of shape (n_p,)
         Natural size of a change of each entry of p; no step is longer than ``max_step`` of it.
     seed, stage : int, str
@@ -95,12 +98,6 @@ class Problem:
         Noise scales, missing entries, design and covariates of the N systems; plain by default.
     fixed : tuple of int
         Entries of p that do not move though their half does.
-    replicates : int
-        R, the number of replicates that an observation consists of, side by side. ``d_y`` counts
-        the entries of all of them. Of groups, it counts the replicates of all members.
-    members : int
-        M, the number of members of a group, if each system is one
-        (:mod:`popinv.population.laws.levels`).
     union : Problem, optional
         The problem at all places, as it was built, if each system is observed at its own places
         (:mod:`popinv.population.places`).
@@ -114,7 +111,7 @@ class Problem:
     data: Rows
     simulate: Callable[[torch.Tensor], torch.Tensor]
     law: Law
-    noise: NoiseModel
+    noise: Noise
     scale: np.ndarray
     seed: int = 0
     stage: str = "descent"
@@ -122,13 +119,12 @@ class Problem:
     free_noise: bool = True
     conditions: Conditions = field(default=None)  # type: ignore[assignment]
     fixed: tuple[int, ...] = ()
-    replicates: int = 1
-    members: int = 1
     union: Problem | None = None
     part: Part | None = None
     stated_prior: StatedPrior = field(default_factory=StatedPrior)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "noise", composed(self.noise))
         given = self.conditions
         if given is None or (given.plain and given.present.shape != self.data.shape):
             object.__setattr__(self, "conditions", Conditions.stated(self.data.shape))
@@ -139,9 +135,14 @@ class Problem:
         return self if self.union is None else self.union
 
     @property
-    def own_places(self) -> int:
-        """Number of a system's own places, the last known quantities; 0 if each has all places."""
-        return 0 if self.union is None else self.noise.of_one.d_y
+    def members(self) -> int:
+        """M, the number of members of a group, if each system is one."""
+        return self.law.members
+
+    @property
+    def replicates(self) -> int:
+        """R, the number of replicates of a system; of a group, of all members together."""
+        return self.noise.replicates
 
     def divided(self) -> Problem:
         """Return the problem of a rank's own systems, or itself if the systems are not divided.
@@ -221,7 +222,7 @@ class Problem:
         The forward model itself has none. A single solve of a random simulator differs from the
         learned mean by its intrinsic variation, which is no error.
         """
-        return not (is_exact(self.simulate) or self.noise.random_signal)
+        return not (is_exact(self.simulate) or self.noise.intrinsic)
 
     @property
     def correctable(self) -> bool:
@@ -230,8 +231,8 @@ class Problem:
         The forward model itself has none. A solve of a random simulator is one run, so that a
         system with replicates, which are runs of their own at the same parameters, has none.
         """
-        single = self.noise.of_one is self.noise
-        return not is_exact(self.simulate) and (single or not self.noise.random_signal)
+        of_runs = self.noise.intrinsic and self.replicates > 1
+        return not (is_exact(self.simulate) or of_runs)
 
     def inputs_apart(self, z: np.ndarray) -> np.ndarray:
         """Return the inputs (m M, d + k) of each member for groups with inputs (m, inputs)."""
@@ -325,9 +326,8 @@ class Problem:
     ) -> torch.Tensor:
         """Return the observations (M, d_y) of signals; the arguments are as for `model`."""
         covariates = self.known_in_turns(len(signal), systems).covariates
-        if self.noise.shifts:
-            # A discrepancy is a part of what is measured, so that the noise may grow with it.
-            signal = signal + self.noise.shift(gamma, covariates)
+        # A discrepancy is a part of what is measured, so that the noise may grow with it.
+        signal = self.noise.shifted(gamma, signal, covariates)
         scale = None
         if systems is not None and self.conditions.scaled:
             scale = torch.from_numpy(self.conditions.scale[systems])
@@ -351,10 +351,8 @@ class Problem:
         self, gamma: torch.Tensor, signal: torch.Tensor, systems: np.ndarray | None = None
     ) -> torch.Tensor:
         """Return the Cholesky factor of the noise's covariance, or of its mean over signals."""
-        if not self.noise.varies:
-            return self.noise.cholesky(gamma)
         covariates = self.known_in_turns(len(signal), systems).covariates
-        return torch.linalg.cholesky(self.noise.mean_covariance(gamma, signal, covariates))
+        return self.noise.mean_factor(gamma, signal, covariates)
 
     @property
     def is_normal(self) -> bool:
@@ -388,7 +386,7 @@ class Problem:
 
     def through(self, simulator: Callable[[torch.Tensor], torch.Tensor]) -> Problem:
         """Return the problem with another simulator, which answers one replicate."""
-        own = simulator_at_places(simulator, self.own_places)
+        own = simulator_at_places(simulator, self.noise.own_places)
         return replace(
             self,
             simulate=member_simulator(
@@ -421,14 +419,12 @@ class Problem:
 
         Its loss weighs the prior of a discrepancy too little to keep it apart from the law.
         """
-        if not self.noise.shifts:
-            return self
         return self.held((self.d_alpha + np.flatnonzero(self.noise.of_shape)).tolist())
 
     @property
     def of_moments(self) -> Problem:
         """The problem with parameters held that do not affect mean and covariance of the noise."""
-        held = tuple(self.d_alpha + i for i in getattr(self.noise, "without_moments", ()))
+        held = tuple(self.d_alpha + i for i in self.noise.without_moments)
         return replace(self, fixed=(*self.fixed, *held)) if held else self
 
     def random_systems(self, stage: str, index: int, count: int) -> np.ndarray | None:

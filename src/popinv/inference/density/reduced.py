@@ -92,7 +92,8 @@ def reducible(problem: Problem) -> bool:
     return (
         problem.data.shape[1] >= _FEWEST_OBSERVATIONS
         and hasattr(problem.simulate, "of_outputs")
-        and not (problem.noise_varies or problem.noise.shifts)
+        and not problem.noise_varies
+        and problem.noise.shared is None
         and not problem.law.strongly_curved
         and not (conditions.gaps or conditions.known.width)
     )

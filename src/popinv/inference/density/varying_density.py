@@ -46,7 +46,7 @@ from popinv.population.noise.intervals import (
     standardised,
 )
 from popinv.population.noise.student import location_information, scale_information
-from popinv.population.noise.terms import Noise, composed
+from popinv.population.noise.terms import Noise
 
 # Size of an observation of zero, as a share of the largest of its system.
 _LEAST_SIZE = 1e-3
@@ -315,7 +315,7 @@ def _density(
     problem: Problem, gamma: torch.Tensor, near: VaryingDensity | None = None
 ) -> VaryingDensity:
     """Return the density at gamma, with the whitening of ``near`` if the correlation is equal."""
-    noise, conditions = composed(problem.noise), problem.conditions
+    noise, conditions = problem.noise, problem.conditions
     # Noise that varies is not streamed.
     y = np.asarray(problem.data)
     low, high = conditions.limits.ends(y) if conditions.limited else (y, y)

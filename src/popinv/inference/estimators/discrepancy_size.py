@@ -44,7 +44,6 @@ from popinv.inference.estimators.estimate import Estimate, restricted_inverse
 from popinv.inference.estimators.fit_pseudo import evaluator
 from popinv.inference.integrate.model_moments import matched_draws
 from popinv.population.noise.discrepancy import SharedDiscrepancy
-from popinv.population.noise.terms import Noise
 from popinv.population.priors.prior import nonnegative
 
 # Places of the grid of amplitudes and of lengths.
@@ -199,7 +198,6 @@ class SizeEvidence:
 def size_evidence(problem: Problem, p: np.ndarray) -> SizeEvidence:
     """Return the evidence of the sizes at p (n_p,), by the pseudo-likelihood near there."""
     noise = problem.noise
-    assert isinstance(noise, Noise)
     assert noise.shared is not None
     problem, shared = problem.of_moments, noise.shared
     # In the coordinates b themselves, the information needs no inverse of a smooth kernel.
@@ -258,9 +256,9 @@ def settled(
         Returns the estimate from a start (n_p,), with the sizes of the start.
     """
     noise = problem.noise
-    if not noise.shifts:
+    if noise.shared is None:
         return estimate
-    places = problem.d_alpha + np.array(noise.hyperparameters)
+    places = problem.d_alpha + np.array(noise.sizes_of_discrepancy)
     first = int(places[-1]) + 1
     for _ in range(_MOST_FITS):
         evidence = size_evidence(problem, estimate.p)
@@ -276,10 +274,10 @@ def settled(
 def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
     """Return an estimate whose covariances contain the uncertainty of the sizes."""
     noise = problem.noise
-    if not noise.shifts:
+    if noise.shared is None:
         return estimate
     evidence = size_evidence(problem, estimate.p)
-    places = problem.d_alpha + np.array(noise.hyperparameters)
+    places = problem.d_alpha + np.array(noise.sizes_of_discrepancy)
     sizes, first = estimate.p[places], int(places[-1]) + 1
     follow = np.zeros((len(estimate.p), len(evidence.slope)))
     follow[: len(evidence.follow)] = evidence.follow
@@ -290,7 +288,7 @@ def with_uncertain_size(problem: Problem, estimate: Estimate) -> Estimate:
     def wider(covariance: np.ndarray | None) -> np.ndarray | None:
         return None if covariance is None else covariance + added
 
-    names = [noise.names[i] for i in noise.hyperparameters]
+    names = [noise.names[i] for i in noise.sizes_of_discrepancy]
     told = {
         f"{name}_{end}": float(np.exp(value))
         for end, row in zip(("lower", "upper"), evidence.ends(), strict=True)

@@ -335,7 +335,7 @@ def estimate_at(
     if curved is not None and curvature is None:
         curvature = curvature_at(problem, curved, state.point, evaluation, squares)
     if curvature is not None:
-        if problem.noise.shifts:
+        if problem.noise.shared is not None:
             curvature = _without_negative(curvature, free)
         information = curvature + penalty.observed
     if restriction is not None:

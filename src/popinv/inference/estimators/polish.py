@@ -131,7 +131,7 @@ def may_solve(problem: Problem, settings: PolishSettings, seconds_per_solve: flo
 
     A solve of a random simulator gives neither the mean nor the covariance of its answer.
     """
-    if problem.noise.random_signal:
+    if problem.noise.intrinsic:
         return False
     first = pseudo_likelihood_solves(problem.count, problem.d_alpha, problem.members)
     fewest = min(first, likelihood_solves(problem, settings.draws))

@@ -40,7 +40,6 @@ from popinv.inference.integrate.moments import matched_normals
 from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.population.noise.clipped import clipped_moments, loading_matrices
-from popinv.population.noise.terms import composed
 from popinv.seeds import generator
 from popinv.workers import parallel
 
@@ -183,7 +182,7 @@ def moments_of_systems(
     keys, first, _ = problem.conditions.groups
     sets = omega.reshape(len(keys), -1, omega.shape[1])
     moves = problem.free & derivatives
-    constant = not problem.noise_varies or problem.noise.random_signal
+    constant = not problem.noise_varies or problem.noise.intrinsic
     if constant:
         # The noise does not enter through the signal.
         moves[problem.d_alpha :] = False
@@ -199,7 +198,7 @@ def moments_of_systems(
         whole = [torch.cat(each) for each in zip(*parts, strict=True)]
         if constant:
             whole[2], whole[5] = _constant(problem, gamma, derivatives, len(keys))
-            if problem.noise.shifts:
+            if problem.noise.shared is not None:
                 given = problem.conditions.of(first).known.covariates
                 _add_shift(whole, problem, gamma, given, derivatives)
     if not all(torch.isfinite(each).all() for each in whole):
@@ -261,7 +260,7 @@ def _of_rows(
         return split.moments(each)
     size = max(1, _ROWS // (len(omega) * (1 + int(moves[: problem.d_alpha].sum()))))
     noise = problem.noise
-    moved = rows.limited or (noise.varies and noise.shifts)
+    moved = rows.limited or (noise.varies and noise.shared is not None)
     width = len(moves) if moved else problem.d_alpha
 
     def of_draws(draws: torch.Tensor, about: torch.Tensor | None) -> _Sums:
@@ -333,11 +332,10 @@ def given_signal(
     The noise has scale 1, or the rows' own with limits. The loadings are empty for noise that is
     the same for all signals. Those of a random simulator are the columns of its covariance's root.
     """
-    noise = composed(problem.noise)
+    noise = problem.noise
     if noise.intrinsic:
         return noise.mean(g), noise.loadings(g)
-    if noise.shifts:
-        g = g + noise.shift(gamma, given.known.covariates)
+    g = noise.shifted(gamma, g, given.known.covariates)
     if not problem.noise_varies:
         return g, g[None, :, :0]
     d = noise.deviations(gamma, g, given.known.covariates)
@@ -350,7 +348,7 @@ def given_signal(
 
 def noise_matrices(problem: Problem, gamma: torch.Tensor, rows: Conditions) -> torch.Tensor:
     """Return the R_l of noise that varies for each of some systems, (L, K, d_y, d_y)."""
-    noise = composed(problem.noise)
+    noise = problem.noise
     if noise.intrinsic:
         return torch.ones(1, len(rows), 1, 1, dtype=gamma.dtype)
     correlation = noise.correlation(gamma, rows.known.covariates).expand(len(rows), -1, -1)
@@ -450,7 +448,7 @@ def _moments_of(
     product, of_product = sums.product / count, sums.of_product / count
     of_product = of_product + of_product.mT
     noise, of_noise = product[0], of_product[0]
-    if problem.noise.random_signal:
+    if problem.noise.intrinsic:
         # The intrinsic variation is a part of S, and the noise is the same for all signals.
         signal = signal + product.sum(dim=0)
         half = half + of_product.sum(dim=0)[:, :d_alpha] / 2

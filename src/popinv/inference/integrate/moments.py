@@ -41,7 +41,6 @@ from popinv.errors import DivergenceError
 from popinv.forward.tangents import each_tangent
 from popinv.inference.density.problem import Problem
 from popinv.late import torch
-from popinv.population.noise.terms import composed
 from popinv.seeds import generator
 
 # Steps of central differences: the network computes in single precision, the noise in double.
@@ -168,10 +167,9 @@ def noise_derivatives(problem: Problem, gamma: torch.Tensor, moments: MomentUnit
     d_y, scale = problem.noise.d_y, problem.conditions.mean_square_scale
     entries = d_y * (d_y + 1) // 2
     derivatives = np.zeros((d_y + entries + moments.decorrelation.shape[1], len(gamma)))
-    if problem.noise.shifts:
-        shifts = composed(problem.noise).shift_derivatives(gamma)
-        moved = torch.linalg.solve_triangular(moments.factor, shifts.T, upper=False)
-        derivatives[:d_y, len(gamma) - len(shifts) :] = moved.numpy()
+    shifts = problem.noise.shift_derivatives(gamma)
+    moved = torch.linalg.solve_triangular(moments.factor, shifts.T, upper=False)
+    derivatives[:d_y, len(gamma) - len(shifts) :] = moved.numpy()
     for i in range(len(gamma)):
         shift = torch.zeros_like(gamma)
         shift[i] = _NOISE_STEP

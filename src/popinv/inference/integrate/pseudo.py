@@ -257,7 +257,7 @@ def _of_draws(
                 weights = bases.matrix / variance.mT
                 matrices = noise_matrices(problem, gamma, problem.conditions)
                 # The covariance of a random simulator's answer has no scale.
-                scaled = int(not problem.noise.random_signal)
+                scaled = int(not problem.noise.intrinsic)
                 for k, (entries, changes) in enumerate(
                     zip(at.entries, at.covariances, strict=True)
                 ):

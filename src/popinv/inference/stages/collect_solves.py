@@ -133,7 +133,7 @@ def collect_solves(
     if getattr(surrogate, "exact", False):
         print(f"{solves}; there is no surrogate")
         return judged
-    if problem.noise.random_signal:
+    if problem.noise.intrinsic:
         error = float(judged["surrogate_error"].values[-1])
         print(f"{solves}; the systematic error of the learned mean is {error:.2g} deviations")
         return judged

@@ -34,7 +34,7 @@ from popinv.inference.answer.result import parameters_of
 from popinv.inference.density.problem import Problem
 from popinv.population.constraints import entrywise
 from popinv.population.laws.base import Law
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 
 _STEP = 1e-5
 # Fewest degrees of freedom, and the number from which the interval is normal.
@@ -95,7 +95,7 @@ def deviation_interval(
 
 
 def noise_interval(
-    noise: NoiseModel,
+    noise: Noise,
     gamma: np.ndarray,
     covariance: np.ndarray,
     systems: int,

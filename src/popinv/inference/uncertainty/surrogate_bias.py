@@ -218,7 +218,7 @@ class FreshSolves:
         """Return the solves of whole groups, or at the places of the systems if these differ."""
         if problem.members > 1:
             return self.in_groups(problem)
-        if not (count := problem.own_places):
+        if not (count := problem.noise.own_places):
             return self
         turns = np.arange(len(self.z)) % len(problem.data)
         systems = turns if self.systems is None else self.systems
@@ -536,7 +536,7 @@ class PosteriorSolves:
     def pushes(self, compared: ScoreDifference, gamma: np.ndarray | None = None) -> np.ndarray:
         """Return the push of each draw, mean over the parameters, (J, n_p)."""
         problem, stage = compared.problem, compared.stage
-        (z, systems), count = _places(problem, compared.p, stage), problem.own_places
+        (z, systems), count = _places(problem, compared.p, stage), problem.noise.own_places
         normal = generator(problem.seed, f"{stage}/posterior").standard_normal(
             (_DRAWS, self.posterior.components, len(z) * problem.members)
         )

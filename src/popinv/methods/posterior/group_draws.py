@@ -183,7 +183,7 @@ def without_error(problem: Problem, errors: np.ndarray | None, law: int) -> Prob
 def error_of(problem: Problem, error: np.ndarray) -> np.ndarray:
     """Return an error at all places (d_y,) at the places of each system, (n, d_y)."""
     each = np.tile(error, (len(problem.data), 1))
-    if not (count := problem.own_places):
+    if not (count := problem.noise.own_places):
         return each
     own = problem.known.design[:, -count:].long().numpy()
     return at_places(each, own, problem.replicates)

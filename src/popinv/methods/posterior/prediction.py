@@ -63,7 +63,7 @@ from popinv.methods.posterior.study import (
 from popinv.population.known import Known, inputs
 from popinv.population.members import known_apart, members_apart
 from popinv.population.model import Model
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 from popinv.seeds import generator
 from popinv.store.variables import variable
 from popinv.threads import fixed_threads
@@ -306,7 +306,7 @@ class _Draws:
         return self.problem.at_all_places
 
     @property
-    def _noise(self) -> NoiseModel:
+    def _noise(self) -> Noise:
         return self._union.noise.of_one
 
     @property
@@ -445,11 +445,10 @@ class _Draws:
         rows = torch.cat([torch.from_numpy(z), known.design], dim=1)
         with torch.no_grad():
             signal = self.problem.surrogate(rows)[:, : self._width].to(torch.float64)
-            if self._noise.shifts:
-                signal = signal.clone()
-                for b, own in _by_place(places, len(places)):
-                    gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
-                    signal[own] += self._noise.shift(gamma, known.covariates[own])
+            signal = signal.clone()
+            for b, own in _by_place(places, len(places)):
+                gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
+                signal[own] = self._noise.shifted(gamma, signal[own], known.covariates[own])
         clean = signal.numpy()
         if self.errors is None:
             return np.asarray(clean)
@@ -471,7 +470,7 @@ class _Draws:
         found = np.empty_like(signal)
         noise = self._noise
         joint = entries is not None and entries.once and not noise.independent
-        joint = joint and not getattr(noise, "heavy_tails", False)
+        joint = joint and not noise.heavy_tails
         for b, rows in _by_place(places, max(1, _ENTRIES // signal.shape[1] ** 2)):
             gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
             g = torch.from_numpy(signal[rows])

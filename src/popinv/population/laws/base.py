@@ -38,6 +38,8 @@ class Law(Parameterised, ABC):
         The constraint of each entry. A law may state ``positive`` instead.
     d_omega, d_z : int
         Standard normal numbers in, parameters out.
+    members : int
+        M, the members of a group whose parameters stand side by side in z; 1 for single systems.
     affine : bool
         True if z is an affine function of omega at every alpha.
     covariates : int
@@ -69,6 +71,7 @@ class Law(Parameterised, ABC):
     parameters: tuple[str, ...] = ()
     d_omega: int
     d_z: int
+    members: int = 1
     affine: bool = False
     covariates: int = 0
     coefficients: tuple[tuple[int, int], ...] = ()

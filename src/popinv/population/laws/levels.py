@@ -158,7 +158,7 @@ class LevelLaw(Law):
             constraints += law.constraints[len(varying) :]
             first += count
         self.names, self.constraints = tuple(names), tuple(constraints)
-        self.d_omega, self.d_z = first, members * width
+        self.d_omega, self.d_z, self.members = first, members * width, members
         self.transforms = (*transforms,) * members
         # The value of a parameter that is held is not transformed.
         pairs = zip(parameters, transforms, strict=True)
@@ -206,7 +206,7 @@ class LevelLaw(Law):
     def varying(self) -> np.ndarray:
         """Boolean mask (d_z,): the parameters that vary at any level."""
         each = sum(level.put.sum(dim=0) for level in self._levels)
-        return np.tile(np.asarray(each) > 0, self.tree.members)
+        return np.tile(np.asarray(each) > 0, self.members)
 
     def sample(
         self, alpha: torch.Tensor, omega: torch.Tensor, covariates: torch.Tensor | None = None
@@ -357,7 +357,7 @@ class LevelLaw(Law):
         self, alpha: torch.Tensor, count: int, covariates: torch.Tensor | None
     ) -> torch.Tensor:
         """Return the transformed means of each member (count, M or 1, d)."""
-        own, members = alpha[..., : len(self._means.names)], self.tree.members
+        own, members = alpha[..., : len(self._means.names)], self.members
         if covariates is None:
             nothing = own.new_zeros((count, 0))
             return self._means.sample(own, nothing)[:, None]

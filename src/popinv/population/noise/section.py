@@ -24,7 +24,7 @@ from popinv.sections.outside import Kind
 if TYPE_CHECKING:
     from popinv.forward.base import Observations
     from popinv.population.noise.base import NoiseModel
-    from popinv.population.noise.terms import Size
+    from popinv.population.noise.terms import Noise, Size
 
 
 START = "Start of the descent."
@@ -193,8 +193,8 @@ class NoiseSection(Kind):
         # Stated by each family, after the keys that it depends on.
         start: Any
 
-    def model(self, observations: Observations, covariates: Sequence[str] = ()) -> NoiseModel:
-        """Return the noise model for the observations: the family's, with errors and discrepancy.
+    def model(self, observations: Observations, covariates: Sequence[str] = ()) -> Noise:
+        """Return the noise of the observations: the family's, with errors and discrepancy.
 
         Parameters
         ----------
@@ -206,12 +206,9 @@ class NoiseSection(Kind):
             terms["size"] = self.errors.size(covariates)
         if self.discrepancy is not None:
             terms |= self.discrepancy.terms(observations, len(covariates))
-        family = self.noise(observations)
-        if not terms:
-            return family
         from popinv.population.noise.terms import Noise
 
-        return Noise(family, **terms)
+        return Noise(self.noise(observations), **terms)
 
     def covariate_names(self) -> tuple[str, ...]:
         """Return the covariates of each system that the noise depends on."""

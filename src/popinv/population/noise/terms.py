@@ -120,6 +120,12 @@ class Noise(WrappedNoise):
     own_places : int
         m, the number of observations of each replicate of a system that has places of its own: the
         last m covariates. Zero if all systems have all places of the family.
+
+    Attributes
+    ----------
+    varies : bool
+        True if the noise depends on the signal, on covariates or on places of a system's own, or is
+        not Gaussian.
     """
 
     def __init__(
@@ -152,12 +158,6 @@ class Noise(WrappedNoise):
         # The places of a system select rows and columns of the family, unless it has none.
         self._gathers = own_places not in (0, family.d_y)
         self.varies = not self.size.plain or intrinsic or self._gathers
-        self.random_signal, self.shifts = intrinsic, shared is not None
-        self.discrepant = own is not None or shared is not None
-        self.joins_replicates = own is not None and replicates > 1
-        if shared is not None:
-            first = self._entries["shared"].start
-            self.hyperparameters = tuple(range(first, first + shared.sizes))
 
     def with_terms(self, **changed: Any) -> Self:
         """Return the noise with some of the arguments changed."""
@@ -175,19 +175,28 @@ class Noise(WrappedNoise):
         return self._family
 
     @property
-    def of_one(self) -> NoiseModel:
+    def of_one(self) -> Noise:
         """The noise of one replicate."""
         return self if self.replicates == 1 else self.with_terms(replicates=1)
 
     @property
-    def measured(self) -> NoiseModel:
+    def measured(self) -> Noise:
         """The measurement noise, without the intrinsic variation of a random simulator."""
         return self.with_terms(intrinsic=False) if self.intrinsic else self
 
     @property
-    def centred(self) -> NoiseModel:
+    def centred(self) -> Noise:
         """The noise about its mean; its gamma are the first entries."""
         return self if self.shared is None else self.with_terms(shared=None)
+
+    @property
+    def sizes_of_discrepancy(self) -> tuple[int, ...]:
+        """Entries of gamma that only set the prior of the shared discrepancy; estimates hold them.
+
+        They are log A and log ell, or none.
+        """
+        first, count = self._entries["shared"].start, self.shared.sizes if self.shared else 0
+        return tuple(range(first, first + count))
 
     @property
     def is_normal(self) -> bool:
@@ -374,12 +383,20 @@ class Noise(WrappedNoise):
             return correlation * (d.T @ d / len(d))
         return self.covariance_given(gamma, signal, covariates).mean(dim=0)
 
+    def mean_factor(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the lower triangular factor of :meth:`mean_covariance`."""
+        if not self.varies:
+            return self.cholesky(gamma)
+        return torch.linalg.cholesky(self.mean_covariance(gamma, signal, covariates))
+
     def covariance_given(
         self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return the covariance D R D of the noise about each signal (n, d_y), (n, d_y, d_y)."""
         if self.intrinsic or not self.varies:
-            return super().covariance_given(gamma, signal, covariates)
+            return self.covariance(gamma).expand(len(signal), -1, -1)
         d = self.deviations(gamma, signal, covariates)
         return self.correlation(gamma, covariates) * d[:, :, None] * d[:, None, :]
 
@@ -403,10 +420,16 @@ class Noise(WrappedNoise):
 
     # The shared discrepancy.
 
+    def shifted(
+        self, gamma: torch.Tensor, signal: torch.Tensor, covariates: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return g + b for signals g (n, d_y): what is measured, which is g without b."""
+        return signal if self.shared is None else signal + self.shift(gamma, covariates)
+
     def shift(self, gamma: torch.Tensor, covariates: torch.Tensor | None = None) -> torch.Tensor:
         """Return b of all replicates, (d_y,), or of each system at its own places, (n, d_y)."""
         if self.shared is None:
-            return super().shift(gamma, covariates)
+            return torch.zeros(self.d_y, dtype=gamma.dtype)
         values = self.shared.values(self.part("shared", gamma))
         return self.shared.placed(values, covariates, self.replicates, self.own_places)
 
@@ -421,7 +444,8 @@ class Noise(WrappedNoise):
         -------
         Tensor of shape (k, d_y), or (n, k, d_y) for systems with places of their own
         """
-        assert self.shared is not None
+        if self.shared is None:
+            return torch.zeros((0, self.d_y), dtype=gamma.dtype)
         rows = self.shared.derivatives(self.part("shared", gamma))
         return self.shared.placed(rows, covariates, self.replicates, self.own_places)
 
@@ -520,16 +544,15 @@ def composed(noise: NoiseModel) -> Noise:
     return noise if isinstance(noise, Noise) else Noise(noise)
 
 
-def replicated_noise(single: NoiseModel, count: int) -> NoiseModel:
-    """Return the noise of ``count`` replicates; one replicate returns ``single`` unchanged."""
-    return single if count == 1 else composed(single).with_terms(replicates=count)
+def replicated_noise(single: NoiseModel, count: int) -> Noise:
+    """Return the noise of ``count`` replicates of systems."""
+    return composed(single).with_terms(replicates=count)
 
 
-def noise_at_places(noise: NoiseModel, count: int) -> NoiseModel:
+def noise_at_places(whole: Noise, count: int) -> Noise:
     """Return the noise of systems with ``count`` places of their own.
 
     A family that is the same at all places is that of so many observations.
     """
-    whole = composed(noise)
     same = whole.family.at_any_places(count)
     return whole.with_terms(own_places=count, **({} if same is None else {"family": same}))

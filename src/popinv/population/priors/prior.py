@@ -45,7 +45,7 @@ from popinv.late import torch
 from popinv.population.constraints import Constraint, Parameterised
 from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.laws.base import Law
-from popinv.population.noise.base import NoiseModel
+from popinv.population.noise.terms import Noise
 
 LogDensity = Callable[["torch.Tensor"], "torch.Tensor"]
 """The log density of natural values, entry by entry, which torch differentiates."""
@@ -328,7 +328,7 @@ class Prior:
     size: int
 
     @classmethod
-    def of(cls, law: Law, noise: NoiseModel, stated: StatedPrior) -> Prior:
+    def of(cls, law: Law, noise: Noise, stated: StatedPrior) -> Prior:
         """Return the law's own prior together with the stated ones."""
         d_alpha = len(law.names)
         weights = np.concatenate([law.of_shape, noise.of_shape]).astype(float)

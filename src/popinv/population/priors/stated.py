@@ -29,8 +29,8 @@ from popinv.errors import ConfigError, nearest
 from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.laws.base import Law
-from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.kernel_section import LENGTH
+from popinv.population.noise.terms import Noise
 from popinv.population.priors.prior import (
     CorrelationPriors,
     EntryPriors,
@@ -109,7 +109,7 @@ class Prioritised:
     Attributes
     ----------
     part : {"law", "noise"}
-    model : Law or NoiseModel
+    model : Law or Noise
     start : mapping of str to float
         Natural values at the start, by name.
     spread : mapping of str to float
@@ -119,7 +119,7 @@ class Prioritised:
     """
 
     part: str
-    model: Law | NoiseModel
+    model: Law | Noise
     start: Mapping[str, float]
     spread: Mapping[str, float] = field(default_factory=dict)
     held: Mapping[str, str] = field(default_factory=dict)
@@ -133,7 +133,7 @@ class Prioritised:
 
     @classmethod
     def of_noise(
-        cls, section: NoiseSection, noise: NoiseModel, seen: ObservedScales | None = None
+        cls, section: NoiseSection, noise: Noise, seen: ObservedScales | None = None
     ) -> Prioritised:
         """Return the noise of a section, with the scales of what was observed, if it was."""
         natural = noise.to_natural(noise.from_natural(section.start_values()))
@@ -151,7 +151,7 @@ def stated_prior(
     law: LawSection,
     noise: NoiseSection,
     law_model: Law,
-    noise_model: NoiseModel,
+    noise_model: Noise,
     seen: ObservedScales | None = None,
 ) -> StatedPrior:
     """Return the priors of a study's sections, for the models of law and noise.
@@ -172,7 +172,7 @@ def posterior_prior(
     law: LawSection,
     noise: NoiseSection,
     law_model: Law,
-    noise_model: NoiseModel,
+    noise_model: Noise,
     seen: ObservedScales | None = None,
 ) -> Prior:
     """Return the prior of a posterior of law and noise.
@@ -195,7 +195,7 @@ def _of_sections(
     law: LawSection,
     noise: NoiseSection,
     law_model: Law,
-    noise_model: NoiseModel,
+    noise_model: Noise,
     seen: ObservedScales | None,
 ) -> list[_Stated]:
     of_noise = Prioritised.of_noise(noise, noise_model, seen)
@@ -330,7 +330,7 @@ class _Stated:
     def shaped(self, i: int) -> bool:
         """Return whether the model itself gives a parameter its prior."""
         model = self.of.model
-        return bool(model.of_shape[i]) or i in getattr(model, "hyperparameters", ())
+        return bool(model.of_shape[i]) or i in getattr(model, "sizes_of_discrepancy", ())
 
     def add_weak(self, name: str) -> None:
         """Add the weak prior of a parameter, if it has one and no other is stated."""
@@ -399,7 +399,7 @@ class _Stated:
         """Add the prior of one parameter."""
         model, i = self.of.model, self.of.model.names.index(name)
         constraint = model.constraints[i]
-        if isinstance(model, NoiseModel) and self.shaped(i):
+        if isinstance(model, Noise) and self.shaped(i):
             text = "the evidence of the observations determines the size of the discrepancy"
             self.refuse(path, f"{text}, which has a prior of its own; leave it out.")
         elif model.of_shape[i]:
