@@ -157,7 +157,7 @@ def test_random_numbers_that_rows_share_are_refused():
 
 
 def test_censored_values_are_refused():
-    with pytest.raises(ConfigError, match="states limits"):
+    with pytest.raises(ConfigError, match="probability of censored values is not computed"):
         popinv.fit(data(), walks, stochastic=True, censored_below=0.0, **QUICK)
 
 

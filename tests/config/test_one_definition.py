@@ -49,6 +49,9 @@ def rooms() -> dict[str, dict[str, set[str]]]:
     keys_by_room: dict[str, dict[str, set[str]]] = {}
     for section in set(sections()):
         *folders, module = section.__module__.split(".")
+        if folders[1:2] == ["inference"]:
+            # Its folders compute with the same settings.
+            folders = folders[:2]
         if holds_sections(module) and len(folders) > 1:
             keys = keys_by_room.setdefault("/".join(folders), {})
             for key in keys_of(section):

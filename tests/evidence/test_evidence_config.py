@@ -74,7 +74,7 @@ def test_faults_are_named(evidence, parts):
 def test_a_study_of_a_file_has_no_truth_to_compare_with():
     of_file = {"observations": {"file": "y.csv"}}
     assert complete(**of_file).evidence.figures() == []
-    with pytest.raises(ConfigError, match=r"requests system_counts.*come from a file \('y.csv'\)"):
+    with pytest.raises(ConfigError, match=r"system_counts\n.*observations of a file \('y.csv'\)"):
         complete(evidence={"system_counts": [30, 100]}, **of_file)
     # Calibration takes its truths from the answer.
     calibrated = complete(evidence={"calibration": 4}, **of_file)

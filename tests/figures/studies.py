@@ -190,7 +190,7 @@ def make_study(
     loaded = {
         **answers,
         "observations": observations,
-        "truth": truth_dataset(law, alpha, noise, gamma, population),
+        "truth": truth_dataset(law, alpha, problem.noise, gamma, population),
         "noise_known": descent.assign(law=descent["law"] * 1.01),
         **{f"estimate_{r}": estimate(problem, alpha + 0.3 / (1 + r), gamma) for r in range(3)},
     }

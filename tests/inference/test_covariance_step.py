@@ -86,11 +86,11 @@ def test_the_step_without_signal_is_newtons():
     factor = module.curvature_factor(problem, settings, torch.from_numpy(p), drawn, 0)
     gradient = np.concatenate([np.zeros(2), rng.standard_normal(len(gamma))])
     moved = module.joint_step(problem, settings, p, gradient, factor, rate, (0.0, 1.0))
-    slope = problem.noise.whitened_gradient(gamma, gradient[2:])
+    slope = problem.noise.family.whitened_gradient(gamma, gradient[2:])
     step = -(d_y + 2) / 2 * (slope - np.trace(slope) / (d_y + 2) * np.eye(d_y))
     trace = np.trace(step) / d_y * np.eye(d_y)
     seen = 2000 / (2000 + d_y * (d_y + 1) / 2)
-    expected = problem.noise.moved(gamma, rate * (seen * (step - trace) + trace))
+    expected = problem.noise.family.moved(gamma, rate * (seen * (step - trace) + trace))
     # As close as the curvature is to its closed form.
     error = np.linalg.norm(moved[2:] - expected) / np.linalg.norm(expected - gamma)
     assert error < 0.15
@@ -108,11 +108,11 @@ def test_the_step_solves_the_curvature_it_is_given():
     factor = np.tril(rng.standard_normal((len(rows), len(rows)))) + 2 * np.eye(len(rows))
     gradient = np.concatenate([np.zeros(2), rng.standard_normal(len(gamma))])
     moved = module.joint_step(problem, DescentSettings(), p, gradient, factor, rate, (0.0, 1.0))
-    slope = problem.noise.whitened_gradient(gamma, gradient[2:])[rows, columns] * weights
+    slope = problem.noise.family.whitened_gradient(gamma, gradient[2:])[rows, columns] * weights
     step = np.zeros((d_y, d_y))
     step[rows, columns] = -rate * np.linalg.solve(factor @ factor.T, slope) / weights
     step[columns, rows] = step[rows, columns]
-    expected = problem.noise.moved(gamma, step)
+    expected = problem.noise.family.moved(gamma, step)
     np.testing.assert_allclose(moved[2:] - gamma, expected - gamma, rtol=1e-6, atol=1e-12)
 
 
@@ -180,7 +180,7 @@ def test_shrinkage_is_the_divergence_from_the_diagonal(replicates):
     held = np.diag(np.diag(factor @ factor.T))
 
     def divergence(t: float, change: np.ndarray) -> float:
-        moved = noise.covariance(torch.from_numpy(noise.moved(gamma, t * change))).numpy()
+        moved = noise.covariance(torch.from_numpy(noise.family.moved(gamma, t * change))).numpy()
         ratio = np.linalg.solve(moved, held)
         value = (np.trace(ratio) - np.linalg.slogdet(ratio)[1] - 5) / 2
         return weight * float(value)
@@ -285,7 +285,7 @@ def test_held_noise_does_not_move_and_the_law_does():
     factor = torch.linalg.cholesky(
         torch.from_numpy(noise_covariance(problem, np.zeros(problem.d_alpha), gamma))
     )
-    start = full.noise.from_cholesky(factor).numpy()
+    start = full.noise.family.from_cholesky(factor).numpy()
     settings = DescentSettings(iterations=30, model_samples=200, directions=16)
     descent = run(begin(alpha + 0.5, start, settings), full, settings, progress=False)
     np.testing.assert_allclose(descent.gamma, start, rtol=1e-14)

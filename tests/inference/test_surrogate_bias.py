@@ -31,6 +31,7 @@ from popinv.inference.uncertainty.surrogate_bias import (
     observe_again,
 )
 from popinv.population.laws.gaussian import normal_law
+from popinv.population.noise.terms import replicated_noise
 from popinv.population.noise.unstructured import IsotropicNoise
 
 
@@ -168,7 +169,9 @@ def test_single_runs_do_not_stand_for_replicates():
     """Replicates are runs of their own at the same parameters, which no single run shows."""
     problem = Problem(np.zeros((5, 4)), counted, normal_law(["a"]), COUNTED, np.full(3, 0.5))
     assert problem.correctable
-    assert not replace(problem, data=np.zeros((5, 8)), noise=COUNTED.replicated(2)).correctable
+    assert not replace(
+        problem, data=np.zeros((5, 8)), noise=replicated_noise(COUNTED, 2)
+    ).correctable
 
 
 def test_the_same_stage_gives_the_same_noise():

@@ -193,11 +193,11 @@ def test_simulated_noise_has_the_covariance_of_the_places(name):
 
 
 def test_noise_of_channels_is_taken_at_the_places():
-    noise = ChannelNoise(1, 2, np.array([0.0, 0.4, 1.0]), correlated_times=True)
+    noise = Noise(ChannelNoise(1, 2, np.array([0.0, 0.4, 1.0]), correlated_times=True))
     own = noise_at_places(noise, 3)
     gamma = torch.from_numpy(np.full(len(noise.names), 0.3))
     places = torch.tensor([[0.0, 2.0, 5.0], [1.0, 3.0, 4.0]], dtype=torch.float64)
-    correlation = Noise(noise).correlation(gamma)
+    correlation = noise.correlation(gamma)
     for row, found in zip(places.long(), own.correlation(gamma, places), strict=True):
         torch.testing.assert_close(found, correlation[row][:, row])
 

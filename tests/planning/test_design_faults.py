@@ -118,12 +118,12 @@ def test_numbers_that_are_none_are_refused(text):
 
 
 def test_the_correlation_between_times_has_no_value_at_other_times():
-    noise = AutoregressiveNoise(1, len(TIMES), 1)
+    noise = Noise(AutoregressiveNoise(1, len(TIMES), 1))
     for chosen in (TIMES[::2], TIMES[[0, 1, 3]], TIMES + 0.1 * np.arange(9)):
         with pytest.raises(ConfigError, match=r"0\.125 apart in the study"):
             refuse_other_spacing(noise, TIMES, chosen, "candidates", "leave them out")
     refuse_other_spacing(noise, TIMES, TIMES[3:], "candidates", "leave them out")
-    kernel = KernelNoise(TIMES[:, None], "exponential", nugget=False)
+    kernel = Noise(KernelNoise(TIMES[:, None], "exponential", nugget=False))
     refuse_other_spacing(kernel, TIMES, TIMES[::2], "candidates", "leave them out")
 
 

@@ -18,6 +18,7 @@ from popinv.forward.section import ForwardSection, forward_section
 from popinv.population.kinds import noise_section
 from popinv.population.noise.channels import ChannelNoise
 from popinv.population.noise.kernel import KernelNoise
+from popinv.population.noise.terms import composed
 from popinv.population.noise.time_series import (
     AutoregressiveNoise,
     BlockNoise,
@@ -90,7 +91,7 @@ def test_samples_follow_the_factor_and_are_differentiable(model):
 def test_sample_covariance_approaches_gamma(model):
     gamma = random_gamma(model, 3, 0.3)
     expected = model.covariance(torch.from_numpy(gamma)).numpy()
-    xi = noise_rows(model, gamma, seed=1, stage="test", clean=np.zeros((8000, model.d_y)))
+    xi = noise_rows(composed(model), gamma, seed=1, stage="test", clean=np.zeros((8000, model.d_y)))
     # Standard error of an entry: at most sqrt(2 / 8000) = 1.6 % of the largest variance.
     np.testing.assert_allclose(np.cov(xi.T), expected, atol=0.07 * expected.max())
 

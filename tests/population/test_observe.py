@@ -10,6 +10,7 @@ import xarray as xr
 
 from popinv.forward.base import Observations
 from popinv.forward.datasets import names_in_file, observation_names
+from popinv.population.noise.terms import composed
 from popinv.population.noise.unstructured import IsotropicNoise
 from popinv.population.observe import noise_scales, observations_dataset, without_systems
 from popinv.population.stages.import_observations import observations_of_file
@@ -66,7 +67,7 @@ def test_observations_without_names_are_counted() -> None:
 
 
 def test_the_noise_of_each_system_is_that_of_its_number() -> None:
-    noise, clean = IsotropicNoise(2), np.zeros((5, 2))
+    noise, clean = composed(IsotropicNoise(2)), np.zeros((5, 2))
     xi = noise_rows(noise, np.zeros(1), 1, "test", clean)
     np.testing.assert_array_equal(xi, standard_normal_rows(1, "test/noise", 0, 5, 2))
     np.testing.assert_array_equal(noise_rows(noise, np.zeros(1), 1, "test", clean[:2]), xi[:2])

@@ -23,6 +23,7 @@ from popinv.population.correlation_matrix import (
 from popinv.population.laws.free_form import FreeFormLaw
 from popinv.population.laws.gaussian import GaussianLaw, cholesky_factor, normal_law
 from popinv.population.noise.channels import ChannelNoise
+from popinv.population.noise.terms import composed
 from popinv.population.noise.unstructured import FullNoise, IsotropicNoise
 from popinv.population.priors.prior import (
     CorrelationPriors,
@@ -209,7 +210,7 @@ def whole_prior():
             np.array(of_noise.entries), of_noise, {0: beta(2, 3, ends), 2: normal(0, 0.4, ends)}
         ),
     )
-    prior = Prior.of(law, noise, StatedPrior(parts))
+    prior = Prior.of(law, composed(noise), StatedPrior(parts))
     p = np.random.default_rng(3).normal(0, 0.6, prior.size)
     return prior, p
 
@@ -278,12 +279,12 @@ def test_a_curvature_that_is_not_positive_is_taken_without_its_negative_part():
 
 def test_a_law_of_no_prescribed_shape_has_a_prior_of_its_own():
     law = FreeFormLaw(["a"], [REAL], 4, 1.0, True)
-    prior = Prior.of(law, IsotropicNoise(2), StatedPrior())
+    prior = Prior.of(law, composed(IsotropicNoise(2)), StatedPrior())
     p = np.linspace(-1, 1, prior.size)
     assert prior.value(p) == pytest.approx(-0.5 * np.sum(p[2:6] ** 2), rel=1e-12)
     assert prior.own.entries.tolist() == [False, False, *[True] * 4, False]
     assert not prior.stated
-    assert not Prior.of(normal_law(["a"]), IsotropicNoise(2), StatedPrior())
+    assert not Prior.of(normal_law(["a"]), composed(IsotropicNoise(2)), StatedPrior())
 
 
 def test_draws_have_the_distributions_of_the_priors():
@@ -299,7 +300,7 @@ def test_draws_have_the_distributions_of_the_priors():
         ),
     )
     stated = StatedPrior((entries, LkjPrior(np.array([4]), law.matrices[0], 3.0)))
-    drawn = Prior.of(law, noise, stated).draws(20_000, np.random.default_rng(1))
+    drawn = Prior.of(law, composed(noise), stated).draws(20_000, np.random.default_rng(1))
     # The mean of b and the noise are flat.
     assert np.isnan(drawn).all(axis=0).tolist() == [False, True, False, False, False, True]
     for values, expected in (
@@ -310,6 +311,6 @@ def test_draws_have_the_distributions_of_the_priors():
     ):
         assert stats.kstest(values, expected).statistic < 0.012
     # A correlation without a prior is uniform.
-    alone = Prior.of(law, noise, StatedPrior()).draws(20_000, np.random.default_rng(2))
+    alone = Prior.of(law, composed(noise), StatedPrior()).draws(20_000, np.random.default_rng(2))
     assert np.isnan(alone).all(axis=0).tolist() == [True] * 4 + [False, True]
     assert stats.kstest(np.tanh(alone[:, 4]) / 2 + 0.5, "uniform").statistic < 0.012

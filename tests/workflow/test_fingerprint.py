@@ -168,7 +168,7 @@ FOR_SOME = {
     "methods.outcome": {"population.model"},
     "forward.external.model": {"forward.external.transformed"},
     "forward.python.worker": {"forward.python.autograd"},
-    "baselines.hierarchical": {"inference.numpyro_sampler"},
+    "baselines.hierarchical": {"inference.uncertainty.numpyro_sampler"},
     # Rules of stages without charts do not name it.
     "workflow.stage": {"charts.saving"},
     "surrogate.artefact": {"surrogate.exact", "surrogate.gaussian_process.emulator"},

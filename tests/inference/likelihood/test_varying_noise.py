@@ -22,7 +22,7 @@ from popinv.inference.integrate.model_moments import matched_draws, moments_of_s
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import normal_law
 from popinv.population.noise.base import NoiseModel
-from popinv.population.noise.terms import Noise, Size
+from popinv.population.noise.terms import Noise, Size, composed
 from popinv.population.noise.time_series import AutoregressiveNoise
 from popinv.population.noise.unstructured import IsotropicNoise
 
@@ -50,7 +50,8 @@ def simulate(z: torch.Tensor) -> torch.Tensor:
     return 5 * torch.exp(-torch.exp(z[:, :1]) * torch.from_numpy(TIMES))
 
 
-def problem_of(noise: NoiseModel, count: int, conditions: Conditions | None = None) -> Problem:
+def problem_of(family: NoiseModel, count: int, conditions: Conditions | None = None) -> Problem:
+    noise = composed(family)
     rng = np.random.default_rng(0)
     gamma = torch.from_numpy(noise.from_natural({n: VALUES[n] for n in noise.names}))
     clean = simulate(LAW.sample(torch.from_numpy(ALPHA), torch.tensor(rng.normal(size=(count, 1)))))

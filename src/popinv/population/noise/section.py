@@ -222,8 +222,7 @@ class NoiseSection(Kind):
 
     def modules(self) -> tuple[str, ...]:
         """Return the modules of the family and of its errors."""
-        plain = self.errors is None and self.discrepancy is None
-        return (*super().modules(), *(() if plain else ("popinv.population.noise.terms",)))
+        return (*super().modules(), "popinv.population.noise.terms")
 
     def units(self, name: str, observations: Observations) -> str:
         """Return the unit of a parameter of the noise, "1" if it has none.
