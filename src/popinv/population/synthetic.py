@@ -6,13 +6,17 @@ observed in any number of pieces.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
-from popinv.population.noise.terms import Noise
 from popinv.seeds import standard_normal_rows
+
+if TYPE_CHECKING:
+    from popinv.population.noise.terms import Noise
 
 
 def parameters(

@@ -36,6 +36,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy
@@ -45,7 +46,9 @@ from popinv.late import torch
 from popinv.population.constraints import Constraint, Parameterised
 from popinv.population.correlation_matrix import CorrelationMatrix
 from popinv.population.laws.base import Law
-from popinv.population.noise.terms import Noise
+
+if TYPE_CHECKING:
+    from popinv.population.noise.terms import Noise
 
 LogDensity = Callable[["torch.Tensor"], "torch.Tensor"]
 """The log density of natural values, entry by entry, which torch differentiates."""

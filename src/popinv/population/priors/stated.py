@@ -29,8 +29,8 @@ from popinv.errors import ConfigError, nearest
 from popinv.late import torch
 from popinv.population.constraints import POSITIVE, REAL, Above, Constraint
 from popinv.population.laws.base import Law
+from popinv.population.noise.base import NoiseModel
 from popinv.population.noise.kernel_section import LENGTH
-from popinv.population.noise.terms import Noise
 from popinv.population.priors.prior import (
     CorrelationPriors,
     EntryPriors,
@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from popinv.forward.section import ForwardSection
     from popinv.population.laws.section import LawSection
     from popinv.population.noise.section import NoiseSection
+    from popinv.population.noise.terms import Noise
 
 # Scales of weak priors: of a mean, in standard deviations or in means at the start, whichever is
 # larger; of a positive number, in starts.
@@ -399,7 +400,7 @@ class _Stated:
         """Add the prior of one parameter."""
         model, i = self.of.model, self.of.model.names.index(name)
         constraint = model.constraints[i]
-        if isinstance(model, Noise) and self.shaped(i):
+        if isinstance(model, NoiseModel) and self.shaped(i):
             text = "the evidence of the observations determines the size of the discrepancy"
             self.refuse(path, f"{text}, which has a prior of its own; leave it out.")
         elif model.of_shape[i]:
