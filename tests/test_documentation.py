@@ -252,7 +252,7 @@ def test_the_tutorial_states_the_default_study():
 @parameters("systems", [250], full=[population_repr.SYSTEMS])
 def test_the_answer_is_shown_as_it_is(systems, monkeypatch):
     # No number is shown, so that none need be accurate. Of fewer systems, sizes are smaller.
-    monkeypatch.setattr("popinv.inference.estimators.fit_marginal._OF_EACH", 1e9)
+    monkeypatch.setattr("popinv.inference.estimators.likelihood_value._OF_EACH", 1e9)
     shown, expected = population_repr.PAGE.read_text(), population_repr.text(systems)
     if systems < population_repr.SYSTEMS:
         shown, expected = (

@@ -16,7 +16,7 @@ from popinv.forward.datasets import parameter_coordinate
 from popinv.inference.answer.result import correction_of, estimate_of
 from popinv.inference.density.problem import Problem
 from popinv.inference.estimators.estimate import Estimate, restricted_inverse
-from popinv.inference.estimators.fit_marginal import maximum_with_information
+from popinv.inference.estimators.maximum import maximum_with_information
 from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.store.variables import variable

@@ -33,7 +33,15 @@ from popinv.inference.density import division
 from popinv.inference.density.conditions import Conditions
 from popinv.inference.density.division import collected
 from popinv.inference.density.problem import Problem
-from popinv.inference.estimators import fit_marginal, fit_pseudo, marginal_estimate, newton, scoring
+from popinv.inference.estimators import (
+    fit_marginal,
+    fit_pseudo,
+    likelihood_value,
+    marginal_estimate,
+    maximum,
+    newton,
+    scoring,
+)
 from popinv.inference.estimators.estimate import Estimate
 from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
 from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood, profiled
@@ -56,7 +64,9 @@ COUNT, FEW = 85, 37
 # Where few steps are taken, bits that differ are found as well.
 FEW_STEPS: dict[Any, dict[str, Any]] = {
     sys.modules[__name__]: {"COUNT": FEW},
-    fit_marginal: {"MOST_STEPS": 1, "_MOST_CYCLES": 2, "_VALUES": 2, "_MOST_DRAWS": 64},
+    fit_marginal: {"MOST_STEPS": 1, "_MOST_CYCLES": 2, "MOST_DRAWS": 64},
+    likelihood_value: {"_VALUES": 2, "MOST_DRAWS": 64},
+    maximum: {"MOST_STEPS": 1},
     newton: {"_NEWTON_ROUNDS": 0},
     fit_pseudo: {"_MOST_STEPS": 1},
     model_moments: {"FEWEST_DRAWS": 200, "_ROWS": 500, "_FEW_DRAWS": 100},
@@ -75,12 +85,13 @@ def small_blocks(few: bool = False) -> Iterator[None]:
         marginal: {"_BLOCK_VALUES": 30_000, "_FEW_IN_A_BLOCK": 2, "_SEARCHED_SYSTEMS": SOME},
         marginal_estimate: {"_CURVATURE_SYSTEMS": SOME},
         fit_marginal: {
-            "_LOOKED_AT": SOME,
+            "LOOKED_AT": SOME,
             "_FEW_DRAWS": 2000,
             "_SYSTEMS_PER_PARAMETER": 2 if few else 5,
-            "_OF_SYSTEMS": 20 if few else 50,
-            "_MOST_TOGETHER": 48 * COUNT,
+            "MOST_TOGETHER": 48 * COUNT,
         },
+        likelihood_value: {"_OF_SYSTEMS": 20 if few else 50, "MOST_TOGETHER": 48 * COUNT},
+        maximum: {"LOOKED_AT": SOME},
         model_moments: {"_ROWS": 2000, "FEWEST_DRAWS": 1000, "_FEW_DRAWS": 200},
         standard_errors: {"FEW_SYSTEMS": 20 if few else 50, "_SIMULATED": 200},
     }

@@ -13,7 +13,7 @@ from tiers import parameters
 
 from benchmarks.ridges import RIDGES
 from popinv.inference.density.problem import Problem
-from popinv.inference.estimators import fit_marginal
+from popinv.inference.estimators import fit_marginal, likelihood_value
 from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
 from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
 from popinv.inference.integrate.marginal import MarginalSettings
@@ -105,7 +105,7 @@ def test_some_systems_take_the_long_way_from_a_far_start():
 
 
 def test_the_value_costs_no_more_than_the_estimate(monkeypatch):
-    monkeypatch.setattr(fit_marginal, "_LEAST_OF_VALUE", 0, raising=False)
+    monkeypatch.setattr(likelihood_value, "_LEAST_OF_VALUE", 0)
     problem, truth, _ = quiet_decays(60)
     drawn = []
 
@@ -114,7 +114,7 @@ def test_the_value_costs_no_more_than_the_estimate(monkeypatch):
             drawn.append(settings.draws)
         return likelihood_near(problem, p, settings, *others, **named)
 
-    monkeypatch.setattr(fit_marginal, "likelihood_near", recorded)
+    monkeypatch.setattr(likelihood_value, "likelihood_near", recorded)
     estimate = fit_marginal_likelihood(problem, truth)
     told = estimate.diagnostics
     # Each step, and two evaluations of each cycle, has at most the draws of the last.

@@ -18,7 +18,8 @@ from tiers import parameters
 from popinv.inference.density.conditions import Conditions
 from popinv.inference.density.problem import Problem
 from popinv.inference.estimators.estimate import Estimate
-from popinv.inference.estimators.fit_marginal import _Ascent, fit_marginal_likelihood
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.estimators.likelihood_value import with_value
 from popinv.inference.integrate import marginal
 from popinv.inference.integrate.draws import draws_of_law
 from popinv.inference.integrate.integrals import MarginalSettings
@@ -90,14 +91,13 @@ def test_the_estimate_is_the_maximum_by_quadrature(curved, own_inputs):
 def test_a_value_by_draws_that_miss_a_part_is_seen(curved, monkeypatch):
     monkeypatch.setattr(marginal, "_MISSED", 1.0)
     settings = MarginalSettings(draws=128)
-    ascent = _Ascent(curved, settings, None, None, False, 0.0, None, False)
     here = likelihood_near(curved, TRUTH, settings).here
     none, zeros = np.zeros(0, dtype=int), np.zeros((5, 5))
     value = {"value": float(here.log_likelihood.sum())}
     estimate = Estimate(
         TRUTH, zeros, zeros, here.scores, True, True, "", zeros, TRUTH[None], diagnostics=value
     )
-    judged = ascent.valued(estimate, settings, here.memory, none, 0.0)
+    judged = with_value(curved, estimate, settings, here.memory, none, 0.0, 0.0)
     assert not judged.passes
     assert judged.reason.startswith("wider draws find a log likelihood that is larger by")
 

@@ -52,7 +52,7 @@ from popinv.inference.checks.features import Feature, FeatureSet, features_of, v
 from popinv.inference.checks.field_features import FieldCosines, of_field
 from popinv.inference.checks.pairs import SystemPairs
 from popinv.inference.density.problem import Problem
-from popinv.inference.estimators.fit_marginal import maximum_likelihood
+from popinv.inference.estimators.maximum import maximum_likelihood
 from popinv.inference.integrate.integrals import MarginalSettings
 from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.inference.uncertainty.intervals import boundaries, settled

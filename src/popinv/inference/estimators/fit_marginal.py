@@ -26,20 +26,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from popinv.errors import DivergenceError
-from popinv.inference.density.division import joined, total
+from popinv.inference.density.division import joined
 from popinv.inference.density.problem import Problem
 from popinv.inference.estimators.closed_form import fit_closed_form, is_linear
 from popinv.inference.estimators.estimate import Estimate, restricted_inverse
+from popinv.inference.estimators.likelihood_value import MOST_DRAWS, MOST_TOGETHER, with_value
 from popinv.inference.estimators.marginal_estimate import (
-    FEWEST_EFFECTIVE,
     Likelihood,
     estimate_at,
     is_concave,
     judged_errors,
     point_of,
-    squares_of,
-    value_error,
 )
+from popinv.inference.estimators.maximum import LOOKED_AT, nearer, refuse_hopeless
 from popinv.inference.estimators.newton import (
     MOST_STEPS,
     informed,
@@ -64,20 +63,12 @@ from popinv.inference.estimators.scoring import (
 )
 from popinv.inference.integrate.marginal import Evaluation, MarginalSettings
 from popinv.inference.integrate.marginal_near import Near, draws_of_hard, likelihood_near
-from popinv.inference.integrate.nested import calls_of_a_draw, integrals_of
+from popinv.inference.integrate.nested import calls_of_a_draw
 from popinv.inference.integrate.penalty import penalty_at
 from popinv.inference.uncertainty.profile import ill_determined
-from popinv.inference.uncertainty.standard_errors import by_information, has_robust_errors
+from popinv.inference.uncertainty.standard_errors import by_information
 from popinv.threads import fixed_threads
 
-# Gain in the log likelihood that may be left by steps with a curvature of other systems.
-_SMALL_GAIN = 0.02
-# If the diagnostics exceed these at the start, which is near the maximum, the ascent is skipped.
-_HOPELESS_SHARE, _HOPELESS_POOR, _LOOKED_AT = 0.1, 0.25, 100
-# With this many times as many systems, an ascent of those first takes the far part of the way, if
-# the predicted gain of their next step is larger than this for each parameter.
-# It may move logarithms by less than the last number.
-_TIMES_LOOKED_AT, _FAR, _LONGEST_MOVE = 5, 2.0, 3.0
 # Largest number of cycles of an ascent, and of cycles that repeat with the observed information
 # though they gain nothing.
 _MOST_CYCLES, _MOST_DOUBTED = 20, 2
@@ -92,19 +83,6 @@ _RIDGE_ERROR, _FIRST_ADAPTED, _ADAPTED_DRAWS, _ADAPTED_VALUES = 0.04, 2048, 1_00
 _TOLD = 0.02
 # Evaluations of a cycle in addition to its steps' evaluations, and the fewest of a cycle.
 _BEFORE_STEPS, _OF_A_CYCLE = 2, 4
-# Largest number of draws of a system, and of calls of the simulator for the draws of all systems.
-_MOST_DRAWS, _MOST_TOGETHER = 16_384, 20_000_000
-# Error of the log likelihood's value with up to this many systems, or members of groups, small
-# enough for a comparison with other programs; with more, the error of each. The last number is the
-# smallest error of groups, whose draws cost more.
-_VALUE_ERROR, _OF_SYSTEMS, _OF_EACH, _OF_GROUPS = 0.005, 100, 0.0003, 0.01
-# With N systems, a gap between the values by the draws of the ascent and by wider draws moves the
-# estimate by about gap / sqrt(N) standard errors, of which this many are allowed.
-_MOST_GAP = 0.2
-# Calls of the simulator that the value may take in any case, if the ascent took fewer.
-_LEAST_OF_VALUE = 2_000_000
-# Values whose spread is the error if there are few systems.
-_VALUES = 8
 # The error of evenly spread draws falls at least with this power of their number.
 _RATE = 0.5
 # Relative to the effective share at the point of adaptation: the least share at every point where
@@ -281,7 +259,7 @@ class _Ascent:
                 by_modes = likelihood_near(self.problem, start, self.settings)
                 hard = np.union1d(by_modes.hard, by_modes.further(start, by_modes.here)[0])
                 cycle = replace(cycle, hard=hard)
-            elif self.problem.count <= _LOOKED_AT:
+            elif self.problem.count <= LOOKED_AT:
                 rows = self.problem.numbers
                 memory = {name: each[rows] for name, each in few.here.memory.items()}
             else:
@@ -331,9 +309,16 @@ class _Ascent:
         )
         if not settings.new_value:
             return estimate
-        spent = self.spent(cycle, state)
-        most = max(spent * _corrected(self.problem, memory), _LEAST_OF_VALUE)
-        return self.valued(estimate, settings, memory, near.hard, min(self.granted - spent, most))
+        return with_value(
+            self.problem,
+            estimate,
+            settings,
+            memory,
+            near.hard,
+            self.spent(cycle, state),
+            self.granted,
+            self.curved,
+        )
 
     def raised(
         self, cycle: _Cycle, near: Near, state: ScoringState, start: np.ndarray
@@ -385,74 +370,6 @@ class _Ascent:
                 point = point_of(self.problem, cycle.p, near.here)
                 state = replace(state, point=point)
         return cycle, near, state, restriction
-
-    def valued(
-        self,
-        estimate: Estimate,
-        settings: MarginalSettings,
-        memory: Mapping[str, np.ndarray],
-        hard: np.ndarray,
-        left: float,
-    ) -> Estimate:
-        """Return an estimate with the value of the log likelihood from new draws.
-
-        At the maximum, the draws of the ascent give too large a value, unless they miss a part of
-        the posteriors that the new draws find, which are wider. A small error determines the
-        number of draws, with at most ``left`` calls of the simulator. Corrections of draws are
-        calls with derivatives, which all count.
-
-        The error of a few systems is the spread of repeated values: two halves of the draws of a
-        single system may agree by chance.
-        """
-        problem, count = self.problem, integrals_of(self.problem)
-        stages = [f"{problem.stage}/value"]
-        if not has_robust_errors(problem):
-            stages = [f"{stages[0]}/{i}" for i in range(_VALUES)]
-        every = [replace(problem, stage=stage) for stage in stages]
-        settings = replace(settings, scores=False)
-        wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
-        if problem.nested:
-            wanted = max(wanted, _OF_GROUPS)
-        calls = problem.count * calls_of_a_draw(problem, scores=False)
-        calls *= _corrected(problem, memory)
-        while True:
-            found = [
-                likelihood_near(own, estimate.p, settings, None, memory, self.curved, hard).here
-                for own in every
-            ]
-            values = np.array([each.log_likelihood for each in found])
-            error = value_error(problem, found[0])
-            if len(found) > 1:
-                error = float(values.sum(axis=1).std(ddof=1) / len(found) ** 0.5)
-            draws = settings.draws
-            left -= draws * calls
-            most = min(_MOST_DRAWS, _MOST_TOGETHER / calls, left / calls)
-            if error > wanted:
-                draws *= 2 ** math.ceil(math.log2(error / wanted))
-            while draws > max(most, settings.draws):
-                draws //= 2
-            if draws == settings.draws:
-                break
-            settings = replace(settings, draws=draws)
-        values = values[0] if len(found) == 1 else values.mean(axis=0)
-        value = float(total(problem, np.sum, values))
-        told = {"value": value, "value_error": error}
-        # The draws' error in R is small beside that in the log likelihood.
-        told["value"] -= estimate.diagnostics.get("restriction", 0.0)
-        gap, reasons = told["value"] - estimate.diagnostics["value"], [estimate.reason]
-        if gap > 3 * error + _MOST_GAP * max(problem.count, _OF_SYSTEMS) ** 0.5:
-            reasons.append(
-                f"wider draws find a log likelihood that is larger by {gap:.3g}, so that its draws "
-                "miss a part of the posteriors"
-            )
-        reason = "; ".join(filter(None, reasons))
-        return replace(
-            estimate,
-            passes=not reason,
-            reason=reason,
-            diagnostics={**estimate.diagnostics, **told},
-            arrays={**estimate.arrays, "log_likelihood": values},
-        )
 
     def near(self, cycle: _Cycle, memory: Mapping[str, np.ndarray] | None) -> Near:
         """Return the likelihood of a cycle."""
@@ -575,7 +492,7 @@ class _Ascent:
 
     def more_draws(self, error: float, draws: int, afforded: float, small: float, few: int) -> int:
         """Return the number of draws for an error below 0.2, or a small one while draws are few."""
-        most = min(_MOST_DRAWS, _MOST_TOGETHER / self.calls, afforded)
+        most = min(MOST_DRAWS, MOST_TOGETHER / self.calls, afforded)
         wanted = float(draws)
         if error > _ERROR:
             wanted = draws * (error / _ERROR) ** (1 / _RATE)
@@ -598,42 +515,6 @@ def _all_told(evaluation: Evaluation) -> bool:
     observations do tell.
     """
     return bool((1 - evaluation.variance.mean(axis=0)).min(initial=1.0) > _TOLD)
-
-
-def _corrected(problem: Problem, memory: Mapping[str, np.ndarray]) -> float:
-    """Return the calls of a draw with its corrections, divided by those of a draw without."""
-    corrections = float(total(problem, np.sum, memory["corrections"])) / problem.count
-    return calls_of_a_draw(problem, corrections=corrections) / calls_of_a_draw(problem)
-
-
-def nearer(problem: Problem, some: Near, start: np.ndarray) -> np.ndarray:
-    r"""Return a start (n_p,) that is nearer to the maximum of all systems, or the given one.
-
-    The scores s_n of N systems that are k standard errors from their maximum have a mean. The sum
-    of their squares is the information I and the square of this mean,
-
-    .. math:: \sum_n s_n s_n^T \approx I + g g^T / N, \qquad g = \sum_n s_n, \quad
-        g^T I^{-1} g = k^2 ,
-
-    so that a step is the share :math:`1 / (1 + k^2 / N)` of a Newton step. A start by the moments
-    may have a k of 60 if the noise is small. Some of the systems then take the long way. Their
-    maximum is :math:`\sqrt{N / n}` standard errors from that of all.
-
-    Parameters
-    ----------
-    some : Near
-        The likelihood of n of the systems at the start.
-    """
-    few, free = some.problem, some.problem.free
-    if problem.count < _TIMES_LOOKED_AT * few.count or len(some.hard):
-        return start
-    point = point_of(few, start, some.here)
-    if promised_gain(point, few) < _FAR * np.count_nonzero(free):
-        return start
-    end = ascend(begin(point), point_at(few, some), few, MOST_STEPS)
-    # A number that some systems put at zero would stay there.
-    moved = np.abs(end.point.p - start)[few.logarithmic & free]
-    return end.point.p if end.arrived and moved.max(initial=0.0) < _LONGEST_MOVE else start
 
 
 def _outworn(near: Near, evaluation: Evaluation) -> bool:
@@ -666,84 +547,3 @@ def _within_reach(point: Evaluate, near: Near) -> Evaluate:
         return there
 
     return within
-
-
-def refuse_hopeless(problem: Problem, p: np.ndarray, settings: MarginalSettings) -> Near:
-    """Return the likelihood of some systems, if the integrals of all of them can be accurate.
-
-    Raises
-    ------
-    DivergenceError
-        If too few of their draws are effective for an ascent to make the integrals accurate.
-    """
-    count = problem.count
-    systems = np.linspace(0, count - 1, min(count, _LOOKED_AT)).astype(int)
-    # Every rank reads these few systems, and the ranks share the loops over them.
-    few = problem.whole.of_systems(systems)
-    near = likelihood_near(few, p, settings, systems)
-    share = near.here.effective_share
-    poor = np.mean(share * settings.draws < FEWEST_EFFECTIVE)
-    if share.mean() < _HOPELESS_SHARE or poor > _HOPELESS_POOR:
-        raise DivergenceError(
-            f"only {share.mean():.0%} of the draws count, and {poor:.0%} of the systems have too "
-            f"few effective draws ({len(systems)} systems checked)"
-        )
-    return near
-
-
-def maximum_likelihood(
-    problem: Problem, start: np.ndarray, settings: MarginalSettings
-) -> tuple[np.ndarray, Mapping[str, np.ndarray]]:
-    """Return only the maximum (n_p,), and the memory of the evaluation there."""
-    with fixed_threads():
-        start = np.array(start, dtype=float)
-        start = nearer(problem, refuse_hopeless(problem, start, settings), start)
-        near = likelihood_near(problem, start, settings)
-        first = begin(point_of(problem, start, near.here))
-        maximum = ascend(first, point_at(problem, near), problem, MOST_STEPS).point
-    return maximum.p, maximum.memory
-
-
-def maximum_with_information(
-    problem: Problem,
-    start: np.ndarray,
-    settings: MarginalSettings,
-    information: np.ndarray,
-    numbers: np.ndarray | None = None,
-    most: int = MOST_STEPS,
-) -> tuple[np.ndarray, bool]:
-    """Return the maximum (n_p,), by steps with a given information, and whether it was reached.
-
-    The scores of few systems estimate the information badly, so that an information from more
-    systems is better. If its steps gain nothing, or if the squares of the scores promise a larger
-    gain, the ascent continues with the observed curvature.
-
-    Parameters
-    ----------
-    start : ndarray of shape (n_p,)
-    information : ndarray of shape (n_p, n_p)
-        Approximate negative Hessian of the log likelihood.
-    numbers : ndarray of int, shape (N,), optional
-        As in :func:`popinv.inference.integrate.marginal.evaluate`.
-    most : int
-        Largest number of steps.
-
-    Raises
-    ------
-    DivergenceError
-        If the likelihood is not finite at the start.
-    """
-    start = np.array(start, dtype=float)
-    near = likelihood_near(problem, start, settings, numbers)
-    point = point_at(problem, near)
-    with fixed_threads():
-        first = replace(point_of(problem, start, near.here), information=information)
-        state = ascend(begin(first), informed(point, information), problem, most)
-        squares = squares_of(problem, Evaluation(**state.point.memory))
-        squares = squares + penalty_at(problem, state.point.p).curvature
-        own = replace(state.point, information=squares)
-        left = promised_gain(own, problem)
-        if not state.arrived or left > _SMALL_GAIN:
-            state = replace(state, point=own, arrived=False)
-            state = newton(problem, near, state, point, None)
-    return state.point.p, state.arrived

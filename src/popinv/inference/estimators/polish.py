@@ -28,8 +28,9 @@ from popinv.inference.density.solver import SolverSimulator
 from popinv.inference.estimators.closed_form import is_linear
 from popinv.inference.estimators.discrepancy_size import settled, with_uncertain_size
 from popinv.inference.estimators.estimate import Estimate
-from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood, maximum_likelihood
+from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
 from popinv.inference.estimators.fit_pseudo import evaluator, fit_pseudo_likelihood, profiled
+from popinv.inference.estimators.maximum import maximum_likelihood
 from popinv.inference.estimators.scoring import ScoringState, state_arrays, state_of
 from popinv.inference.estimators.settings import PolishSettings
 from popinv.inference.integrate.marginal import MarginalSettings

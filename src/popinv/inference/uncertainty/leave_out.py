@@ -28,8 +28,8 @@ from popinv.inference.checks.folds import first_order
 from popinv.inference.density.problem import Problem
 from popinv.inference.density.solver import SolverSimulator
 from popinv.inference.estimators.estimate import restricted_inverse
-from popinv.inference.estimators.fit_marginal import maximum_with_information
 from popinv.inference.estimators.fit_pseudo import fit_pseudo_likelihood
+from popinv.inference.estimators.maximum import maximum_with_information
 from popinv.inference.estimators.settings import DescentSettings
 from popinv.inference.estimators.short_descents import ShortDescents
 from popinv.inference.integrate.marginal import MarginalSettings
