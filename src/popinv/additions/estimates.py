@@ -280,9 +280,8 @@ def errors_at_modes(
     z = inputs(problem.law, alpha, torch.from_numpy(omega), problem.conditions.known)
     # Places of a system's own follow its design. A solve gives all places.
     z = z[:, : z.shape[1] - problem.noise.own_places]
-    if problem.members > 1:
-        each = members_apart(z, problem.members, problem.d_z)
-        z = each[torch.from_numpy(problem.present_members.ravel())]
+    each = members_apart(z, problem.members, problem.d_z)
+    z = each[torch.from_numpy(problem.present_members.ravel())]
     with torch.no_grad(), solver.session():
         own = solver(z).numpy()
     solved = np.isfinite(own).all(axis=1)

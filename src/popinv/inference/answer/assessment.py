@@ -321,7 +321,7 @@ class _Recovered:
 def _counts(problem: Problem) -> np.ndarray:
     """Return the number of observations of each system, or of each observed member of a group."""
     each = problem.conditions.present.reshape(len(problem.data), problem.members, -1).sum(axis=2)
-    return each.ravel() if problem.members == 1 else each[problem.present_members]
+    return np.asarray(each[problem.present_members])
 
 
 def _natural(problem: Problem, p: np.ndarray) -> np.ndarray:

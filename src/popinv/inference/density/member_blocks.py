@@ -29,7 +29,7 @@ def is_large(problem: Problem) -> bool:
 
     Groups of crossed levels have no blocks that make up the group.
     """
-    return problem.nested and problem.data.shape[1] > _LARGE
+    return problem.law.nested and problem.data.shape[1] > _LARGE
 
 
 def in_blocks(problem: Problem) -> tuple[Problem, int]:

@@ -14,7 +14,6 @@ from popinv.inference.estimators.settings import DescentSettings
 from popinv.late import torch
 from popinv.population.known import Known, inputs
 from popinv.population.laws.base import Law
-from popinv.population.laws.levels import LevelLaw
 from popinv.population.members import (
     member_simulator,
     members_apart,
@@ -175,19 +174,9 @@ class Problem:
         return len(self.data) if self.part is None else len(self.part.data)
 
     @property
-    def nested(self) -> bool:
-        """Whether each system is a group of nested levels, not of crossed ones."""
-        return self.members > 1 and isinstance(self.law, LevelLaw) and self.law.tree.nested
-
-    @property
     def units(self) -> int:
-        """Number of independent units: systems, or labels of crossed levels.
-
-        See :meth:`popinv.observation_files.trees.MemberTree.units`.
-        """
-        if self.members == 1 or self.nested or not isinstance(self.law, LevelLaw):
-            return self.count
-        return self.law.tree.units(self.whole.present_members)
+        """Number of independent units: systems, or labels of crossed levels."""
+        return self.law.units(self.whole.present_members)
 
     @property
     def numbers(self) -> np.ndarray:
@@ -205,9 +194,12 @@ class Problem:
 
     @property
     def present_members(self) -> np.ndarray:
-        """Boolean mask (n, M): the members of the own systems that have an observation."""
+        """Boolean mask (n, M): the members of the own systems that have an observation.
+
+        A system that is no group is its own member, also without an observation.
+        """
         present = self.conditions.present.reshape(len(self.data), self.members, -1)
-        return np.asarray(present.any(axis=2))
+        return np.asarray(present.any(axis=2) | (self.members == 1))
 
     @property
     def surrogate(self) -> Simulate:
@@ -236,8 +228,6 @@ class Problem:
 
     def inputs_apart(self, z: np.ndarray) -> np.ndarray:
         """Return the inputs (m M, d + k) of each member for groups with inputs (m, inputs)."""
-        if self.members == 1:
-            return z
         return members_apart(torch.from_numpy(z), self.members, self.d_z).numpy()
 
     @property
@@ -248,11 +238,8 @@ class Problem:
     def of_one_member(self, z: np.ndarray) -> np.ndarray:
         """Return the parameters (m, d) of one member of each row (m, M d) of systems in turns.
 
-        The present members of a group take turns too. The rows of systems without members are
-        returned as they are.
+        The present members of a group take turns too.
         """
-        if self.members == 1:
-            return z
         row, present = np.arange(len(z)), self.present_members
         system, turn = row % len(present), row // len(present)
         order = np.argsort(~present, axis=1, kind="stable")

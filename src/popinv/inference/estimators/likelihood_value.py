@@ -73,7 +73,7 @@ def with_value(
     every = [replace(problem, stage=stage) for stage in stages]
     settings = replace(settings, scores=False)
     wanted = _VALUE_ERROR if count <= _OF_SYSTEMS else _OF_EACH * count
-    if problem.nested:
+    if problem.law.nested:
         wanted = max(wanted, _OF_GROUPS)
     calls = problem.count * calls_of_a_draw(problem, scores=False) * corrected
     while True:

@@ -265,7 +265,7 @@ def with_tails(
 
 def _about_modes(problem: Problem) -> bool:
     """Return whether all draws of a system are about its mode."""
-    return problem.is_normal and not (problem.law.strongly_curved or problem.nested)
+    return problem.is_normal and not (problem.law.strongly_curved or problem.law.nested)
 
 
 def _found(
@@ -397,7 +397,7 @@ class _Evaluator:
         rows, numbers = torch.from_numpy(systems), self.numbers[systems]
         if self.span is not None:
             return self.span.integrals(rows, numbers, self._data(systems))
-        if self.problem.nested:
+        if self.problem.law.nested:
             groups = MemberGroups.of_problem(
                 self.problem, self.alpha, self._density(systems), systems
             )
@@ -472,7 +472,7 @@ class _Evaluator:
             for level in np.unique(corrections[block]):
                 per_draw = 8 * max(width, d) + (3 * d * (few + d) if level else 0)
                 values = self.settings.draws * per_draw + 2 * d * width
-                if self.problem.nested:
+                if self.problem.law.nested:
                     # The draws of groups are computed some at a time.
                     values = width * (self.problem.d_z + 8)
                 large = min(_FEW_IN_A_BLOCK, _LARGE_BLOCK_VALUES // values)

@@ -101,7 +101,7 @@ def calls_of_a_draw(problem: Problem, scores: bool = True, corrections: float = 
     of which there are ``corrections`` in the mean, is a call with derivatives in all of omega.
     """
     law = problem.law
-    if not problem.nested or not isinstance(law, LevelLaw):
+    if not law.nested or not isinstance(law, LevelLaw):
         return problem.members + corrections * (1 + TANGENT * law.d_omega)
     members, inner = integrals_of(problem) / problem.count, len(law.sizes()) - 1
     each = _INNER_DRAWS * _BETWEEN ** (inner - 1)
@@ -110,7 +110,7 @@ def calls_of_a_draw(problem: Problem, scores: bool = True, corrections: float = 
 
 def integrals_of(problem: Problem) -> int:
     """Return the number of systems, or of the members of all groups."""
-    return problem.count if problem.members == 1 else int(problem.whole.present_members.sum())
+    return int(problem.whole.present_members.sum())
 
 
 @dataclass(frozen=True)

@@ -216,10 +216,8 @@ class FreshSolves:
 
     def of_problem(self, problem: Problem) -> FreshSolves:
         """Return the solves of whole groups, or at the places of the systems if these differ."""
-        if problem.members > 1:
+        if self.members is not None or not (count := problem.noise.own_places):
             return self.in_groups(problem)
-        if not (count := problem.noise.own_places):
-            return self
         turns = np.arange(len(self.z)) % len(problem.data)
         systems = turns if self.systems is None else self.systems
         places = problem.known.of(systems).design[:, -count:].numpy()
@@ -242,9 +240,8 @@ class FreshSolves:
             through = problem.simulate(torch.from_numpy(fresh.z)).numpy()
             solved = problem.noise.of_one.of_run(torch.from_numpy(fresh.y)).numpy()
         solved, systems = problem.replicated(solved), fresh.systems
-        if problem.members > 1:
-            # A member without a solve is observed through the surrogate both times.
-            solved = np.where(np.isnan(solved), through, solved)
+        # A member without a solve is observed through the surrogate both times.
+        solved = np.where(np.isnan(solved), through, solved)
         if fresh.conditions is not None:
             own = replace(problem, conditions=fresh.conditions)
             compared, systems = replace(compared, problem=own), np.arange(len(solved))

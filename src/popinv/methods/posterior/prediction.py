@@ -267,7 +267,7 @@ def _modes(problem: Problem, p: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         z = inputs(problem.law, problem.tensors(p)[0], modes(problem, p), problem.known)
     each: np.ndarray = z[:, : problem.law.d_z].reshape(len(z), problem.members, -1).numpy()
-    return each[:, 0] if problem.members == 1 else each[problem.present_members]
+    return each[problem.present_members]
 
 
 def error_draws(
@@ -316,18 +316,13 @@ class _Draws:
     @property
     def _members(self) -> tuple[np.ndarray, np.ndarray]:
         """The group of each member that is told, and its place in it."""
-        if self.problem.members == 1:
-            return np.arange(len(self.problem.data)), np.zeros(len(self.problem.data), dtype=int)
         group, member = np.nonzero(self.problem.present_members)
         return group, member
 
     @property
     def _known(self) -> Known:
         """The known quantities of each member that is told."""
-        known = self._union.known
-        if self.problem.members == 1:
-            return known
-        return known_apart(known, self.problem.present_members)
+        return known_apart(self._union.known, self.problem.present_members)
 
     def _of_members(self, rows: np.ndarray) -> np.ndarray:
         """Return rows (N, R d) of groups as (n, R_m, d), those of the members that are told."""

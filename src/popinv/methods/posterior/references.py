@@ -156,10 +156,10 @@ def least_misfits(problem: Problem, p: np.ndarray, searches: int = SEARCHES) -> 
     The modes come from so many searches, each from several starts; from one start if there is none.
     """
     n, parts = len(problem.data), []
-    size = groups_together(problem) if problem.nested else systems_together(problem)
+    size = groups_together(problem) if problem.law.nested else systems_together(problem)
     for start in range(0, n, size):
         block = problem.of_systems(np.arange(start, min(start + size, n)))
-        if problem.nested:
+        if problem.law.nested:
             parts.append(least_of(best_modes(block, p, searches)).numpy())
         else:
             parts.append(2 * _least(*_modes(block, p, searches)).numpy())
@@ -238,7 +238,7 @@ def surprise_p_values(
     """
     if problem.members > 1:
         most = _ENTRIES_OF_GROUPS // (problem.data.shape[1] * problem.law.d_omega)
-        if problem.nested:
+        if problem.law.nested:
             most = _MEMBERS_OF_GROUPS // problem.members
         simulated = min(simulated, max(most, _FEWEST_GROUPS))
     other = _simulated(problem, p[None] if laws is None else laws, simulated, errors)

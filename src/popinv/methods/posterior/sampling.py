@@ -135,7 +135,7 @@ def sample_posteriors(
 
 def many_members(problem: Problem) -> bool:
     """Return whether the draws are by the members of groups, and not by chains over all of them."""
-    return problem.nested and problem.law.d_omega > _MANY
+    return problem.law.nested and problem.law.d_omega > _MANY
 
 
 @dataclass(frozen=True)

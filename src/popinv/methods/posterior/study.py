@@ -274,8 +274,7 @@ def told_order(observations: xr.Dataset) -> np.ndarray:
 def reported_truth(problem: Problem, truth: xr.Dataset) -> np.ndarray:
     """Return the true parameters of the systems, or of the members of groups, (n, d)."""
     every = true_parameters(truth, problem.law, len(problem.data))
-    apart: np.ndarray = every.reshape(len(every), problem.members, -1)[problem.present_members]
-    return apart if problem.members > 1 else every
+    return np.asarray(every.reshape(len(every), problem.members, -1)[problem.present_members])
 
 
 def members_apart(

@@ -40,6 +40,8 @@ class Law(Parameterised, ABC):
         Standard normal numbers in, parameters out.
     members : int
         M, the members of a group whose parameters stand side by side in z; 1 for single systems.
+    nested : bool
+        True if z is that of the members of a group of nested levels, not of crossed ones.
     affine : bool
         True if z is an affine function of omega at every alpha.
     covariates : int
@@ -72,6 +74,7 @@ class Law(Parameterised, ABC):
     d_omega: int
     d_z: int
     members: int = 1
+    nested: bool = False
     affine: bool = False
     covariates: int = 0
     coefficients: tuple[tuple[int, int], ...] = ()
@@ -155,6 +158,10 @@ class Law(Parameterised, ABC):
     def varying(self) -> np.ndarray:
         """Boolean mask (d_z,): which parameters differ between systems."""
         return np.ones(self.d_z, dtype=bool)
+
+    def units(self, present: np.ndarray) -> int:
+        """Return the number of independent units of systems whose members are present (n, M)."""
+        return len(present)
 
     def split(self, alpha: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return log weights (K,) and parameters (K, d_k) of the components at alpha (d_alpha,).

@@ -159,6 +159,7 @@ class LevelLaw(Law):
             first += count
         self.names, self.constraints = tuple(names), tuple(constraints)
         self.d_omega, self.d_z, self.members = first, members * width, members
+        self.nested = members > 1 and self.tree.nested
         self.transforms = (*transforms,) * members
         # The value of a parameter that is held is not transformed.
         pairs = zip(parameters, transforms, strict=True)
@@ -269,6 +270,14 @@ class LevelLaw(Law):
     ) -> torch.Tensor:
         """Return the log density of groups with covariates (n, M k)."""
         return self.log_density(alpha, z, covariates)
+
+    def units(self, present: np.ndarray) -> int:
+        """Return the number of groups, or of the labels of the crossed level that has fewest.
+
+        See :meth:`popinv.observation_files.trees.MemberTree.units`.
+        """
+        apart = self.nested or self.members == 1
+        return len(present) if apart else self.tree.units(present)
 
     def sizes(self) -> tuple[int, ...]:
         """Return d_l, the number of parameters that vary at each level."""
