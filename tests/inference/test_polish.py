@@ -11,6 +11,7 @@ from problems import PLACES, TRUE_ALPHA, curve, curve_problem
 from tiers import parameters
 
 from popinv.forward.base import Observations, Parameter, Solutions
+from popinv.inference import estimators
 from popinv.inference.density.problem import Problem
 from popinv.inference.density.solver import SolverSimulator
 from popinv.inference.estimators.choice import choose
@@ -111,6 +112,28 @@ def test_the_curvature_of_many_systems_costs_as_much_as_that_of_some():
     one = solves(801) - solves(800)
     assert solves(1600) == pytest.approx(solves(800) + 800 * one)
     assert one < 0.5 * solves(200) / 200
+
+
+def test_the_likelihood_does_not_start_through_a_surrogate_with_large_errors(monkeypatch):
+    """Quick changes hardly move the moments, but the likelihood has another maximum."""
+
+    def restless(z: torch.Tensor) -> torch.Tensor:
+        x = torch.linspace(0, 1, 8, dtype=torch.float64)
+        return curve(z) + 0.3 * torch.sin(200 * z[:, :1] + 50 * x)
+
+    def refused(*arguments):
+        raise AssertionError("the surrogate is asked")
+
+    problem, start, fresh = given(restless)
+    # The moments of this problem move with the noise.
+    monkeypatch.setattr(estimators.polish, "_SMALL_PUSH", np.inf)
+    monkeypatch.setattr(estimators.polish, "maximum_likelihood", refused)
+    found = polished(problem, start, fresh, Curve())
+    exact = fit_marginal_likelihood(
+        replace(problem, simulate=curve), found.likelihood.p, MarginalSettings(draws=16), rough=True
+    )
+    away = found.likelihood.p - exact.p
+    assert np.max(np.abs(away) / found.likelihood.standard_errors) < 0.1
 
 
 def test_a_model_that_costs_just_what_is_allowed_is_used():

@@ -19,7 +19,7 @@ import xarray as xr
 from tqdm import tqdm
 
 from popinv.errors import DivergenceError
-from popinv.inference.answer.result import estimate_dataset, no_estimate
+from popinv.inference.answer.result import estimate_dataset, no_estimate, noise_covariance
 from popinv.inference.answer.stated_values import in_words
 from popinv.inference.density.division import collected, of_first
 from popinv.inference.density.member_blocks import is_large
@@ -45,6 +45,7 @@ from popinv.inference.uncertainty.standard_errors import (
     with_model_errors,
 )
 from popinv.inference.uncertainty.surrogate_bias import FreshSolves, corrected
+from popinv.late import torch
 from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
@@ -64,6 +65,9 @@ _STRONG = 1.5
 # In standard errors. If its error moves the answer by less, the surrogate suffices for a start near
 # the maximum, and for slopes.
 _SMALL_PUSH = 1.0
+# In standard deviations of the noise. With larger errors, the maximum of the likelihood through the
+# surrogate is far from the true one, and hard to find, though the moments hardly move.
+_LARGE_ERROR = 1.0
 # Largest distance, in logarithms, between the study's start and another start of a positive
 # parameter that the moments hardly determine.
 _FURTHEST_START = 3.0
@@ -272,7 +276,7 @@ class _Path:
             close = np.abs(polished.surrogate_shift) < _SMALL_PUSH * errors
             granted = self.settings.solver_seconds / max(self.seconds_per_solve, _LEAST_SECONDS)
             granted /= _WITH_ADJOINT
-            if np.all(close[problem.free]):
+            if np.all(close[problem.free]) and self.is_accurate(start, fresh):
                 # The surrogate comes close to the maximum faster.
                 start, memory = maximum_likelihood(problem, start, settings)
                 best = self.maximum(solved, start, settings, memory, problem, granted)
@@ -286,6 +290,17 @@ class _Path:
             self.tell("likelihood, corrected for the surrogate's error", best)
         through_by = {**polished.through, "likelihood": through}
         return replace(polished, likelihood=best, through=through_by)
+
+    def is_accurate(self, p: np.ndarray, fresh: FreshSolves) -> bool:
+        """Return whether the surrogate's errors at fresh solves are small beside the noise at p."""
+        problem = self.problem.at_all_places
+        if not (problem.solves_show_error and len(fresh.y)):
+            return True
+        with torch.no_grad():
+            through = problem.surrogate(torch.from_numpy(fresh.z)).numpy()
+        errors = through[:, : fresh.y.shape[1]] - fresh.y
+        variance = noise_covariance(problem, *problem.split(p)).diagonal()
+        return bool(np.mean(errors**2 / variance) < _LARGE_ERROR**2)
 
     def start(self, pseudo_likelihood: Estimate, inside: np.ndarray) -> np.ndarray:
         """Return where the likelihood starts: near the pseudo-likelihood's estimate.
