@@ -21,6 +21,7 @@ from popinv.inference.checks.specification import ScoreTest, part_tests, specifi
 from popinv.inference.density.conditions import Conditions
 from popinv.inference.density.problem import Problem
 from popinv.inference.estimators.fit_marginal import fit_marginal_likelihood
+from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.population.constraints import REAL
 from popinv.population.known import Known
 from popinv.population.laws.gaussian import GaussianLaw, normal_law
@@ -449,6 +450,36 @@ def test_neighbours_in_time_and_in_space_are_paired(observations, wanted):
         if pairs is not None:
             exact = sum(r[:, j] * r[:, k] for j, k in pairs)
             np.testing.assert_allclose(found[name], exact, rtol=1e-12)
+
+
+def test_where_the_surrogate_errs_the_tests_go_through_the_solver_as_the_answer_did(monkeypatch):
+    def erring(z: torch.Tensor) -> torch.Tensor:
+        return lines(z) + 1.5 * torch.sin(3 * z[:, :1] + TIMES)
+
+    monkeypatch.setattr(module, "_SIMULATED", 400)
+    rng, (omega, e) = np.random.default_rng(8), drawn(120, 7)
+    solved = problem_of(omega, e)
+    p = fit_marginal_likelihood(solved, TRUTH).p
+    names = {"estimator": "likelihood", "through": "solver"}
+    population = xr.Dataset({"alpha": ("law", p[:4]), "gamma": ("noise", p[4:])}, attrs=names)
+    z = TRUTH[:2] + np.exp(TRUTH[2:4]) * rng.standard_normal((200, 2))
+    check = xr.Dataset(
+        {
+            "z": (("sample", "parameter"), z),
+            "y": (("sample", "observation"), lines(torch.from_numpy(z)).numpy()),
+            "round": ("sample", np.ones(200)),
+        }
+    )
+    problem = replace(solved, simulate=erring)
+    settings = MarginalSettings(draws=16)
+    monkeypatch.setattr(module, "MarginalSettings", lambda **named: replace(settings, **named))
+
+    def smallest(solver) -> float:
+        found = module.specification_tests(problem, population, OBSERVATIONS, check, solver)[0]
+        return min(test.p_value for test in found)
+
+    assert smallest(None) < 0.01
+    assert smallest(lambda: lines) > 0.05
 
 
 def test_a_model_that_is_not_the_likelihoods_is_not_judged():

@@ -473,7 +473,7 @@ STAGES: Mapping[str, Stage] = {
         returns=("answer", "metrics"),
         joined=True,
         sections=_MODEL,
-        uses=_LAW_AND_NOISE,
+        uses=("law", "noise", "solver"),
         options={
             "null_resamples": _of(lambda study: study.assessment.null_resamples),
             "thresholds": _of(Study.surrogate_thresholds),

@@ -27,6 +27,7 @@ from popinv.inference.checks.noise_share import least_noise
 from popinv.inference.checks.specification import specification_tests
 from popinv.inference.checks.surrogate_intervals import held_out_solves
 from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
 from popinv.inference.uncertainty.intervals import boundaries
 from popinv.inference.uncertainty.sampling_error import sampling_error_share
 from popinv.inference.uncertainty.standard_errors import by_information
@@ -65,15 +66,19 @@ from popinv.surrogate.simulator import is_exact
 
 
 def answer_tests(
-    problem: Problem, loaded: Mapping[str, xr.Dataset], null_resamples: int
+    problem: Problem,
+    loaded: Mapping[str, xr.Dataset],
+    null_resamples: int,
+    solver: Callable[[], SolverSimulator] | None = None,
 ) -> AnswerTests:
     """Return the tests; the arguments are as in :func:`popinv.inference.answer.assessment.assess`.
 
-    Held-out systems are tested if score tests do not judge law, noise and simulator.
+    Held-out systems are tested if score tests do not judge law, noise and simulator. ``solver`` is
+    as in :func:`popinv.inference.checks.specification.specification_tests`.
     """
     observations = loaded["observations"]
     parts, features = specification_tests(
-        problem, loaded["population"], observations, loaded["check"]
+        problem, loaded["population"], observations, loaded["check"], solver
     )
     judged = not any(part.not_judged for part in parts)
     if judged or folds_of(observations) or not observations.sizes["heldout_system"]:

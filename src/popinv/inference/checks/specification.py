@@ -37,7 +37,7 @@ that any is below 0.05 is 5 %.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,6 +52,7 @@ from popinv.inference.checks.features import Feature, FeatureSet, features_of, v
 from popinv.inference.checks.field_features import FieldCosines, of_field
 from popinv.inference.checks.pairs import SystemPairs
 from popinv.inference.density.problem import Problem
+from popinv.inference.density.solver import SolverSimulator
 from popinv.inference.estimators.maximum import maximum_likelihood
 from popinv.inference.integrate.integrals import MarginalSettings
 from popinv.inference.integrate.marginal_near import likelihood_near
@@ -140,7 +141,11 @@ class ScoreTest:
 
 
 def specification_tests(
-    problem: Problem, population: xr.Dataset, observations: xr.Dataset, check: xr.Dataset
+    problem: Problem,
+    population: xr.Dataset,
+    observations: xr.Dataset,
+    check: xr.Dataset,
+    solver: Callable[[], SolverSimulator] | None = None,
 ) -> tuple[tuple[PartTest, ...], tuple[FeatureTest, ...]]:
     """Return the tests of a study's answer, by part and by feature.
 
@@ -150,6 +155,9 @@ def specification_tests(
         The fitted problem, with the surrogate.
     check : Dataset
         Fresh solves.
+    solver : callable, optional
+        Returns the forward model. It takes the place of a surrogate with large errors, if the
+        answer went through it: with such errors, the tests doubt a model that is right.
     """
     if population.attrs["estimator"] != "likelihood":
         return _not_judged("these tests need the likelihood, which is not the answer")
@@ -159,9 +167,16 @@ def specification_tests(
             f"members into {problem.count}"
         )
     free = problem.held({*boundaries(population), *settled(population)})
-    residuals = solver_residuals(problem, check)
+    residuals, p = solver_residuals(problem, check), estimate_of(population)
+    if (
+        population.attrs["through"] != "solver"
+        or _error_of_surrogate(problem, p, residuals) < _ROUGH
+    ):
+        solver = None
+    if solver is not None:
+        free, residuals = free.through(solver()), None
     try:
-        findings = specification(free, observations, estimate_of(population), residuals)
+        findings = specification(free, observations, p, residuals)
     except DivergenceError as failure:
         return _not_judged(str(failure))
     findings = [_with_answer(free, population, each) for each in findings]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from popinv.inference.answer.assessment import answer_tests, assess
 from popinv.inference.density.build import descent_problem
+from popinv.inference.density.solver import SolverSimulator
 from popinv.judgement.answer import StudyAnswer
 from popinv.population.model import Model
 from popinv.surrogate.artefact import surrogate_of
@@ -40,9 +42,14 @@ def assess_population(
     """
     surrogate = surrogate_of(artefacts["surrogate"])
     problem = descent_problem(model, artefacts["observations"], surrogate, seed, "assess")
-    limits = Thresholds(**thresholds)
+    of_answer = partial(answer_tests, solver=lambda: SolverSimulator(model.forward.model(seed)))
     answer = assess(
-        problem, artefacts, null_resamples, limits, answer_tests if tests else None, model
+        problem,
+        artefacts,
+        null_resamples,
+        Thresholds(**thresholds),
+        of_answer if tests else None,
+        model,
     )
     if answer.surrogate is not None:
         print(answer.surrogate.statement)
