@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 from study_sections import function, moments
+from tiers import parameters
 
 from popinv.config.checks import study_problems
 from popinv.config.loading import load
@@ -264,7 +265,7 @@ def test_a_refusal_is_raised_with_its_reason_at_its_key(part, trait):
             load({"studies": {"mine": study}})
 
 
-@pytest.mark.parametrize("trait", TRAITS)
+@parameters("trait", [*TRAITS][::2], full=[*TRAITS][1::2])
 def test_what_is_not_in_the_table_loads(trait):
     assert trait in traits(Sections.of_study(study_of(trait))) | SEEN_IN_DATA
     names, tested = [*TRAITS], 0
@@ -289,7 +290,8 @@ def test_what_is_not_in_the_table_loads(trait):
             if own in has and stated(other)
         }
         assert {told(problem) for problem in problems} == wanted, (part, problems)
-        if not wanted:
+        # Loading finds the same problems; it is tried for some of the pairs.
+        if not wanted and tested % 10 == 0:
             load({"studies": {"mine": study}})
         tested += 1
     assert tested > 20

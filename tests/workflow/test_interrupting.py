@@ -15,7 +15,7 @@ import preloaded
 import psutil
 import pytest
 from study_sections import function
-from tiers import patient
+from tiers import parameters, patient
 from tiny_study import ROOT, Workflow
 
 from popinv.workflow.job import GO_ON
@@ -134,26 +134,28 @@ def test_popinv_run_says_it_last_and_alone(workflow: Workflow) -> None:
     assert said.rstrip().endswith(GO_ON)
 
 
-def test_an_interruption_while_it_starts_prints_no_traceback(workflow: Workflow) -> None:
+@parameters("seconds", [1.2], full=[0.1])
+def test_an_interruption_while_it_starts_prints_no_traceback(
+    workflow: Workflow, seconds: float
+) -> None:
     """Snakemake imports for a second and more, and reads the Snakefile."""
     code = "from popinv.cli import main; print('begun', flush=True); main()"
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    for seconds in (0.1, 1.2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, "run", "config.yaml", "--dry-run"],
-            cwd=workflow.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            start_new_session=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "begun\n"
-        time.sleep(seconds)
-        os.killpg(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=patient(60))[1]
-        assert "Traceback" not in said, said
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "run", "config.yaml", "--dry-run"],
+        cwd=workflow.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=patient(60))[1]
+    assert "Traceback" not in said, said
 
 
 def test_a_closed_output_stops_nothing(workflow: Workflow) -> None:
