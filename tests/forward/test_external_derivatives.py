@@ -443,3 +443,31 @@ def test_a_system_whose_derivatives_underflow_is_not_compared() -> None:
     assert derivative_fault(solve, changes, gradients, z, ["a"]) == ""
     wrong = partial(gradients, factor=1.1)
     assert "not of one Jacobian" in derivative_fault(solve, changes, wrong, z, ["a"])
+
+
+@pytest.mark.parametrize(("power", "place"), [(20, 0.386), (40, 0.324), (40, 0.376)])
+def test_a_steep_curve_has_right_derivatives(power, place):
+    """Central differences of the two longer steps err alike there."""
+
+    def curve(z: np.ndarray) -> np.ndarray:
+        return 1 / (1 + (z / 0.35) ** power)
+
+    def slope(z: np.ndarray) -> np.ndarray:
+        return -power / z * curve(z) * (1 - curve(z))
+
+    def solve(z: np.ndarray) -> Solutions:
+        return Solutions(curve(z), np.full(len(z), ""))
+
+    def changes(z: np.ndarray, tangents: np.ndarray, factor: float) -> Solutions:
+        moved = factor * slope(z) * tangents[0]
+        return Solutions(np.concatenate([curve(z), moved], axis=1), np.full(len(z), ""))
+
+    def gradients(z: np.ndarray, cotangents: np.ndarray, factor: float) -> Solutions:
+        return Solutions(factor * slope(z) * cotangents, np.full(len(z), ""))
+
+    def fault(factor: float) -> str:
+        both = (partial(each, factor=factor) for each in (changes, gradients))
+        return derivative_fault(solve, *both, np.array([[place], [1.7]]), ["K"])
+
+    assert fault(1.0) == ""
+    assert "differences of solves" in fault(0.5)
