@@ -41,6 +41,7 @@ from popinv.inference.integrate.marginal import MarginalSettings
 from popinv.inference.integrate.marginal_near import likelihood_near
 from popinv.inference.integrate.penalty import penalty_at
 from popinv.inference.uncertainty.standard_errors import by_information
+from popinv.inference.uncertainty.surrogate_bias import FreshSolves
 from popinv.late import torch
 from popinv.population.known import inputs
 from popinv.population.members import members_apart
@@ -242,10 +243,8 @@ def surrogate_errors(
     estimate : Dataset
         With the covariance of the noise of one replicate.
     """
-    with torch.no_grad():
-        through = problem.surrogate(z).numpy()[:, : own.shape[1]]
     factor = np.linalg.cholesky(estimate["noise_covariance"].values)
-    white = np.linalg.solve(factor, (through - own).T)
+    white = np.linalg.solve(factor, FreshSolves(z.numpy(), own).errors(problem).T)
     return np.asarray(np.sqrt(np.mean(white**2, axis=0)))
 
 

@@ -174,7 +174,6 @@ def experiment_of_result(
         whole.scale[: whole.d_alpha],
         d,
         conditions,
-        whole.members,
     )
     if len(noise.names) != len(p) - whole.d_alpha:
         raise ConfigError(
@@ -258,7 +257,6 @@ def _problem(
     spread: np.ndarray,
     places: int,
     conditions: Conditions | None = None,
-    members: int = 1,
 ) -> Problem:
     shape = (len(known), places)
     own = Conditions.stated(shape, known=known)

@@ -18,6 +18,7 @@ from popinv.forward.base import Solutions
 Answer = Callable[[np.ndarray, np.ndarray], Solutions]
 
 _STEPS = np.array([1 / 16, 1 / 128])
+# Steps for curves that bend within those.
 _FINER = _STEPS / 64
 # Tolerated error of a derivative by differences, or of an inexact solve, as a share of an entry's
 # change.

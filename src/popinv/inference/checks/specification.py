@@ -168,12 +168,8 @@ def specification_tests(
         )
     free = problem.held({*boundaries(population), *settled(population)})
     residuals, p = solver_residuals(problem, check), estimate_of(population)
-    if (
-        population.attrs["through"] != "solver"
-        or _error_of_surrogate(problem, p, residuals) < _ROUGH
-    ):
-        solver = None
-    if solver is not None:
+    rough = _error_of_surrogate(problem, p, residuals) > _ROUGH
+    if solver is not None and rough and population.attrs["through"] == "solver":
         free, residuals = free.through(solver()), None
     try:
         findings = specification(free, observations, p, residuals)

@@ -45,7 +45,6 @@ from popinv.inference.uncertainty.standard_errors import (
     with_model_errors,
 )
 from popinv.inference.uncertainty.surrogate_bias import FreshSolves, corrected
-from popinv.late import torch
 from popinv.store.checkpoints import Checkpoint
 from popinv.store.variables import variable
 from popinv.surrogate.simulator import UncertainSurrogate, is_exact
@@ -293,14 +292,11 @@ class _Path:
 
     def is_accurate(self, p: np.ndarray, fresh: FreshSolves) -> bool:
         """Return whether the surrogate's errors at fresh solves are small beside the noise at p."""
-        problem = self.problem.at_all_places
+        problem = self.problem
         if not (problem.solves_show_error and len(fresh.y)):
             return True
-        with torch.no_grad():
-            through = problem.surrogate(torch.from_numpy(fresh.z)).numpy()
-        errors = through[:, : fresh.y.shape[1]] - fresh.y
         variance = noise_covariance(problem, *problem.split(p)).diagonal()
-        return bool(np.mean(errors**2 / variance) < _LARGE_ERROR**2)
+        return bool(np.mean(fresh.errors(problem) ** 2 / variance) < _LARGE_ERROR**2)
 
     def start(self, pseudo_likelihood: Estimate, inside: np.ndarray) -> np.ndarray:
         """Return where the likelihood starts: near the pseudo-likelihood's estimate.

@@ -101,7 +101,7 @@ def calls_of_a_draw(problem: Problem, scores: bool = True, corrections: float = 
     of which there are ``corrections`` in the mean, is a call with derivatives in all of omega.
     """
     law = problem.law
-    if not law.nested or not isinstance(law, LevelLaw):
+    if not (isinstance(law, LevelLaw) and law.nested):
         return problem.members + corrections * (1 + TANGENT * law.d_omega)
     members, inner = integrals_of(problem) / problem.count, len(law.sizes()) - 1
     each = _INNER_DRAWS * _BETWEEN ** (inner - 1)

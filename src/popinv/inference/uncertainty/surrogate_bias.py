@@ -214,6 +214,12 @@ class FreshSolves:
             members=None,
         )
 
+    def errors(self, problem: Problem) -> np.ndarray:
+        """Return G(z) - S(z) at all places, of one replicate or one member, (K, d)."""
+        with torch.no_grad():
+            through = problem.surrogate(torch.from_numpy(self.z)).numpy()
+        return np.asarray(self.y - through[:, : self.y.shape[1]])
+
     def of_problem(self, problem: Problem) -> FreshSolves:
         """Return the solves of whole groups, or at the places of the systems if these differ."""
         if self.members is not None or not (count := problem.noise.own_places):
@@ -584,11 +590,6 @@ def solver_residuals(problem: Problem, check: xr.Dataset) -> np.ndarray | None:
     fresh = FreshSolves.of_last_round(check)
     if not len(fresh.y):
         return None
-    z = torch.from_numpy(fresh.z)
-    if problem.members > 1:
-        with torch.no_grad():
-            each = fresh.y - problem.surrogate(z).numpy()
-        rows = np.arange(len(each))[:, None] + np.arange(problem.members)
-        return problem.replicated(each[rows % len(each)].reshape(len(each), -1))
-    with torch.no_grad():
-        return problem.replicated(fresh.y) - problem.simulate(z).numpy()
+    each = fresh.errors(problem)
+    rows = np.arange(len(each))[:, None] + np.arange(problem.members)
+    return problem.replicated(each[rows % len(each)].reshape(len(each), -1))

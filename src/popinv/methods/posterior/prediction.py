@@ -440,10 +440,11 @@ class _Draws:
         rows = torch.cat([torch.from_numpy(z), known.design], dim=1)
         with torch.no_grad():
             signal = self.problem.surrogate(rows)[:, : self._width].to(torch.float64)
-            signal = signal.clone()
-            for b, own in _by_place(places, len(places)):
-                gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
-                signal[own] = self._noise.shifted(gamma, signal[own], known.covariates[own])
+            if self._noise.shared is not None:
+                signal = signal.clone()
+                for b, own in _by_place(places, len(places)):
+                    gamma = torch.from_numpy(self.laws[b, self.problem.d_alpha :].copy())
+                    signal[own] += self._noise.shift(gamma, known.covariates[own])
         clean = signal.numpy()
         if self.errors is None:
             return np.asarray(clean)
